@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: MIT
+// Empty: its presence lets Go code declare functions without bodies (spawn.go).

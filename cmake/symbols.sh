@@ -1,0 +1,113 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# The exported symbols of the library: what the headers declare, what the version script lists and
+# what the shared library defines are three views of one list. This makes the second from the first
+# and checks all three.
+#
+#   symbols.sh names                 the names that the public headers mark with RN__API
+#   symbols.sh map                   a version script with those names
+#   symbols.sh check LIBRARY CC [compiler flags...]
+#                                    compare headers, src/runnel.map and LIBRARY's dynamic symbols;
+#                                    CC tells which declarations exist on its CPU
+set -eu
+LC_ALL=C
+export LC_ALL
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+
+# Declarations marked with $1 -> names. Joins lines, cuts at ; { }, takes away every balanced pair
+# of parentheses or brackets, innermost first: the name is then the last word that is not an
+# attribute.
+declared()
+{
+    tr '\n' ' ' | tr ';{}' '\n\n\n' | awk -v mark="$1" '
+        {
+            at = index($0, mark)
+            if (!at)
+                next
+            text = substr($0, at + length(mark))
+            while (gsub(/\([^()]*\)|\[[^][]*\]/, " ", text))
+                ;
+            sub(/=.*/, "", text)
+            n = split(text, word, /[^A-Za-z0-9_]+/)
+            for (i = n; i > 0; i--)
+                if (word[i] ~ /^rn_/) {
+                    print word[i]
+                    break
+                }
+            if (i == 0) {
+                print "symbols.sh: no name in: " $0 > "/dev/stderr"
+                exit 1
+            }
+        }' | sort -u
+}
+
+# Preprocessor lines and comments say nothing about declarations.
+names()
+{
+    cat "$root"/include/runnel/*.h |
+        awk '/^[ \t]*#/ || more { more = /\\$/; next } { print }' |
+        tr '\n' '\001' | sed 's,/\*[^*]*\*\+\([^/*][^*]*\*\+\)*/,,g' | tr '\001' '\n' |
+        declared RN__API
+}
+
+map()
+{
+    cat <<'END'
+# SPDX-License-Identifier: MIT
+#
+# The exported symbols, all that the headers mark with RN__API. Made by ./dev symbols; the test
+# "symbols" compares it with the headers and the library.
+RUNNEL_0 {
+global:
+END
+    names | sed 's/.*/    &;/'
+    cat <<'END'
+local:
+    *;
+};
+END
+}
+
+# same TITLE A TITLE B: compare two sorted lists of names.
+same()
+{
+    if cmp -s "$2" "$4"; then
+        echo "$1 and $3 agree: $(wc -l <"$2") names"
+        return
+    fi
+    comm -23 "$2" "$4" | sed "s/^/only in $1: /"
+    comm -13 "$2" "$4" | sed "s/^/only in $3: /"
+    bad=1
+}
+
+check()
+{
+    library=$1
+    shift
+    dir=$(mktemp -d)
+    trap 'rm -rf "$dir"' EXIT INT TERM
+    bad=0
+
+    names >"$dir/headers"
+    sed -n 's/^ *\(rn_[A-Za-z0-9_]*\);.*/\1/p' "$root/src/runnel.map" | sort >"$dir/map"
+    same "the headers" "$dir/headers" "src/runnel.map" "$dir/map"
+
+    for header in "$root"/include/runnel/*.h; do
+        echo "#include <runnel/${header##*/}>"
+    done >"$dir/all.c"
+    "$@" -I"$root/include" -E -P "$dir/all.c" | declared '__attribute__((visibility("default")))' \
+        >"$dir/here"
+    # The version's own name shows up as an absolute symbol (A); the @@ suffix is its mark.
+    "${NM:-nm}" -D --defined-only "$library" |
+        awk '$(NF - 1) != "A" { sub(/@.*/, "", $NF); print $NF }' | sort -u >"$dir/library"
+    same "the headers for this CPU" "$dir/here" "the library" "$dir/library"
+    exit "$bad"
+}
+
+case ${1-} in
+names) names ;;
+map) map ;;
+check) shift; check "$@" ;;
+*) sed -n 's/^#   //p' "$0" >&2; exit 2 ;;
+esac

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * go.h - goroutines: start them, run a program in them, defer, and what one can ask of the runtime.
+ *
+ * Happens-before: rn_go -> the goroutine's first step. Its end orders nothing; use a channel, a
+ * wait group or a group.
+ */
+#ifndef RUNNEL_GO_H
+#define RUNNEL_GO_H
+
+#include <errno.h>
+#include <runnel/call.h>
+#include <runnel/time.h>
+
+RN__BEGIN
+
+struct rn_wg;
+
+/* What a goroutine may be given at its start. Zero means the default. */
+typedef struct rn_attr {
+    size_t stack_size; /* bytes; rounded up to a power of two of at least 16 KiB. Default 128 KiB */
+    const char *name;  /* copied, cut at 31 bytes; for reports. Default: none */
+    uint64_t rn__reserved[4];
+} rn_attr;
+
+/* ---- Functions under the macros, and for languages without macros ---------------------------- */
+
+/* Start fn(arg) as a goroutine. Panics when out of memory. */
+RN__API void rn_go_fn(void (*fn)(void *), void *arg);
+/* rn_run for a function pointer and its argument. */
+RN__API int rn_run_fn(int (*fn)(void *), void *arg);
+
+RN__API struct rn__call *rn__go_begin(const rn_attr *attr, void (*fn)(void));
+RN__API struct rn__call *rn__go_err_begin(struct rn__call *fallback, void (*fn)(void));
+RN__API void rn__go_copy(void (*fn)(void), const void *src, size_t size);
+
+struct rn__run {
+    struct rn__call call;
+    int result;
+};
+RN__API struct rn__call *rn__run_begin(struct rn__run *run, void (*fn)(void));
+
+/* A deferred call of one integer or pointer argument. */
+struct rn__defer1 {
+    struct rn__defer1 *next;
+    uintptr_t magic;
+    void (*fn)(void);
+    uint64_t arg;
+};
+/* Any other. */
+struct rn__defer {
+    struct rn__defer1 head;
+    struct rn__call call;
+};
+RN__API void rn__defer1_push(struct rn__defer1 *d, void (*fn)(void), uint64_t arg);
+RN__API struct rn__call *rn__defer_begin(struct rn__defer *d, void (*fn)(void));
+RN__API void rn__defer_run(void *d); /* either form: a cleanup function */
+
+/* ---- Asking and telling the runtime ----------------------------------------------------------- */
+
+/* Let others run; returns later. Does nothing on a plain thread but yield it. */
+RN__API void rn_yield(void);
+/* This goroutine's id: 1 for the first of rn_run; never reused. 0 on a plain thread. */
+RN__API uint64_t rn_self_id(void);
+/* Name this goroutine in reports; copied, cut at 31 bytes. NULL removes the name. */
+RN__API void rn_set_name(const char *name);
+/* Goroutines alive, started or not, the caller included. Orders nothing. */
+RN__API size_t rn_count(void);
+/* How many goroutines run at the same time at most. The default is what this process may use:
+ * affinity mask and cgroup quota; RUNNEL_PROCS overrides. */
+RN__API int rn_procs(void);
+/* Set it for the next start of the runtime (1 to 1024; 0: the default). Returns 0, -EINVAL with
+ * nothing changed, or -EBUSY while the runtime runs. */
+RN__API int rn_set_procs(int n);
+/* Wait until no goroutine but the caller's is left, or d has passed; returns how many remain. */
+RN__API size_t rn_settle(rn_dur d);
+
+/* End this goroutine now: deferred calls run, other cleanups do not. result goes to the group,
+ * flight or run that waits for it. In the first goroutine of rn_run the others go on; rn_run returns
+ * result once the last has ended. On a plain thread: panics. */
+RN__API void rn_exit(int result) __attribute__((noreturn));
+
+/*
+ * Park and ready: how code of yours makes its own waiting. A ticket is filled by rn_park_init, handed
+ * to whoever shall wake (a callback on any thread), and waited for with rn_park, which returns once
+ * rn_ready was called, before or after; a second rn_ready on one ticket does nothing and returns
+ * false. The ticket may leave scope once rn_park has returned.
+ *
+ * Happens-before: rn_ready -> the return of rn_park.
+ */
+typedef struct rn_ticket {
+    uint64_t rn__word[2];
+} rn_ticket;
+RN__API void rn_park_init(rn_ticket *t);
+RN__API void rn_park(rn_ticket *t);
+RN__API bool rn_ready(rn_ticket *t);
+
+/* Keep this goroutine on its present thread, alone, until as many unlocks. On a plain thread: no
+ * effect. A surplus unlock does nothing. */
+RN__API void rn_lock_thread(void);
+RN__API void rn_unlock_thread(void);
+
+RN__API void rn__block_enter(void);
+RN__API void rn__block_leave(void);
+RN__API int64_t rn__sys_result(int64_t result);
+
+RN__END
+
+#ifndef __cplusplus
+
+/*
+ * rn_go(fn, args...): call fn(args...) in a goroutine of its own. The function and the arguments are
+ * evaluated here and now, converted to the parameter types, and copied; a wrong type or count does
+ * not compile. fn's result is dropped. Panics when out of memory; fatal "go of nil func value".
+ * From any thread. The runtime starts by itself.
+ */
+#define rn_go(...)                                                                                 \
+    __extension__({                                                                                \
+        RN__CHECK_CALL(__VA_ARGS__)                                                                \
+        struct rn__call *rn__rec = rn__go_begin((const rn_attr *)0, RN__FN(__VA_ARGS__));          \
+        RN__CAPTURE(rn__rec, __VA_ARGS__);                                                         \
+    })
+/* rn_go_with(RN_ATTR(.stack_size = ..., .name = ...), fn, args...) */
+#define rn_go_with(attr, ...)                                                                      \
+    __extension__({                                                                                \
+        RN__CHECK_CALL(__VA_ARGS__)                                                                \
+        rn_attr rn__attr = (attr);                                                                 \
+        struct rn__call *rn__rec = rn__go_begin(&rn__attr, RN__FN(__VA_ARGS__));                   \
+        RN__CAPTURE(rn__rec, __VA_ARGS__);                                                         \
+    })
+#define RN_ATTR(...) ((rn_attr){__VA_ARGS__})
+/* int rn_go_err(fn, args...): 0, or -ENOMEM with nothing started. */
+#define rn_go_err(...)                                                                             \
+    __extension__({                                                                                \
+        RN__CHECK_CALL(__VA_ARGS__)                                                                \
+        struct rn__call rn__spare;                                                                 \
+        struct rn__call *rn__rec = rn__go_err_begin(&rn__spare, RN__FN(__VA_ARGS__));              \
+        RN__CAPTURE(rn__rec, __VA_ARGS__);                                                         \
+        rn__rec == &rn__spare ? -ENOMEM : 0;                                                       \
+    })
+/* rn_go_copy(fn, &big): copy big into the goroutine and call fn with a pointer to the copy, which
+ * lives as long as the goroutine. */
+#define rn_go_copy(f, src)                                                                         \
+    __extension__({                                                                                \
+        (void)sizeof(((f)((__typeof__(*(src)) *)0), 0));                                           \
+        rn__go_copy((void (*)(void))(RN__FN_TYPE(f))(f), (src), sizeof(*(src)));                   \
+    })
+
+/*
+ * int rn_run(fn, args...): run fn as the first goroutine, on the calling thread at first, and return
+ * its int result when it returns. Goroutines left then end: parked ones are dropped without their
+ * deferred calls, one inside a C call or computing ends at its next runtime call that waits. Panics
+ * when called from a goroutine or while another rn_run runs.
+ */
+#define rn_run(...)                                                                                \
+    __extension__({                                                                                \
+        RN__CHECK_CALL(__VA_ARGS__)                                                                \
+        RN__RETURNS_INT(__VA_ARGS__)                                                               \
+        struct rn__run rn__running;                                                                \
+        struct rn__call *rn__rec = rn__run_begin(&rn__running, RN__FN(__VA_ARGS__));               \
+        RN__CAPTURE(rn__rec, __VA_ARGS__);                                                         \
+        rn__running.result;                                                                        \
+    })
+
+/*
+ * rn_defer(fn, args...); call fn(args...) when the enclosing block is left: by its end, return,
+ * break, continue, goto, or rn_exit. The arguments are evaluated now. It is a declaration: it needs
+ * braces after if and case. Last deferred, first called. About 4 ns where fn takes one pointer or
+ * integer of exactly the argument's type.
+ */
+#define rn_defer(...) RN__DEFER(__COUNTER__, __VA_ARGS__)
+#define RN__DEFER(n, ...)                                                                          \
+    RN__CAT(RN__DEFER_, RN__COUNT(__VA_ARGS__))(RN__CAT(rn__defer_, n), __VA_ARGS__)
+
+#define RN__IS_POINTER(a) (__builtin_classify_type(a) == 5)
+#define RN__IS_SCALAR1(a) (__builtin_classify_type(a) <= 5 && sizeof(RN__DECAYED(a)) <= 8)
+#define RN__TAKES(fn, T) __builtin_types_compatible_p(RN__FN_TYPE(fn), void (*)(T))
+#define RN__FITS1(fn, a)                                                                           \
+    ((RN__TAKES(fn, RN__DECAYED(a)) && RN__IS_SCALAR1(a)) ||                                       \
+     (RN__IS_POINTER(a) && (RN__TAKES(fn, void *) || RN__TAKES(fn, const void *) ||                \
+                            RN__TAKES(fn, volatile void *))))
+/* The argument as 64 bits where the short form applies; 0, unevaluated, elsewhere. */
+#define RN__BITS1(fn, a)                                                                           \
+    ((uint64_t)__builtin_choose_expr(                                                              \
+        RN__FITS1(fn, a),                                                                          \
+        __builtin_choose_expr(RN__IS_POINTER(a),                                                   \
+                              (uintptr_t)__builtin_choose_expr(RN__FITS1(fn, a), (a), (void *)0),  \
+                              (a)),                                                                \
+        0))
+#define RN__DEFER_1(d, f) RN__DEFER_ANY(d, f)
+#define RN__DEFER_2(d, f, a)                                                                       \
+    __typeof__(*__builtin_choose_expr(RN__FITS1(f, a), (struct rn__defer1 *)0,                     \
+                                      (struct rn__defer *)0))                                      \
+        d __attribute__((cleanup(rn__defer_run))),                                                 \
+        *RN__CAT(d, _) __attribute__((unused)) = __extension__({                                   \
+            RN__CHECK_CALL(f, a)                                                                   \
+            if (RN__FITS1(f, a)) {                                                                 \
+                (void)sizeof(((f)(a), 0));                                                         \
+                rn__defer1_push((struct rn__defer1 *)(void *)&d, RN__FN(f), RN__BITS1(f, a));      \
+            } else {                                                                               \
+                RN__CAPTURE(rn__defer_begin((struct rn__defer *)(void *)&d, RN__FN(f)), f, a);     \
+            }                                                                                      \
+            &d;                                                                                    \
+        })
+#define RN__DEFER_3(d, ...) RN__DEFER_ANY(d, __VA_ARGS__)
+#define RN__DEFER_4(d, ...) RN__DEFER_ANY(d, __VA_ARGS__)
+#define RN__DEFER_5(d, ...) RN__DEFER_ANY(d, __VA_ARGS__)
+#define RN__DEFER_6(d, ...) RN__DEFER_ANY(d, __VA_ARGS__)
+#define RN__DEFER_7(d, ...) RN__DEFER_ANY(d, __VA_ARGS__)
+#define RN__DEFER_8(d, ...) RN__DEFER_ANY(d, __VA_ARGS__)
+#define RN__DEFER_9(d, ...) RN__DEFER_ANY(d, __VA_ARGS__)
+#define RN__DEFER_10(d, ...) RN__DEFER_ANY(d, __VA_ARGS__)
+#define RN__DEFER_11(d, ...) RN__DEFER_ANY(d, __VA_ARGS__)
+#define RN__DEFER_12(d, ...) RN__DEFER_ANY(d, __VA_ARGS__)
+#define RN__DEFER_13(d, ...) RN__DEFER_ANY(d, __VA_ARGS__)
+#define RN__DEFER_14(d, ...) RN__DEFER_ANY(d, __VA_ARGS__)
+#define RN__DEFER_15(d, ...) RN__DEFER_ANY(d, __VA_ARGS__)
+#define RN__DEFER_ANY(d, ...)                                                                      \
+    struct rn__defer d __attribute__((cleanup(rn__defer_run))),                                    \
+        *RN__CAT(d, _) __attribute__((unused)) = __extension__({                                   \
+            RN__CHECK_CALL(__VA_ARGS__)                                                            \
+            struct rn__call *rn__rec = rn__defer_begin(&d, RN__FN(__VA_ARGS__));                   \
+            RN__CAPTURE(rn__rec, __VA_ARGS__);                                                     \
+            &d;                                                                                    \
+        })
+
+/* rn_blocking(expr): the value of expr, with this goroutine's processor lent to others while it
+ * runs. For calls known to block. expr must not use the runtime. */
+#define rn_blocking(...)                                                                           \
+    __extension__({                                                                                \
+        rn__block_enter();                                                                         \
+        __typeof__(__VA_ARGS__) rn__value = (__VA_ARGS__);                                         \
+        rn__block_leave();                                                                         \
+        rn__value;                                                                                 \
+    })
+/* rn_sys(expr): the same for a system call; a negative result becomes -errno, read in time. */
+#define rn_sys(...)                                                                                \
+    __extension__({                                                                                \
+        rn__block_enter();                                                                         \
+        int64_t rn__value = rn__sys_result((int64_t)(__VA_ARGS__));                                \
+        rn__block_leave();                                                                         \
+        (__typeof__(__VA_ARGS__)) rn__value;                                                       \
+    })
+
+#endif /* __cplusplus */
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* base.h - attributes and small tools that every file of the library may use. */
+#ifndef RN_SRC_BASE_H
+#define RN_SRC_BASE_H
+
+#include <assert.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+#define COLD __attribute__((noinline, cold))
+#define NOINLINE __attribute__((noinline))
+#define ALIGNED(n) __attribute__((aligned(n)))
+#define CACHE_LINE 64
+#define container_of(p, type, member) ((type *)(void *)((char *)(p) - offsetof(type, member)))
+
+/* On the tools' side of a fiber switch nothing may be instrumented; the library never is, but a
+ * user may compile it into an instrumented program by accident. */
+#define NO_SANITIZE __attribute__((no_sanitize("address", "thread", "undefined")))
+
+#endif

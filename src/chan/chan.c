@@ -1,0 +1,633 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * chan.c - channels.
+ *
+ * A ring of cap elements and two queues of waiters under one spin lock, in whose word the closed bit lies.
+ *
+ * Invariants, with the lock free:
+ *   C1  receivers is empty unless the buffer is empty; senders is empty unless it is full (a select that waits
+ *       to send and to receive on one channel is in both: nobody else is then in either that could be served).
+ *   C2  a closed channel has no waiters.
+ *   C3  a waiter is in a queue exactly while its queued is set.
+ *
+ * Hand-off: a sender that finds a receiver waiting copies straight into the receiver's memory and readies it;
+ * likewise a receiver that finds a sender, but if the channel has a buffer it takes the oldest element and puts
+ * the sender's at the end, in one step, so that order is kept.
+ *
+ * Freed at once (decision 6): nothing of a channel is touched after the store that unlocks it. Waiters are
+ * taken out before and readied after; a woken operation works on its own stack alone. close publishes the
+ * closed bit by that very store. So whoever's operation has returned, or was made to return, may free.
+ *
+ * Waiters of a select: it is decided by whoever sets its claimed first, under the lock of the channel in
+ * question. The claimer takes all entries of that select on this channel out (decision 7); the select itself
+ * takes those on its other channels out when it runs again.
+ *
+ * Edges for ThreadSanitizer: as Go's, by slot. For a buffered channel the object is the slot's address: the
+ * k-th receive is before the completion of send k + cap, and no more. When a value goes straight to a waiter
+ * it is taken to have gone through the slot it would have used. An unbuffered channel has one object: itself.
+ * A send reads, and close writes, a location of the channel, so that the race of the two is reported.
+ */
+#include "chan/chan.h"
+
+#include <stdlib.h>
+
+#include "arch/arch.h"
+
+#include "base/fiber.h"
+#include "ctx/ctx.h"
+
+/* ---- Queues ---------------------------------------------------------------------------------------- */
+
+void rn__chan_enqueue(struct chan_queue *q, struct chan_waiter *w)
+{
+    w->next = NULL;
+    w->prev = q->last;
+    if (q->last)
+        q->last->next = w;
+    else
+        q->first = w;
+    q->last = w;
+    store_relaxed(&w->queued, 1);
+}
+
+void rn__chan_dequeue(struct chan_queue *q, struct chan_waiter *w)
+{
+    if (w->prev)
+        w->prev->next = w->next;
+    else
+        q->first = w->next;
+    if (w->next)
+        w->next->prev = w->prev;
+    else
+        q->last = w->prev;
+    store_release(&w->queued, 0); /* the last access to a select's waiter: its owner may go on without the lock */
+}
+
+struct chan_waiter *rn__chan_claim(struct chan *c, struct chan_queue *q)
+{
+    struct chan_waiter *w;
+
+    while ((w = q->first)) {
+        struct select_wait *s = w->select;
+        uint32_t no = 0;
+
+        if (likely(!s)) {
+            rn__chan_dequeue(q, w);
+            return w;
+        }
+        if (!cas_acq_rel(&s->claimed, &no, 1)) {
+            rn__chan_dequeue(q, w); /* decided elsewhere */
+            continue;
+        }
+        for (size_t i = 0; i < s->n; i++) {
+            struct chan_waiter *other = case_waiter(&s->cases[i]);
+
+            if (case_chan(&s->cases[i]) == c && other->queued)
+                rn__chan_dequeue(case_queue(&s->cases[i]), other);
+        }
+        s->winner = w->index;
+        s->elem_size = c->elem_size;
+        return w;
+    }
+    return NULL;
+}
+
+static inline void waiter_served(struct chan_waiter *w, bool ok, const void *edge)
+{
+    if (w->select) {
+        w->select->ok = ok;
+        w->select->edge = edge;
+    } else {
+        w->ok = ok;
+        w->edge = edge;
+    }
+}
+
+/* ---- Elements --------------------------------------------------------------------------------------- */
+
+/* Decision 21: never memcpy. */
+static inline void copy_elem(const struct chan *c, void *to, const void *from)
+{
+    typedef uint64_t __attribute__((may_alias, aligned(1))) any64;
+    typedef uint32_t __attribute__((may_alias, aligned(1))) any32;
+
+    if (likely(c->elem_size == 8))
+        *(volatile any64 *)to = *(const volatile any64 *)from;
+    else if (c->elem_size == 4)
+        *(volatile any32 *)to = *(const volatile any32 *)from;
+    else
+        rn__copy(to, from, c->elem_size);
+}
+
+static inline char *slot_at(const struct chan *c, uint64_t i)
+{
+    return c->buffer + i * c->elem_size;
+}
+
+static inline uint64_t slot_after(const struct chan *c, uint64_t i)
+{
+    return i + 1 == c->cap ? 0 : i + 1;
+}
+
+/* ---- Edges ------------------------------------------------------------------------------------------ */
+
+/* The object of a slot: elements of no size have one between them. */
+static const void *edge_of(const struct chan *c, uint64_t slot)
+{
+    return c->cap && c->elem_size && !(c->flags & CHAN_TIMER) ? slot_at(c, slot) : (const void *)c;
+}
+
+static COLD void edge_pass(const void *slot)
+{
+    edge_acquire(slot);
+    edge_release(slot);
+}
+
+/* Make the edges of a parked sender through slot, in its own fiber; it is off the CPU or about to be. */
+static COLD void edge_for(struct g *g, const void *slot, const struct chan_waiter *w)
+{
+    if (!(rn__tools & TOOL_TSAN))
+        return;
+    if (g->kind == G_GOROUTINE) {
+        void *mine = rn__fiber_current();
+
+        while (load_acquire(&g->on_cpu))
+            cpu_relax();
+        rn__fiber_borrow(g->tsan_fiber);
+        edge_pass(slot);
+        rn__fiber_borrow(mine);
+    } else {
+        /* A thread's state cannot be borrowed: what it did goes through us, an edge too many. */
+        edge_acquire(w);
+        edge_release(slot);
+    }
+}
+
+void rn__chan_edge_before_wait(struct chan *c)
+{
+    if (c->cap == 0)
+        edge_release(c);
+}
+
+void rn__chan_edge_after_send(struct chan *c, const void *slot)
+{
+    (void)c;
+    edge_acquire(slot);
+}
+
+void rn__chan_edge_after_recv(struct chan *c, const void *slot, void *elem, bool ok)
+{
+    (void)c;
+    if (unlikely(rn__tools)) {
+        edge_acquire(slot);
+        if (ok)
+            edge_release(slot);
+    }
+    (void)elem;
+}
+
+void rn__chan_touch_send(struct chan *c, const void *elem)
+{
+    if (unlikely(rn__tools)) {
+        tool_read(elem, c->elem_size);
+        if (rn__tools & TOOL_TSAN)
+            __tsan_read1(&c->flags);
+    }
+}
+
+/* ---- The operations, lock held ------------------------------------------------------------------------ */
+
+enum chan_result rn__chan_send_locked(struct chan *c, const void *elem, struct g **ret_wake)
+{
+    struct chan_waiter *w;
+
+    if (unlikely(c->lock.word & CHAN_CLOSED))
+        return CHAN_WAS_CLOSED;
+    if (c->receivers.first && (w = rn__chan_claim(c, &c->receivers))) {
+        const void *edge = edge_of(c, c->send_at);
+
+        if (c->cap) { /* as if through the slot */
+            c->send_at = slot_after(c, c->send_at);
+            c->recv_at = c->send_at;
+        }
+        if (w->elem)
+            copy_elem(c, w->elem, elem);
+        if (unlikely(rn__tools))
+            edge_pass(edge);
+        waiter_served(w, true, edge);
+        *ret_wake = w->g;
+        return CHAN_DONE;
+    }
+    if (c->count < c->cap) {
+        copy_elem(c, slot_at(c, c->send_at), elem);
+        if (unlikely(rn__tools))
+            edge_pass(edge_of(c, c->send_at));
+        c->send_at = slot_after(c, c->send_at);
+        store_relaxed(&c->count, c->count + 1);
+        return CHAN_DONE;
+    }
+    return CHAN_WOULD_WAIT;
+}
+
+enum chan_result rn__chan_recv_locked(struct chan *c, void *elem, struct g **ret_wake)
+{
+    struct chan_waiter *w;
+
+    if (c->count > 0) {
+        char *slot = slot_at(c, c->recv_at);
+        const void *edge = edge_of(c, c->recv_at);
+
+        if (elem)
+            copy_elem(c, elem, slot);
+        if (unlikely(rn__tools))
+            edge_pass(edge);
+        c->recv_at = slot_after(c, c->recv_at);
+        if (c->senders.first && (w = rn__chan_claim(c, &c->senders))) {
+            /* Full, so the slot just emptied is the one at the end too. */
+            copy_elem(c, slot, w->elem);
+            if (unlikely(rn__tools))
+                edge_for(w->g, edge, w);
+            c->send_at = c->recv_at;
+            waiter_served(w, true, edge);
+            *ret_wake = w->g;
+        } else {
+            store_relaxed(&c->count, c->count - 1);
+        }
+        return CHAN_DONE;
+    }
+    if (c->senders.first && (w = rn__chan_claim(c, &c->senders))) {
+        if (elem)
+            copy_elem(c, elem, w->elem);
+        if (unlikely(rn__tools))
+            edge_pass(c);
+        waiter_served(w, true, c);
+        *ret_wake = w->g;
+        return CHAN_DONE;
+    }
+    if (c->lock.word & CHAN_CLOSED) {
+        edge_acquire(c);
+        if (elem)
+            rn__zero(elem, c->elem_size);
+        return CHAN_WAS_CLOSED;
+    }
+    return CHAN_WOULD_WAIT;
+}
+
+/* ---- Making and releasing ------------------------------------------------------------------------------ */
+
+void rn__chan_init(struct chan *c, size_t elem_size, uint64_t cap, char *buffer, uint32_t flags)
+{
+    memset(c, 0, sizeof *c);
+    c->elem_size = (uint32_t)elem_size;
+    c->cap = cap;
+    c->buffer = buffer;
+    c->flags = flags;
+}
+
+static int chan_new(void **ret_ch, size_t elem_size, int64_t cap)
+{
+    size_t bytes, offset = (sizeof(struct chan) + 15) & ~(size_t)15;
+    struct chan *c;
+
+    if (cap < 0 || elem_size > 65535)
+        return -EINVAL;
+    if (__builtin_mul_overflow((size_t)cap, elem_size, &bytes) || bytes > (size_t)1 << 47)
+        return -EINVAL;
+    c = malloc(offset + bytes);
+    if (!c)
+        return -ENOMEM;
+    rn__chan_init(c, elem_size, (uint64_t)cap, (char *)c + offset, 0);
+    c->refs = 1;
+    *ret_ch = c;
+    return 0;
+}
+
+void *rn_chan_make_fn(size_t elem_size, int64_t cap)
+{
+    void *c = NULL;
+    int err = chan_new(&c, elem_size, cap);
+
+    if (unlikely(err == -EINVAL))
+        rn__panic("makechan: size out of range");
+    if (unlikely(err))
+        rn__panic("makechan: out of memory");
+    return c;
+}
+
+int rn__chan_make_err(void **ret_ch, size_t elem_size, int64_t cap)
+{
+    return chan_new(ret_ch, elem_size, cap);
+}
+
+static struct chan *chan_of(const volatile void *ch)
+{
+    return (struct chan *)(uintptr_t)ch;
+}
+
+void rn__chan_retain(const volatile void *ch)
+{
+    struct chan *c = chan_of(ch);
+
+    if (c && load_relaxed(&c->refs))
+        add_relaxed(&c->refs, 1);
+}
+
+void rn__chan_release(const volatile void *ch)
+{
+    struct chan *c = chan_of(ch);
+
+    if (!c || load_relaxed(&c->refs) == 0)
+        return;
+    edge_release(&c->refs);
+    if (sub_acq_rel(&c->refs, 1) != 1) /* pairs with the other holders' releases */
+        return;
+    edge_acquire(&c->refs);
+    spin_lock(&c->lock); /* an operation that made us the last may still be storing its unlock */
+    if (c->receivers.first || c->senders.first) {
+        spin_unlock(&c->lock);
+        rn__panic("release of a channel in use");
+    }
+    free(c);
+}
+
+size_t rn__len(const volatile void *ch)
+{
+    struct chan *c = chan_of(ch);
+
+    return !c || (c->flags & CHAN_TIMER) ? 0 : (size_t)load_relaxed(&c->count);
+}
+
+size_t rn__cap(const volatile void *ch)
+{
+    struct chan *c = chan_of(ch);
+
+    return !c || (c->flags & CHAN_TIMER) ? 0 : (size_t)c->cap;
+}
+
+/* ---- Waiting -------------------------------------------------------------------------------------------- */
+
+/* At the end of rn_run: take a plain operation's waiter out. */
+struct plain_wait {
+    struct chan_waiter w;
+    struct chan *c;
+    struct chan_queue *q;
+};
+
+static bool plain_unlink(void *wait)
+{
+    struct plain_wait *p = wait;
+    bool was;
+
+    spin_lock(&p->c->lock);
+    was = p->w.queued;
+    if (was)
+        rn__chan_dequeue(p->q, &p->w);
+    spin_unlock(&p->c->lock);
+    return was;
+}
+
+/* Queue the caller, unlock, wait. c may be gone when this returns. */
+static bool wait_in(struct chan *c, struct chan_queue *q, void *elem, enum wait_reason why,
+                    const void **ret_edge)
+{
+    struct plain_wait p;
+
+    p.w.select = NULL;
+    p.w.g = rn__self();
+    p.w.elem = elem;
+    p.w.ok = 0;
+    p.w.edge = c;
+    p.c = c;
+    p.q = q;
+    if (unlikely(rn__tools)) {
+        rn__chan_edge_before_wait(c);
+        edge_release(&p.w);
+    }
+    rn__chan_enqueue(q, &p.w);
+    spin_unlock(&c->lock);
+    rn__park(p.w.g, why, c, plain_unlink, &p);
+    *ret_edge = p.w.edge;
+    return p.w.ok;
+}
+
+void rn_send_fn(volatile void *ch, const void *elem)
+{
+    struct chan *c = chan_of(ch);
+    struct g *wake = NULL;
+    enum chan_result r;
+    const void *edge;
+
+    if (unlikely(!c))
+        rn__park_forever(WAIT_CHAN_SEND_NIL);
+    rn__chan_touch_send(c, elem);
+    spin_lock(&c->lock);
+    r = rn__chan_send_locked(c, elem, &wake);
+    if (likely(r == CHAN_DONE)) {
+        spin_unlock(&c->lock);
+        if (wake)
+            rn__ready(wake);
+        return;
+    }
+    if (r == CHAN_WOULD_WAIT &&
+        wait_in(c, &c->senders, (void *)(uintptr_t)elem, WAIT_CHAN_SEND, &edge)) {
+        if (unlikely(rn__tools))
+            rn__chan_edge_after_send(c, edge);
+        return;
+    }
+    if (r == CHAN_WAS_CLOSED)
+        spin_unlock(&c->lock);
+    rn__panic("send on closed channel");
+}
+
+bool rn_recv_fn(const void *ch, void *elem)
+{
+    struct chan *c = chan_of(ch);
+    struct g *wake = NULL;
+    enum chan_result r;
+    const void *edge;
+    uint32_t size;
+    bool ok;
+
+    if (unlikely(!c))
+        rn__park_forever(WAIT_CHAN_RECEIVE_NIL);
+    if (unlikely(rn__tools) && elem)
+        tool_write(elem, c->elem_size);
+    spin_lock(&c->lock);
+    r = rn__chan_recv_locked(c, elem, &wake);
+    if (likely(r != CHAN_WOULD_WAIT)) {
+        spin_unlock(&c->lock);
+        if (wake)
+            rn__ready(wake);
+        return r == CHAN_DONE;
+    }
+    size = c->elem_size;
+    ok = wait_in(c, &c->receivers, elem, WAIT_CHAN_RECEIVE, &edge);
+    if (unlikely(rn__tools)) {
+        rn__chan_edge_after_recv(c, edge, elem, ok);
+        if (elem)
+            tool_write(elem, size);
+    }
+    return ok; /* close has zeroed elem */
+}
+
+bool rn__try_send(volatile void *ch, const void *elem)
+{
+    struct chan *c = chan_of(ch);
+    struct g *wake = NULL;
+    enum chan_result r;
+
+    if (!c)
+        return false;
+    rn__chan_touch_send(c, elem);
+    /* A glance without the lock: nobody to take it, no room, not closed. Each was true at its moment, and the
+     * closed bit is read first: a channel once closed stays so. */
+    if (!chan_is_closed(c) && !load_relaxed(&c->receivers.first) && load_relaxed(&c->count) == c->cap)
+        return false;
+    spin_lock(&c->lock);
+    r = rn__chan_send_locked(c, elem, &wake);
+    spin_unlock(&c->lock);
+    if (wake)
+        rn__ready(wake);
+    if (r == CHAN_WAS_CLOSED)
+        rn__panic("send on closed channel");
+    return r == CHAN_DONE;
+}
+
+bool rn__try_recv(const void *ch, void *elem, bool *ok)
+{
+    struct chan *c = chan_of(ch);
+    struct g *wake = NULL;
+    enum chan_result r;
+
+    if (!c)
+        return false;
+    /* Empty, no sender, and not closed: in this order, so that a value sent before a close is not missed. */
+    if (load_relaxed(&c->count) == 0 && !load_relaxed(&c->senders.first)) {
+        fence_acquire();
+        if (!chan_is_closed(c))
+            return false;
+    }
+    spin_lock(&c->lock);
+    r = rn__chan_recv_locked(c, elem, &wake);
+    spin_unlock(&c->lock);
+    if (wake)
+        rn__ready(wake);
+    if (r == CHAN_WOULD_WAIT)
+        return false;
+    if (elem)
+        tool_write(elem, c->elem_size);
+    if (ok)
+        *ok = r == CHAN_DONE;
+    return true;
+}
+
+/* ---- Close ------------------------------------------------------------------------------------------------ */
+
+#undef rn_close
+void rn_close(volatile void *ch)
+{
+    struct chan *c = chan_of(ch);
+    struct chan_waiter *w, *served = NULL, **tail = &served;
+
+    if (unlikely(!c))
+        rn__panic("close of nil channel");
+    if (unlikely(rn__tools & TOOL_TSAN)) {
+        __tsan_write1(&c->flags);
+        edge_release(c);
+    }
+    spin_lock(&c->lock);
+    if (unlikely(c->lock.word & CHAN_CLOSED)) {
+        spin_unlock(&c->lock);
+        rn__panic("close of closed channel");
+    }
+    /* A claimed waiter's next is free for our list. */
+    while ((w = rn__chan_claim(c, &c->receivers))) {
+        if (w->elem)
+            rn__zero(w->elem, c->elem_size);
+        waiter_served(w, false, c);
+        *tail = w;
+        tail = &w->next;
+    }
+    while ((w = rn__chan_claim(c, &c->senders))) {
+        waiter_served(w, false, c);
+        *tail = w;
+        tail = &w->next;
+    }
+    *tail = NULL;
+    spin_unlock_with(&c->lock, CHAN_CLOSED);
+    while (served) {
+        struct g *g = served->g;
+
+        served = served->next;
+        rn__ready(g);
+    }
+}
+
+/* ---- For timers --------------------------------------------------------------------------------------------- */
+
+uint64_t rn__chan_drain(struct chan *c)
+{
+    return rn__chan_reset(c, NULL, NULL);
+}
+
+uint64_t rn__chan_reset(struct chan *c, void (*change)(void *), void *arg)
+{
+    uint64_t n;
+
+    spin_lock(&c->lock);
+    n = c->count;
+    store_relaxed(&c->count, 0);
+    c->recv_at = c->send_at;
+    if (change)
+        change(arg);
+    spin_unlock(&c->lock);
+    return n;
+}
+
+bool rn__chan_offer(struct chan *c, const void *elem, bool (*still)(void *), void *arg)
+{
+    struct g *wake = NULL;
+    bool sent = false;
+
+    spin_lock(&c->lock);
+    if (!still || still(arg))
+        sent = rn__chan_send_locked(c, elem, &wake) == CHAN_DONE;
+    spin_unlock(&c->lock);
+    if (wake)
+        rn__ready(wake);
+    return sent;
+}
+
+/* ---- Under a context ------------------------------------------------------------------------------------------ */
+
+int rn__send_ctx(rn_ctx *ctx, volatile void *ch, const void *elem)
+{
+    rn_case cases[2] = {
+        {.rn__ch = (volatile void *)ctx, .rn__kind = RN__CASE_DONE},
+        {.rn__ch = ch, .rn__elem = (void *)(uintptr_t)elem, .rn__kind = RN__CASE_SEND},
+    };
+    int err = rn_ctx_err(ctx);
+
+    if (err)
+        return err;
+    return rn_select_array(cases, 2) == 0 ? rn_ctx_err(ctx) : 0;
+}
+
+int rn__recv_ctx(rn_ctx *ctx, const void *ch, void *elem)
+{
+    bool ok = false;
+    rn_case cases[2] = {
+        {.rn__ch = (volatile void *)ctx, .rn__kind = RN__CASE_DONE},
+        {.rn__ch = (volatile void *)(uintptr_t)ch,
+         .rn__elem = elem,
+         .rn__ok = &ok,
+         .rn__kind = RN__CASE_RECV},
+    };
+    int err = rn_ctx_err(ctx);
+
+    if (err)
+        return err;
+    if (rn_select_array(cases, 2) == 0)
+        return rn_ctx_err(ctx);
+    return ok ? 0 : -EPIPE;
+}

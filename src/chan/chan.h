@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * chan.h - channels inside the library: see chan.c for the invariants.
+ */
+#ifndef RN_SRC_CHAN_H
+#define RN_SRC_CHAN_H
+
+#include <runnel/chan.h>
+#include <runnel/select.h>
+
+#include "sched/sched.h"
+
+/* One who waits on a channel: on the waiter's stack, or inside a case of a select. */
+struct chan_waiter {
+    struct chan_waiter *next, *prev; /* in the queue; guarded by the channel's lock */
+    struct select_wait *select;      /* NULL for a plain operation */
+    struct g *g;
+    void *elem;                      /* where the value comes from or goes to; NULL: dropped */
+    uint32_t index;                  /* the case */
+    uint8_t queued;                  /* guarded by the channel's lock */
+    uint8_t ok;                      /* set by the waker: a value passed; 0: the channel was closed */
+    const void *edge;                /* set by the waker: the slot through which the value went, for tools */
+};
+
+/* A select that waits: on its stack. */
+struct select_wait {
+    uint32_t claimed;  /* atomic: 0, then 1 by the waker that decides it */
+    uint32_t winner;   /* index of the case; written by the claimer before it readies */
+    bool ok;
+    uint32_t elem_size; /* of the winner's channel, for tools */
+    struct g *g;
+    rn_case *cases;
+    size_t n;
+    const void *edge;
+};
+
+struct chan_queue {
+    struct chan_waiter *first, *last;
+};
+
+enum { CHAN_CLOSED = 2 }; /* in the lock word, beside SPIN_HELD */
+
+struct chan {
+    struct spin lock; /* {closed, held}: published together by the store that unlocks */
+    uint32_t refs;    /* atomic; 0 for a channel inside another object, which is never released */
+    uint32_t elem_size;
+    uint32_t flags;
+    uint64_t cap;   /* elements */
+    uint64_t count; /* elements in the buffer; written under the lock, read by anybody */
+    uint64_t send_at, recv_at; /* next slot; guarded by the lock */
+    struct chan_queue receivers, senders; /* guarded by the lock */
+    struct chan *next_free;
+    char *buffer;
+};
+
+enum {
+    CHAN_TIMER = 1 /* a timer's channel: shows length and capacity 0 */
+};
+
+/* Make an idle channel in memory of somebody else's; buffer has room for cap elements. */
+void rn__chan_init(struct chan *c, size_t elem_size, uint64_t cap, char *buffer, uint32_t flags);
+
+static inline bool chan_is_closed(const struct chan *c)
+{
+    return load_acquire(&c->lock.word) & CHAN_CLOSED;
+}
+
+/* ---- For select.c; c's lock held ---- */
+
+/* Would the operation proceed now? */
+static inline bool chan_can_send(const struct chan *c)
+{
+    return c->receivers.first || c->count < c->cap || (c->lock.word & CHAN_CLOSED);
+}
+static inline bool chan_can_recv(const struct chan *c)
+{
+    return c->count > 0 || c->senders.first || (c->lock.word & CHAN_CLOSED);
+}
+
+void rn__chan_enqueue(struct chan_queue *q, struct chan_waiter *w);
+void rn__chan_dequeue(struct chan_queue *q, struct chan_waiter *w);
+/* Take the first waiter that is still there to be served (not of select mine), decide its select. */
+struct chan_waiter *rn__chan_claim(struct chan *c, struct chan_queue *q);
+
+enum chan_result { CHAN_WOULD_WAIT, CHAN_DONE, CHAN_WAS_CLOSED };
+/* Perform the operation if it can proceed; *ret_wake is whom to ready once the lock is free. */
+enum chan_result rn__chan_send_locked(struct chan *c, const void *elem, struct g **ret_wake);
+enum chan_result rn__chan_recv_locked(struct chan *c, void *elem, struct g **ret_wake);
+/* Edges of a waiter's own, before it parks and after it was served. */
+void rn__chan_edge_before_wait(struct chan *c);
+void rn__chan_edge_after_send(struct chan *c, const void *slot);
+void rn__chan_edge_after_recv(struct chan *c, const void *slot, void *elem, bool ok);
+void rn__chan_touch_send(struct chan *c, const void *elem);
+
+/* A case's waiter lies inside it. During a select its rn__when is the channel it waits on, also for a
+ * context's case; 0 for a nil case. The cases of timers keep their time there. */
+static inline struct chan_waiter *case_waiter(rn_case *k)
+{
+    _Static_assert(sizeof(struct chan_waiter) <= sizeof k->rn__node, "a case holds its waiter");
+    return (struct chan_waiter *)(void *)k->rn__node;
+}
+static inline struct chan *case_chan(const rn_case *k)
+{
+    bool waits = k->rn__kind == RN__CASE_SEND || k->rn__kind == RN__CASE_RECV ||
+                 k->rn__kind == RN__CASE_DONE;
+
+    return waits ? (struct chan *)(uintptr_t)k->rn__when : NULL;
+}
+static inline struct chan_queue *case_queue(const rn_case *k)
+{
+    return k->rn__kind == RN__CASE_SEND ? &case_chan(k)->senders : &case_chan(k)->receivers;
+}
+
+/* Drop what is buffered; how many elements. Lock not held. */
+uint64_t rn__chan_drain(struct chan *c);
+/* Send on a timer's channel of capacity 1 without waiting, if still(arg) says so under the lock. */
+bool rn__chan_offer(struct chan *c, const void *elem, bool (*still)(void *), void *arg);
+/* Run change(arg) under c's lock and drop what is buffered in the same step; how many were dropped. */
+uint64_t rn__chan_reset(struct chan *c, void (*change)(void *), void *arg);
+
+#endif

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * select.c - wait for the first of several channel operations.
+ *
+ * All channels are locked, in the order of their addresses, so that the select sees them at one moment and
+ * two selects cannot wait for each other's locks. Then:
+ *   1. Of the cases that can proceed one is drawn, each with the same chance.
+ *   2. It is performed, all is unlocked, and its partner readied. Or, with a default (or a time-out that has
+ *      passed), that is the answer.
+ *   3. Otherwise a waiter is queued for each case, inside the case itself, all is unlocked, and the goroutine
+ *      parks. Whoever sets claimed decides (chan.c); a timer claims in the same way.
+ *   4. Awake, it takes its waiters off the channels that did not win. The winner's channel it touches no more:
+ *      the claimer has taken all entries there out (decision 7).
+ *
+ * The order of locking is kept in the cases themselves, in the rn__index of the first ones, so nothing is
+ * allocated, however many cases there are.
+ */
+#include "chan/chan.h"
+
+#include "base/tools.h"
+#include "ctx/ctx.h"
+#include "time/timer.h"
+
+enum { SELECT_MAX = 65536, SORT_SMALL = 16 };
+
+/* The channel of the i-th case in the order of locking. */
+static inline struct chan *nth(const rn_case *cases, size_t i)
+{
+    return case_chan(&cases[cases[i].rn__index]);
+}
+
+static void sift(rn_case *cases, size_t i, size_t m)
+{
+    for (;;) {
+        size_t child = 2 * i + 1;
+        uint32_t swap;
+
+        if (child >= m)
+            return;
+        if (child + 1 < m && nth(cases, child) < nth(cases, child + 1))
+            child++;
+        if (nth(cases, i) >= nth(cases, child))
+            return;
+        swap = cases[i].rn__index;
+        cases[i].rn__index = cases[child].rn__index;
+        cases[child].rn__index = swap;
+        i = child;
+    }
+}
+
+/* Sort the first m entries of the order by address: insertion for few, heap sort for many. */
+static void sort_order(rn_case *cases, size_t m)
+{
+    if (m <= SORT_SMALL) {
+        for (size_t i = 1; i < m; i++) {
+            uint32_t k = cases[i].rn__index;
+            size_t j = i;
+
+            for (; j > 0 && nth(cases, j - 1) > case_chan(&cases[k]); j--)
+                cases[j].rn__index = cases[j - 1].rn__index;
+            cases[j].rn__index = k;
+        }
+        return;
+    }
+    for (size_t i = m / 2; i-- > 0;)
+        sift(cases, i, m);
+    while (m-- > 1) {
+        uint32_t swap = cases[0].rn__index;
+
+        cases[0].rn__index = cases[m].rn__index;
+        cases[m].rn__index = swap;
+        sift(cases, 0, m);
+    }
+}
+
+static inline void lock_all(const rn_case *cases, size_t m)
+{
+    const struct chan *last = NULL;
+
+    for (size_t i = 0; i < m; i++) {
+        struct chan *c = nth(cases, i);
+
+        if (c != last)
+            spin_lock(&c->lock);
+        last = c;
+    }
+}
+
+static inline void unlock_all(const rn_case *cases, size_t m)
+{
+    for (size_t i = m; i-- > 0;) {
+        struct chan *c = nth(cases, i);
+
+        if (i == 0 || nth(cases, i - 1) != c)
+            spin_unlock(&c->lock);
+    }
+}
+
+static inline bool can_proceed(const rn_case *k)
+{
+    return k->rn__kind == RN__CASE_SEND ? chan_can_send(case_chan(k)) : chan_can_recv(case_chan(k));
+}
+
+/* ---- Time-outs ------------------------------------------------------------------------------------------ */
+
+struct select_timer {
+    struct timer timer;
+    struct select_wait *select;
+    uint32_t index;
+};
+
+static void timer_fire(struct timer *t, int64_t when, uint64_t seq)
+{
+    struct select_timer *st = container_of(t, struct select_timer, timer);
+    struct select_wait *s = st->select;
+    uint32_t no = 0;
+
+    (void)when;
+    (void)seq;
+    if (!cas_acq_rel(&s->claimed, &no, 1))
+        return;
+    s->winner = st->index;
+    rn__ready(s->g);
+}
+
+/* ---- Waiting -------------------------------------------------------------------------------------------- */
+
+/* Take the waiters of a decided select off the channels where they still are. */
+static void leave_queues(struct select_wait *s)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        rn_case *k = &s->cases[i];
+        struct chan *c = case_chan(k);
+        struct chan_waiter *w = case_waiter(k);
+
+        if (!c || !load_acquire(&w->queued)) /* pairs with rn__chan_dequeue: its taker is done with it */
+            continue;
+        spin_lock(&c->lock);
+        if (w->queued)
+            rn__chan_dequeue(case_queue(k), w);
+        spin_unlock(&c->lock);
+    }
+}
+
+struct select_park {
+    struct select_wait *s;
+    struct select_timer *timer;
+};
+
+static bool select_unlink(void *wait)
+{
+    struct select_park *p = wait;
+    uint32_t no = 0;
+
+    if (p->timer)
+        rn__timer_stop_sync(&p->timer->timer);
+    if (!cas_acq_rel(&p->s->claimed, &no, 1))
+        return false;
+    leave_queues(p->s);
+    return true;
+}
+
+/* Queue a waiter for each of the m live cases, unlock, and wait. The winner's index. */
+static int wait_for_any(struct select_wait *s, size_t m, int64_t until, int timeout)
+{
+    struct select_timer st = {.timer.kind = TIMER_BORROWED, .timer.fire = timer_fire};
+    struct select_park p = {s, timeout >= 0 ? &st : NULL};
+
+    s->g = rn__self();
+    for (size_t i = 0; i < s->n; i++) {
+        rn_case *k = &s->cases[i];
+        struct chan *c = case_chan(k);
+        struct chan_waiter *w = case_waiter(k);
+
+        if (!c)
+            continue;
+        w->select = s;
+        w->g = s->g;
+        w->elem = k->rn__elem;
+        w->index = (uint32_t)i;
+        if (unlikely(rn__tools)) {
+            rn__chan_edge_before_wait(c);
+            edge_release(w);
+        }
+        rn__chan_enqueue(case_queue(k), w);
+    }
+    unlock_all(s->cases, m);
+    if (timeout >= 0) {
+        st.select = s;
+        st.index = (uint32_t)timeout;
+        if (rn__timer_start(&st.timer, until, 0, 0) < 0)
+            rn__panic("out of memory for a timer");
+    }
+    rn__park(s->g, s->n ? WAIT_SELECT : WAIT_SELECT_NO_CASES, s->cases, select_unlink, &p);
+    if (timeout >= 0)
+        rn__timer_stop_sync(&st.timer);
+    leave_queues(s);
+    return (int)s->winner;
+}
+
+int rn_select_array(rn_case *cases, size_t n)
+{
+    struct select_wait s = {.cases = cases, .n = n};
+    size_t m = 0, ready;
+    int chosen, dflt = -1, timeout = -1;
+    int64_t until = INT64_MAX, now = 0;
+    enum chan_result result;
+    struct g *wake = NULL;
+    rn_case *k;
+
+    if (unlikely(n > SELECT_MAX))
+        rn__panic("reflect.Select: too many cases (max 65536)");
+    for (size_t i = 0; i < n; i++) {
+        struct chan *c = NULL;
+        int64_t when;
+
+        k = &cases[i];
+        switch (k->rn__kind) {
+        case RN__CASE_SEND:
+        case RN__CASE_RECV:
+            c = (struct chan *)(uintptr_t)k->rn__ch;
+            if (c && k->rn__kind == RN__CASE_SEND)
+                rn__chan_touch_send(c, k->rn__elem);
+            break;
+        case RN__CASE_DONE:
+            c = rn__ctx_done_chan((rn_ctx *)(uintptr_t)k->rn__ch);
+            break;
+        case RN__CASE_DEFAULT:
+            if (unlikely(dflt >= 0))
+                rn__panic("reflect.Select: multiple default cases");
+            dflt = (int)i;
+            continue;
+        case RN__CASE_TIMEOUT:
+        case RN__CASE_DEADLINE:
+            if (!now)
+                now = now_ns();
+            when = k->rn__kind == RN__CASE_TIMEOUT ? time_after(now, k->rn__when) : k->rn__when;
+            if (timeout < 0 || when < until) {
+                timeout = (int)i;
+                until = when;
+            }
+            continue;
+        default:
+            continue;
+        }
+        k->rn__when = (int64_t)(uintptr_t)c;
+        if (c)
+            cases[m++].rn__index = (uint32_t)i;
+    }
+    if (m > 1)
+        sort_order(cases, m);
+    lock_all(cases, m);
+again:
+    ready = 0;
+    chosen = -1;
+    for (size_t i = 0; i < n; i++) {
+        if (!case_chan(&cases[i]) || !can_proceed(&cases[i]))
+            continue;
+        if (++ready == 1 || rn__random() % ready == 0)
+            chosen = (int)i;
+    }
+    if (chosen >= 0) {
+        struct chan *c = case_chan(&cases[chosen]);
+        uint32_t size = c->elem_size;
+
+        k = &cases[chosen];
+        result = k->rn__kind == RN__CASE_SEND ? rn__chan_send_locked(c, k->rn__elem, &wake)
+                                              : rn__chan_recv_locked(c, k->rn__elem, &wake);
+        if (unlikely(result == CHAN_WOULD_WAIT))
+            goto again; /* the waiters it saw were selects decided elsewhere; they are gone now */
+        unlock_all(cases, m);
+        if (wake)
+            rn__ready(wake);
+        if (k->rn__kind == RN__CASE_SEND) {
+            if (result == CHAN_WAS_CLOSED)
+                rn__panic("send on closed channel");
+        } else {
+            if (k->rn__elem && k->rn__kind == RN__CASE_RECV)
+                tool_write(k->rn__elem, size);
+            if (k->rn__ok)
+                *k->rn__ok = result == CHAN_DONE;
+        }
+        return chosen;
+    }
+    if (dflt >= 0 || (timeout >= 0 && until <= now)) {
+        unlock_all(cases, m);
+        return dflt >= 0 ? dflt : timeout;
+    }
+
+    chosen = wait_for_any(&s, m, until, timeout);
+    k = &cases[chosen];
+    if (chosen == timeout)
+        return chosen;
+    if (k->rn__kind == RN__CASE_SEND) {
+        if (!s.ok)
+            rn__panic("send on closed channel");
+        edge_acquire(s.edge);
+        return chosen;
+    }
+    if (unlikely(rn__tools)) {
+        edge_acquire(s.edge);
+        if (s.ok)
+            edge_release(s.edge);
+        if (k->rn__elem && k->rn__kind == RN__CASE_RECV)
+            rn__tool_write(k->rn__elem, s.elem_size);
+    }
+    if (k->rn__ok)
+        *k->rn__ok = s.ok;
+    return chosen;
+}

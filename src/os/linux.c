@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * linux.c - the kernel.
+ *
+ * System calls are made directly where a tool's interceptor would see more in the library function than
+ * is meant (futex, mmap of stacks); errno is read beside the call and becomes a value at once.
+ */
+#define _GNU_SOURCE
+#include "os/os.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/atomic.h"
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102 /* Linux 6.13 */
+#endif
+
+void rn__os_futex_wait(uint32_t *word, uint32_t value, int64_t until)
+{
+    struct timespec ts, *timeout = NULL;
+
+    if (until != INT64_MAX) {
+        if (until < 0)
+            until = 0;
+        ts.tv_sec = until / 1000000000;
+        ts.tv_nsec = until % 1000000000;
+        timeout = &ts;
+    }
+    /* The bitset form takes an absolute time on CLOCK_MONOTONIC. */
+    syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value, timeout, NULL, FUTEX_BITSET_MATCH_ANY);
+}
+
+void rn__os_futex_wake(uint32_t *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1);
+}
+
+int64_t rn__os_now(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+void *rn__os_map(size_t size)
+{
+    void *at = (void *)syscall(SYS_mmap, NULL, size, PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (at == MAP_FAILED)
+        return NULL;
+    madvise(at, size, MADV_NOHUGEPAGE); /* a huge page under a stack would commit 2 MiB for 4 KiB */
+    return at;
+}
+
+void rn__os_unmap(void *at, size_t size)
+{
+    munmap(at, size); /* libc's, so that ThreadSanitizer forgets the range */
+}
+
+/* 1: the kernel installs guards without splitting the mapping; -1: it does not; 0: not asked yet. */
+static int guard_install; /* atomic; racing threads find the same */
+
+/* Does MADV_GUARD_INSTALL work here? Some emulators answer 0 and do nothing, so look: the kernel must
+ * refuse to read from a guarded page. */
+static int probe_guard_install(void)
+{
+    char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int works = -1;
+    int fds[2];
+
+    if (page == MAP_FAILED)
+        return -1;
+    if (madvise(page, 4096, MADV_GUARD_INSTALL) == 0 && pipe2(fds, O_CLOEXEC) == 0) {
+        if (syscall(SYS_write, fds[1], page, 1) < 0)
+            works = 1;
+        close(fds[0]);
+        close(fds[1]);
+    }
+    munmap(page, 4096);
+    return works;
+}
+
+int rn__os_guard(void *at, size_t size)
+{
+    int how = load_relaxed(&guard_install);
+
+    if (how == 0) {
+        how = probe_guard_install();
+        store_relaxed(&guard_install, how);
+    }
+    if (how > 0 && madvise(at, size, MADV_GUARD_INSTALL) == 0)
+        return 0;
+    /* An older kernel, or locked memory. Each such guard splits the mapping in two, of which the kernel
+     * allows about 65,000. */
+    return mprotect(at, size, PROT_NONE) == 0 ? 0 : -errno;
+}
+
+int rn__os_renew(void *at, size_t size)
+{
+    void *got = mmap(at, size, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+
+    return got == at ? 0 : -errno;
+}
+
+/* ---- How many CPUs ------------------------------------------------------------------------------ */
+
+static bool read_file(const char *path, char *text, size_t room)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n;
+
+    if (fd < 0)
+        return false;
+    n = read(fd, text, room - 1);
+    close(fd);
+    if (n < 0)
+        return false;
+    text[n] = 0;
+    return true;
+}
+
+static int quota_cpus(double quota, double period, int cpus)
+{
+    int whole;
+
+    if (quota <= 0 || period <= 0)
+        return cpus;
+    whole = (int)(quota / period);
+    if (whole * period < quota)
+        whole++; /* 1.5 CPUs can keep two threads busy most of the time */
+    if (whole < 1)
+        whole = 1;
+    return whole < cpus ? whole : cpus;
+}
+
+/* Walk from the process's cgroup to the root; the tightest quota on the way counts, not the leaf's. */
+static int cgroup_cpus(const char *mount, char *path, bool v2, int cpus)
+{
+    for (;;) {
+        char file[4300], text[128];
+        double quota, period;
+        char *slash;
+
+        if (v2) {
+            snprintf(file, sizeof file, "%s%s/cpu.max", mount, path);
+            if (read_file(file, text, sizeof text) && sscanf(text, "%lf %lf", &quota, &period) == 2)
+                cpus = quota_cpus(quota, period, cpus);
+        } else {
+            snprintf(file, sizeof file, "%s%s/cpu.cfs_quota_us", mount, path);
+            if (read_file(file, text, sizeof text) && sscanf(text, "%lf", &quota) == 1) {
+                snprintf(file, sizeof file, "%s%s/cpu.cfs_period_us", mount, path);
+                if (read_file(file, text, sizeof text) && sscanf(text, "%lf", &period) == 1)
+                    cpus = quota_cpus(quota, period, cpus);
+            }
+        }
+        slash = strrchr(path, '/');
+        if (!slash || path[0] == 0)
+            return cpus;
+        *slash = 0;
+    }
+}
+
+static int cgroup_quota(int cpus)
+{
+    char text[8192];
+    char *save = NULL;
+
+    if (!read_file("/proc/self/cgroup", text, sizeof text))
+        return cpus;
+    for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        char *controllers = strchr(line, ':'), *path;
+
+        if (!controllers)
+            continue;
+        path = strchr(controllers + 1, ':');
+        if (!path)
+            continue;
+        *path++ = 0;
+        controllers++;
+        if (strlen(path) > 4000)
+            continue;
+        if (path[0] == '/' && path[1] == 0)
+            path[0] = 0;
+        if (controllers[0] == 0)
+            cpus = cgroup_cpus("/sys/fs/cgroup", path, true, cpus);
+        else if (strstr(controllers, "cpu") && !strstr(controllers, "cpuset"))
+            cpus = cgroup_cpus("/sys/fs/cgroup/cpu", path, false, cpus);
+    }
+    return cpus;
+}
+
+int rn__os_cpus(void)
+{
+    int cpus = 0;
+
+    for (int room = 1024; room <= 1 << 20; room *= 4) {
+        cpu_set_t *set = CPU_ALLOC((size_t)room);
+        size_t size = CPU_ALLOC_SIZE((size_t)room);
+
+        if (!set)
+            break;
+        if (sched_getaffinity(0, size, set) == 0)
+            cpus = CPU_COUNT_S(size, set);
+        CPU_FREE(set);
+        if (cpus > 0)
+            break;
+    }
+    if (cpus < 1)
+        cpus = 1;
+    return cgroup_quota(cpus);
+}
+
+int rn__os_threads(void)
+{
+    char text[4096];
+    char *at;
+
+    if (!read_file("/proc/self/status", text, sizeof text))
+        return -1;
+    at = strstr(text, "\nThreads:");
+    return at ? atoi(at + 9) : -1;
+}
+
+void rn__os_thread_yield(void)
+{
+    sched_yield();
+}
+
+void rn__os_thread_sleep(int64_t ns)
+{
+    struct timespec ts = {ns / 1000000000, ns % 1000000000};
+
+    nanosleep(&ts, NULL);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * os.h - what the library wants of the kernel. Linux, in linux.c; the one file that knows it.
+ *
+ * Functions that can fail return 0 or a negative errno value.
+ */
+#ifndef RN_SRC_OS_H
+#define RN_SRC_OS_H
+
+#include "base/base.h"
+
+/* Sleep while *word is value, until woken or until the monotonic time (ns; INT64_MAX: for ever). May wake
+ * for no reason. */
+void rn__os_futex_wait(uint32_t *word, uint32_t value, int64_t until);
+/* Wake one, or all, who sleep on word. The word itself is not accessed and may be gone. */
+void rn__os_futex_wake(uint32_t *word);
+
+/* Monotonic time, ns. */
+int64_t rn__os_now(void);
+
+/* Address space of size bytes, page-aligned, readable and writable, committed when touched. NULL: none. */
+void *rn__os_map(size_t size);
+void rn__os_unmap(void *at, size_t size);
+/* Make [at, at + size) inaccessible, cheaply if the kernel can. -ENOMEM when the kernel has no more
+ * mappings: the caller goes on unguarded. */
+int rn__os_guard(void *at, size_t size);
+/* Replace [at, at + size), a part of a mapping, by fresh zero pages. */
+int rn__os_renew(void *at, size_t size);
+
+/* CPUs this process may use: affinity mask and the cgroup quota of every ancestor. At least 1. */
+int rn__os_cpus(void);
+/* Threads of this process now; negative if it cannot be known. */
+int rn__os_threads(void);
+void rn__os_thread_yield(void);
+void rn__os_thread_sleep(int64_t ns);
+
+#endif

@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * go.c - a goroutine from its record to its end.
+ *
+ * rn_go captures the call into a struct fresh, a record of a slab. When the goroutine first runs, the record
+ * is moved into the control block of a stack, the warmest there is, and given back. So a goroutine that waits
+ * for its first turn costs less than 400 bytes, and one that never parks never has a stack of its own.
+ *
+ * Records are cached per processor, and by the runtime behind that; slabs go when the runtime does.
+ *
+ * Counting: each processor counts what it started and ended; threads without one count in the runtime. The
+ * number of goroutines is the difference of the sums, which is exact when nobody starts or ends one meanwhile.
+ */
+#include <runnel/sync.h>
+
+#include "base/fiber.h"
+#include "base/mem.h"
+#include "sched/rt.h"
+
+#include <stdlib.h>
+
+_Static_assert(offsetof(struct rn__call, gp) == 0 && offsetof(struct rn__call, vec) == 64 &&
+                   offsetof(struct rn__call, stack) == 192 && offsetof(struct rn__call, fn) == 256 &&
+                   offsetof(struct rn__call, op) == 264 && sizeof(struct rn__call) == 272,
+               "the assembly knows these offsets");
+
+void rn__capture(void);
+void rn__discard(void);
+void rn__errors_free(struct g *g);
+void rn__g_end(struct g *g, int result);
+
+const uintptr_t rn__capture_at = (uintptr_t)&rn__capture;
+const uintptr_t rn__discard_at = (uintptr_t)&rn__discard;
+#if defined(__aarch64__)
+void rn__capture_x15(void);
+const uintptr_t rn__capture_x15_at = (uintptr_t)&rn__capture_x15;
+#endif
+
+/* ---- Records --------------------------------------------------------------------------------------- */
+
+/* From the runtime's cache, or a new slab; rest, if not NULL, takes a batch for the caller's cache. */
+static COLD struct fresh *fresh_refill(struct rt *rt, struct proc *p)
+{
+    struct fresh *f;
+    struct slab *slab;
+
+    spin_lock(&rt->memory);
+    f = rt->free_fresh;
+    if (f) {
+        rt->free_fresh = f->next;
+        for (uint32_t i = 0; p && i < FRESH_CACHE / 2 && rt->free_fresh; i++) {
+            struct fresh *more = rt->free_fresh;
+
+            rt->free_fresh = more->next;
+            more->next = p->free_fresh;
+            p->free_fresh = more;
+            p->fresh_count++;
+        }
+    }
+    spin_unlock(&rt->memory);
+    if (f)
+        return f;
+
+    slab = rn__mem_new(sizeof *slab + SLAB_RECORDS * sizeof(struct fresh));
+    if (!slab)
+        return NULL;
+    for (uint32_t i = 0; i < SLAB_RECORDS; i++)
+        slab->record[i].in_use = 0;
+    f = &slab->record[0];
+    if (p) {
+        for (uint32_t i = SLAB_RECORDS - 1; i > 0; i--) {
+            slab->record[i].next = p->free_fresh;
+            p->free_fresh = &slab->record[i];
+        }
+        p->fresh_count += SLAB_RECORDS - 1;
+    }
+    spin_lock(&rt->memory);
+    slab->next = rt->slabs;
+    rt->slabs = slab;
+    for (uint32_t i = 1; !p && i < SLAB_RECORDS; i++) {
+        slab->record[i].next = rt->free_fresh;
+        rt->free_fresh = &slab->record[i];
+    }
+    spin_unlock(&rt->memory);
+    return f;
+}
+
+void rn__fresh_recycle(struct rt *rt, struct proc *p, struct fresh *f)
+{
+    store_relaxed(&f->in_use, 0);
+    if (likely(p && p->fresh_count < 2 * SLAB_RECORDS)) {
+        f->next = p->free_fresh;
+        p->free_fresh = f;
+        p->fresh_count++;
+        return;
+    }
+    spin_lock(&rt->memory);
+    f->next = rt->free_fresh;
+    rt->free_fresh = f;
+    for (uint32_t i = 0; p && i < FRESH_CACHE; i++) {
+        struct fresh *g = p->free_fresh;
+
+        p->free_fresh = g->next;
+        p->fresh_count--;
+        g->next = rt->free_fresh;
+        rt->free_fresh = g;
+    }
+    spin_unlock(&rt->memory);
+}
+
+static uint64_t id_new(struct rt *rt, struct proc *p)
+{
+    if (!p)
+        return add_relaxed(&rt->next_id, 1);
+    if (p->id_next == p->id_end) {
+        p->id_next = add_relaxed(&rt->next_id, 64);
+        p->id_end = p->id_next + 64;
+    }
+    return p->id_next++;
+}
+
+static void name_copy(char *to, const char *name)
+{
+    size_t n = name ? strnlen(name, G_NAME_MAX - 1) : 0;
+
+    if (n)
+        rn__copy(to, name, n);
+    to[n] = 0;
+}
+
+/* The runtime and processor that a start from here belongs to. */
+static inline struct rt *start_rt(struct worker *w, struct proc **ret_p)
+{
+    struct rt *rt = w->rt;
+
+    if (likely(rt && !load_relaxed(&rt->stopping))) {
+        *ret_p = w->proc;
+        return rt;
+    }
+    if (rt && w->cur->kind == G_GOROUTINE)
+        rn__yield_to(AFTER_NOTHING); /* a goroutine of a runtime that has ended: it ends here */
+    *ret_p = NULL;
+    return rn__rt_get();
+}
+
+struct fresh *rn__fresh_new(void (*fn)(void), const rn_attr *attr, void (*done)(void *, int), void *owner,
+                            void *created_at)
+{
+    struct worker *w = worker_self();
+    struct proc *p;
+    struct rt *rt = start_rt(w, &p);
+    struct fresh *f;
+
+    if (unlikely(!rt))
+        return NULL;
+    if (likely(p && p->free_fresh)) {
+        f = p->free_fresh;
+        p->free_fresh = f->next;
+        p->fresh_count--;
+    } else {
+        f = fresh_refill(rt, p);
+        if (!f)
+            return NULL;
+    }
+    f->call.fn = fn;
+    f->call.op = rn__fresh_start;
+    f->id = id_new(rt, p);
+    f->done = done;
+    f->owner = owner;
+    f->payload = NULL;
+    f->created_at = created_at;
+    f->created_by = w->cur->id;
+    f->tsan_fiber = NULL;
+    f->name[0] = 0;
+    f->stack_class = STACK_CLASS_DEFAULT;
+    if (unlikely(attr != NULL)) {
+        uint32_t c = rn__stack_class(attr->stack_size);
+
+        if (c >= STACK_CLASSES)
+            rn__panic("rn_go_with: stack_size above 1 GiB");
+        f->stack_class = c;
+        name_copy(f->name, attr->name);
+    }
+    store_relaxed(&f->in_use, 1);
+    return f;
+}
+
+struct fresh *rn__fresh_go(void (*fn)(void), const rn_attr *attr, void (*done)(void *, int), void *owner,
+                           void *created_at)
+{
+    struct fresh *f;
+
+    if (unlikely(!fn))
+        rn__fatal("go of nil func value");
+    f = rn__fresh_new(fn, attr, done, owner, created_at);
+    if (unlikely(!f))
+        rn__panic("out of memory for a goroutine");
+    return f;
+}
+
+void rn__fresh_free(struct fresh *f)
+{
+    struct worker *w = worker_self();
+
+    rn__fresh_recycle(w->rt ? w->rt : rn__rt_get(), w->rt ? w->proc : NULL, f);
+}
+
+void rn__fresh_start(struct rn__call *call)
+{
+    struct fresh *f = container_of(call, struct fresh, call);
+    struct worker *w = worker_self(); /* arguments may have waited: not the one of rn__fresh_new */
+    struct rt *rt;
+
+    if (unlikely(rn__tools)) {
+        char name[64];
+
+        f->tsan_fiber = rn__fiber_new(); /* in the creator: this is the edge from rn_go */
+        name[0] = 0;
+        if (f->tsan_fiber) {
+            char *at = name + sizeof name - 1;
+            uint64_t id = f->id;
+
+            *at = 0;
+            if (f->name[0]) {
+                size_t n = strlen(f->name);
+
+                at -= n;
+                memcpy(at, f->name, n);
+                *--at = ' ';
+            }
+            do
+                *--at = (char)('0' + id % 10);
+            while (id /= 10);
+            at -= 10;
+            memcpy(at, "goroutine ", 10);
+            rn__fiber_name(f->tsan_fiber, at);
+        }
+    }
+    if (likely(w->proc && !load_relaxed(&w->rt->stopping))) {
+        store_relaxed(&w->proc->started, w->proc->started + 1);
+        rn__push_fresh(w, f);
+        return;
+    }
+    rt = w->rt ? w->rt : rn__rt_get();
+    add_relaxed(&rt->started, 1);
+    rn__inject(rt, task_of_fresh(f));
+}
+
+void rn__call_set_ptr(struct rn__call *call, void *arg)
+{
+    call->gp[0] = (uint64_t)(uintptr_t)arg;
+}
+
+void rn__g_from_fresh(struct rt *rt, struct g *g, struct fresh *f)
+{
+    struct rn__call *call = g_call(g);
+
+    for (unsigned i = 0; i < 8; i++)
+        call->gp[i] = f->call.gp[i];
+    for (unsigned i = 0; i < 8; i++) {
+        call->vec[i][0] = f->call.vec[i][0];
+        call->vec[i][1] = f->call.vec[i][1];
+    }
+    for (unsigned i = 0; i < 8; i++)
+        call->stack[i] = f->call.stack[i];
+    call->fn = f->call.fn;
+    g->kind = G_GOROUTINE;
+    g->rt = rt;
+    g->worker = NULL;
+    g->lock_depth = 0;
+    g->defers = NULL;
+    g->errors = NULL;
+    g->done = f->done;
+    g->owner = f->owner;
+    g->payload = f->payload;
+    g->id = f->id;
+    g->created_at = f->created_at;
+    g->created_by = f->created_by;
+    g->tsan_fiber = f->tsan_fiber;
+    g->asan_fake = NULL;
+    rn__copy(g->name, f->name, sizeof g->name);
+    store_relaxed(&g->why, WAIT_NONE);
+    store_relaxed(&g->status, G_RUNNABLE);
+}
+
+/* Give back what a goroutine holds besides its stack. */
+void rn__g_clear(struct g *g)
+{
+    rn__errors_free(g);
+    free(g->payload);
+    g->payload = NULL;
+}
+
+/* The function has returned, or rn_exit was called. */
+void rn__g_end(struct g *g, int result)
+{
+    struct worker *w;
+    struct rt *rt = g->rt;
+
+    if (g->done)
+        g->done(g->owner, result);
+    if (unlikely(g->payload || g->errors))
+        rn__g_clear(g);
+    w = worker_self();
+    if (unlikely(g->lock_depth)) {
+        g->lock_depth = 0;
+        g->worker = NULL;
+        w->locked = NULL;
+    }
+    store_relaxed(&g->status, G_DEAD);
+    store_relaxed(&w->proc->ended, w->proc->ended + 1);
+    if (unlikely(load_relaxed(&rt->main_exited))) {
+        fence_seq_cst(); /* of two that end at once, one sees both */
+        if (rn__goroutines(rt) == 0)
+            rn__stop(rt);
+    }
+    rn__switch_dead(g);
+}
+
+size_t rn__goroutines(struct rt *rt)
+{
+    uint64_t ended = load_relaxed(&rt->ended), started;
+
+    for (uint32_t i = 0; i < rt->nprocs; i++)
+        ended += load_relaxed(&rt->procs[i].ended);
+    fence_acquire(); /* ends first: never more ends than starts */
+    started = load_relaxed(&rt->started);
+    for (uint32_t i = 0; i < rt->nprocs; i++)
+        started += load_relaxed(&rt->procs[i].started);
+    return started > ended ? (size_t)(started - ended) : 0;
+}
+
+/* ---- Public ---------------------------------------------------------------------------------------- */
+
+struct rn__call *rn__go_begin(const rn_attr *attr, void (*fn)(void))
+{
+    return &rn__fresh_go(fn, attr, NULL, NULL, __builtin_return_address(0))->call;
+}
+
+static void nothing(struct rn__call *call)
+{
+    (void)call;
+}
+
+struct rn__call *rn__go_err_begin(struct rn__call *spare, void (*fn)(void))
+{
+    struct fresh *f;
+
+    if (!fn)
+        rn__fatal("go of nil func value");
+    f = rn__fresh_new(fn, NULL, NULL, NULL, __builtin_return_address(0));
+    if (f)
+        return &f->call;
+    spare->op = nothing; /* the arguments are evaluated all the same */
+    return spare;
+}
+
+void rn_go_fn(void (*fn)(void *), void *arg)
+{
+    struct fresh *f =
+        rn__fresh_go((void (*)(void))fn, NULL, NULL, NULL, __builtin_return_address(0));
+
+    rn__call_set_ptr(&f->call, arg);
+    rn__fresh_start(&f->call);
+}
+
+void rn__go_copy(void (*fn)(void), const void *src, size_t size)
+{
+    struct fresh *f = rn__fresh_go(fn, NULL, NULL, NULL, __builtin_return_address(0));
+    void *copy = malloc(size ? size : 1);
+
+    if (!copy)
+        rn__panic("out of memory for rn_go_copy");
+    memcpy(copy, src, size);
+    f->payload = copy;
+    rn__call_set_ptr(&f->call, copy);
+    rn__fresh_start(&f->call);
+}
+
+void rn_exit(int result)
+{
+    struct g *g = rn__self();
+
+    if (g->kind != G_GOROUTINE)
+        rn__panic("rn_exit: not a goroutine");
+    while (g->defers)
+        rn__defer_run(g->defers);
+    if (g->rt->has_main && g->id == 1)
+        store_relaxed(&g->rt->main_exited, 1);
+    rn__g_end(g, result);
+    __builtin_unreachable();
+}
+
+void rn_yield(void)
+{
+    rn__yield_to(AFTER_YIELD);
+}
+
+uint64_t rn_self_id(void)
+{
+    return rn__self()->id;
+}
+
+void rn_set_name(const char *name)
+{
+    name_copy(rn__self()->name, name);
+}
+
+size_t rn_count(void)
+{
+    struct worker *w = worker_self();
+    struct rt *rt = w->rt ? w->rt : load_acquire(&rn__rt);
+
+    return rt ? rn__goroutines(rt) : 0;
+}
+
+size_t rn_settle(rn_dur d)
+{
+    size_t mine = rn__self()->kind == G_GOROUTINE ? 1 : 0;
+    int64_t until = time_after(now_ns(), d);
+    int64_t pause = 1000;
+
+    for (;;) {
+        size_t n = rn_count() - mine;
+        int64_t left;
+
+        if (n == 0)
+            return 0;
+        left = until - now_ns();
+        if (left <= 0)
+            return n;
+        for (unsigned i = 0; i < 4; i++)
+            rn_yield();
+        rn_sleep(pause < left ? pause : left);
+        if (pause < 1000000)
+            pause *= 2;
+    }
+}

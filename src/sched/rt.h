@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rt.h - the runtime's own structures, for the files of sched/ and for reports.
+ *
+ * Lock order: a timer heap's lock, then rt->lock, then rt->memory. Nothing is readied under any of them.
+ */
+#ifndef RN_SRC_RT_H
+#define RN_SRC_RT_H
+
+#include "arch/arch.h"
+#include "sched/runq.h"
+#include "sched/sched.h"
+#include "time/timer.h"
+
+enum {
+    STACK_CLASSES = 17,       /* 16 KiB << class: up to 1 GiB */
+    STACK_CLASS_DEFAULT = 3,  /* 128 KiB */
+    STACK_CACHE = 64,         /* stacks that a processor keeps for itself */
+    FRESH_CACHE = 128,        /* records that a processor keeps for itself */
+    PROCS_MAX = 1024
+};
+
+struct proc {
+    struct runq ready;
+    struct freshq fresh;
+
+    /* The holder's own. */
+    struct worker *worker ALIGNED(CACHE_LINE);
+    uint32_t index;
+    uint32_t tick;           /* counts picks */
+    uint32_t ready_streak;   /* picks from ready since the last from fresh */
+    uint32_t fresh_takes;    /* counts picks from fresh */
+    bool alone;              /* the only processor: no thieves */
+    uint32_t kept;           /* atomic: lone tasks that were not stolen, in a row; see sched.c */
+    struct g *stacks;        /* cache of the default class, hottest first */
+    uint32_t stack_count;
+    struct fresh *free_fresh; /* cache of records */
+    uint32_t fresh_count;
+    uint64_t id_next, id_end; /* a batch of goroutine ids */
+    uint64_t started, ended;  /* atomic, written by the holder: goroutines */
+
+    struct timer_heap timers;
+    struct proc *next_idle;  /* guarded by rt->lock */
+    bool idle;               /* guarded by rt->lock */
+};
+
+/* A thread. Its storage is thread-local, so that it costs no allocation. */
+struct worker {
+    struct g *cur;      /* who runs here now: a goroutine, or &self */
+    struct proc *proc;  /* held, or NULL */
+    struct g self;      /* the thread's own stack as a waiter */
+    struct rt *rt;      /* whose worker it is; NULL for a plain thread */
+    struct g *locked;   /* the goroutine that owns this thread (rn_lock_thread) */
+    task handed;        /* a task that was picked on a goroutine's stack but must be run from here */
+    struct proc *given; /* atomic: a processor handed to this thread for its locked goroutine */
+    bool caller;        /* rn_run's thread: runs the first goroutine until it leaves, then only waits */
+    bool yielded;       /* the last goroutine to reach the loop yielded */
+    bool requeue;       /* the locked goroutine yielded: queue it once the processor is given up */
+    uint32_t futex;     /* atomic: what an idle worker sleeps on; see idle_wait */
+    bool spinning;      /* counted in rt->spinning */
+    bool in_list;       /* in rt->idle_workers or rt->keeper; guarded by rt->lock */
+    uint64_t random;
+    uint32_t block_depth; /* rn_blocking */
+    struct worker *next_idle;
+    pthread_t thread;
+    struct worker_slot *slot;
+    bool registered;    /* a plain thread that the thread-exit hook knows */
+};
+
+/* What the runtime remembers of a worker thread after the thread's own storage is gone. */
+struct worker_slot {
+    struct worker_slot *next;
+    struct worker *worker; /* valid until exited */
+    pthread_t thread;
+    uint32_t in_user; /* atomic: runs a goroutine */
+    uint32_t exited;  /* atomic: touches the runtime no more */
+    bool orphan;      /* left behind by the end of rn_run */
+};
+
+struct arena {
+    struct arena *next;
+    char *base;
+    size_t stack_bytes;
+    uint32_t count;  /* stacks that fit */
+    uint32_t carved; /* handed out at least once; atomic for reports */
+    uint32_t stack_class;
+};
+
+struct slab {
+    struct slab *next;
+    struct fresh record[] ALIGNED(16);
+};
+enum { SLAB_RECORDS = 170 };
+
+struct rt {
+    uint32_t nprocs;
+    uint32_t stopping;   /* atomic */
+    uint32_t refs;       /* atomic: rn_run's, and one per orphan */
+    struct proc *procs;
+
+    struct spin lock ALIGNED(CACHE_LINE);
+    /* Guarded by lock: the global queue, the idle lists. */
+    task global_first, global_last;
+    uint32_t global_len; /* atomic for readers without the lock */
+    uint32_t idle_procs; /* atomic for readers without the lock */
+    struct proc *idle_proc;
+    struct worker *idle_worker; /* asleep until woken */
+    struct worker *keeper;      /* asleep until woken, or until the next timer is due */
+    int64_t keeper_until;       /* atomic: INT64_MIN without a keeper */
+    uint32_t blocked;           /* goroutines inside rn_blocking without a processor */
+    uint32_t workers;           /* worker threads, rn_run's caller included */
+    struct worker_slot *slots;
+    uint32_t spinning ALIGNED(CACHE_LINE); /* atomic: workers that look for work */
+
+    struct spin memory ALIGNED(CACHE_LINE);
+    /* Guarded by memory: arenas and the caches behind those of the processors. */
+    struct arena *arenas;
+    struct g *stacks[STACK_CLASSES];
+    struct slab *slabs;
+    struct fresh *free_fresh;
+
+    uint64_t next_id;       /* atomic */
+    uint64_t started, ended; /* atomic: by threads without a processor */
+
+    bool has_main;          /* rn_run started it */
+    uint32_t main_exited;   /* atomic: the first goroutine called rn_exit */
+    uint32_t done;          /* atomic futex word: set when stopping, for rn_run's caller */
+};
+
+extern struct rt *rn__rt; /* atomic: the running runtime, or NULL */
+
+extern _Thread_local struct worker rn__tls_worker __attribute__((visibility("hidden")));
+void rn__worker_init(struct worker *w);
+
+/* The calling thread. Must be called anew after anything that may park. */
+static inline struct worker *worker_self(void)
+{
+    struct worker *w = arch_tls_address(rn__tls_worker);
+
+    if (unlikely(!w->cur))
+        rn__worker_init(w);
+    return w;
+}
+/* The running runtime, started if there is none. NULL when out of memory. */
+struct rt *rn__rt_get(void);
+void rn__rt_unref(struct rt *rt);
+
+/* sched.c */
+void rn__sched_loop(struct worker *w);
+void rn__inject(struct rt *rt, task t);
+void rn__push_fresh(struct worker *w, struct fresh *f);
+void rn__wake_one(struct rt *rt);
+struct proc *rn__proc_take_idle(struct rt *rt);
+void rn__proc_give_up(struct worker *w);
+void rn__stop(struct rt *rt);
+/* End the calling goroutine's stay on the CPU for good: never returns. */
+void rn__switch_dead(struct g *g) __attribute__((noreturn));
+/* Let the goroutine go on at the end of a queue. */
+void rn__yield_to(enum g_after after);
+/* The processor of a goroutine that blocks in C, and back. */
+void rn__proc_lend(struct worker *w);
+void rn__proc_regain(struct worker *w);
+void rn__goroutine_main(struct g *prev);
+
+/* stack.c */
+uint32_t rn__stack_class(size_t bytes); /* STACK_CLASSES when too large */
+struct g *rn__stack_new(struct rt *rt, uint32_t stack_class); /* NULL: no memory */
+void rn__stack_put(struct rt *rt, struct g *g);
+void rn__stacks_free(struct rt *rt);
+struct g *rn__arena_g(const struct arena *a, uint32_t i);
+
+/* go.c */
+void rn__g_from_fresh(struct rt *rt, struct g *g, struct fresh *f);
+void rn__fresh_recycle(struct rt *rt, struct proc *p, struct fresh *f);
+size_t rn__goroutines(struct rt *rt);
+void rn__g_clear(struct g *g);
+
+/* deadlock.c */
+/* Called when nothing can run: reports a deadlock if it is one. True: there are goroutines, but threads that
+ * the library does not know, so look again later. */
+bool rn__deadlock_check(struct rt *rt);
+extern uint32_t rn__threads_parked; /* atomic: plain threads inside rn__park, not yet readied */
+extern uint32_t rn__threads_own;    /* atomic: helper threads of the library */
+
+/* dump.c */
+void rn__dump_all(struct rt *rt, struct g *self);
+
+void *rn__switch(void **save_sp, void *to_sp, void *pass);
+void rn__entry(void);
+void rn__restart(void *sp) __attribute__((noreturn));
+
+/* The control block of a goroutine: below it its first frame, above it nothing. Valgrind wants 512 bytes
+ * between the first frame and the end of a stack. */
+enum { G_ROOM = 640 };
+_Static_assert(sizeof(struct g) <= G_ROOM, "control block");
+
+/* Just below the control block lies the call that the goroutine makes, and below that its frames. */
+static inline struct rn__call *g_call(struct g *g)
+{
+    return (struct rn__call *)(((uintptr_t)g & ~(uintptr_t)63) - sizeof(struct rn__call));
+}
+
+/* The lowest address of the call, aligned: where an empty stack's frames begin. */
+static inline char *g_stack_top(struct g *g)
+{
+    return (char *)(void *)g_call(g) - 16;
+}
+
+#endif

@@ -1,0 +1,1343 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sched.c - who runs next, who sleeps, and who is woken.
+ *
+ * A worker with a processor runs its loop on the thread's own stack: find a task, switch to it. A goroutine
+ * that parks takes the next task from its processor's queues and switches to it directly; only when there
+ * is none, or something else is due (timers, the global queue), does it go through the loop. What has to be
+ * done about the goroutine that left (mark it off the CPU, queue it, cache its stack) is done by whoever
+ * arrives, on another stack: see arrived().
+ *
+ * Order. Readied goroutines first in, first out; new ones newest first, but every FRESH_OLDEST-th pick the
+ * oldest; new ones at least every READY_RUN picks; the global queue and timers every few picks. So whoever
+ * is runnable is reached within a bound, whatever the others do between picks.
+ *
+ * Waking. Work in a processor's own queue is never lost: its holder runs, and will look. To wake another
+ * worker for it is a matter of latency, and costs microseconds. So:
+ *   - two or more tasks queued: wake one worker, if a processor is idle and nobody is looking for work;
+ *   - one task queued: the same, unless this processor's last KEPT_MAX lone tasks were all run by itself, as
+ *     in a ping-pong, where a second processor only hurts. Then nobody is woken. The keeper, one idle worker
+ *     that sleeps with a time limit, looks every millisecond or so, as long as some goroutine runs, whether a
+ *     task has been waiting, and takes it.
+ *   - a worker that looks for work takes a lone task only if it has seen it wait: the holder is about to.
+ * Work in the global queue may come from a thread without a processor, so there it is a matter of life:
+ *   submit: queue the task under rt->lock; fence; is anybody spinning? is a processor idle?      (W1)
+ *   sleep:  give the processor up under rt->lock, if the global queue is empty; stop spinning; fence; look
+ *           at all queues again.                                                                  (W2)
+ * Of a submitter and a worker going to sleep, one sees the other.
+ *
+ * Timers are in per-processor heaps; a busy worker looks at its own every few picks, a worker that looks
+ * for work at everybody's, and the keeper sleeps until the first of all.
+ *   arm:    insert; fence; is it before keeper_until? then wake the keeper.                       (T1)
+ *   sleep:  publish keeper_until; fence; look at all heaps again.                                 (T2)
+ *
+ * Rejected: Go's slot for the next goroutine (two atomic exchanges per hand-off, and a special rule so that
+ * it does not starve the queue); waking on every ready (a ping-pong on two processors is then slower than on
+ * one in every library measured).
+ */
+#include "base/fiber.h"
+#include "base/mem.h"
+#include "os/os.h"
+#include "sched/rt.h"
+
+enum {
+    READY_RUN = 8,      /* picks of readied goroutines before a new one */
+    FRESH_OLDEST = 16,  /* every so many new ones, the oldest */
+    TICK_TIMERS = 8,    /* picks between two looks at the clock, if there are timers */
+    TICK_GLOBAL = 64,   /* picks between two looks at the global queue */
+    KEPT_MAX = 8,
+    SPIN_ROUNDS = 60,   /* about 20 us of looking for work before going to sleep: less than waking costs */
+    SPIN_WAITED = 6,    /* rounds that a lone task must have been seen waiting */
+    GLOBAL_BATCH = 64,
+    GLOBAL_FAIR = 8     /* taken from the global queue while there is work of our own */
+};
+static const int64_t keeper_min_ns = 1000000, keeper_max_ns = 10000000;
+static const int64_t recheck_min_ns = 100000000, recheck_max_ns = 30000000000;
+
+_Thread_local struct worker rn__tls_worker;
+
+static int64_t os_clock(void)
+{
+    return rn__os_now();
+}
+int64_t (*rn__clock)(void) = os_clock;
+
+/* xorshift64*; good enough for victims and cases. */
+uint32_t rn__random(void)
+{
+    struct worker *w = worker_self();
+    uint64_t x = w->random;
+
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    w->random = x;
+    return (uint32_t)((x * 0x2545F4914F6CDD1Du) >> 32);
+}
+
+struct g *rn__self(void)
+{
+    return worker_self()->cur;
+}
+
+/* ---- Idle lists; all with rt->lock held ----------------------------------------------------------- */
+
+static void proc_idle(struct rt *rt, struct proc *p)
+{
+    p->worker = NULL;
+    store_relaxed(&p->idle, true);
+    p->next_idle = rt->idle_proc;
+    rt->idle_proc = p;
+    store_relaxed(&rt->idle_procs, rt->idle_procs + 1);
+}
+
+static struct proc *proc_take(struct rt *rt)
+{
+    struct proc *p = rt->idle_proc;
+
+    if (p) {
+        rt->idle_proc = p->next_idle;
+        store_relaxed(&p->idle, false);
+        store_relaxed(&rt->idle_procs, rt->idle_procs - 1);
+    }
+    return p;
+}
+
+struct proc *rn__proc_take_idle(struct rt *rt)
+{
+    struct proc *p;
+
+    spin_lock(&rt->lock);
+    p = proc_take(rt);
+    spin_unlock(&rt->lock);
+    return p;
+}
+
+static void global_put(struct rt *rt, task t)
+{
+    if (task_is_fresh(t))
+        task_fresh(t)->next = NULL;
+    else
+        task_g(t)->next = NULL;
+    if (!rt->global_first)
+        rt->global_first = t;
+    else if (task_is_fresh(rt->global_last))
+        task_fresh(rt->global_last)->next = (struct fresh *)t;
+    else
+        task_g(rt->global_last)->next = (struct g *)t;
+    rt->global_last = t;
+    store_relaxed(&rt->global_len, rt->global_len + 1);
+}
+
+static task global_take(struct rt *rt)
+{
+    task t = rt->global_first;
+
+    if (t) {
+        rt->global_first =
+            task_is_fresh(t) ? (task)task_fresh(t)->next : (task)task_g(t)->next;
+        store_relaxed(&rt->global_len, rt->global_len - 1);
+    }
+    return t;
+}
+
+/* ---- Waking --------------------------------------------------------------------------------------- */
+
+/* Tell w to look up; with rt->lock held, under which it is known to be there. Then, without the lock, the
+ * system call, which takes the address alone: w may have gone by then. */
+static inline void worker_tell(struct worker *w)
+{
+    store_release(&w->futex, 1); /* pairs with idle_wait's load */
+}
+static void worker_rouse(struct worker *w)
+{
+    rn__os_futex_wake(&w->futex);
+}
+
+static void *worker_thread(void *arg);
+
+struct start {
+    struct rt *rt;
+    struct proc *proc;
+    struct worker_slot *slot;
+};
+
+/* A new worker thread for p, counted as spinning. If the kernel refuses one, p is idle again and the next
+ * wake tries anew (decision 25). */
+static COLD void worker_new(struct rt *rt, struct proc *p)
+{
+    struct start *s = rn__mem_new(sizeof *s);
+    struct worker_slot *slot = rn__mem_new_zero(sizeof *slot, 16);
+    pthread_attr_t attr;
+    int err = ENOMEM;
+
+    if (s && slot) {
+        *s = (struct start){rt, p, slot};
+        spin_lock(&rt->lock);
+        slot->next = rt->slots;
+        rt->slots = slot;
+        rt->workers++;
+        spin_unlock(&rt->lock);
+        pthread_attr_init(&attr);
+        if (!rn__tools)
+            pthread_attr_setstacksize(&attr, 256 << 10);
+        err = pthread_create(&slot->thread, &attr, worker_thread, s);
+        pthread_attr_destroy(&attr);
+        if (err) {
+            struct worker_slot **at;
+
+            spin_lock(&rt->lock);
+            for (at = &rt->slots; *at != slot; at = &(*at)->next)
+                ;
+            *at = slot->next;
+            rt->workers--;
+            spin_unlock(&rt->lock);
+        }
+    }
+    if (err) {
+        rn__mem_free(s);
+        rn__mem_free(slot);
+        spin_lock(&rt->lock);
+        proc_idle(rt, p);
+        spin_unlock(&rt->lock);
+        sub_seq_cst(&rt->spinning, 1);
+    }
+}
+
+/* Wake a worker to look for work, if a processor is idle and nobody looks already. */
+COLD void rn__wake_one(struct rt *rt)
+{
+    uint32_t none = 0;
+    struct worker *w;
+    struct proc *p;
+    int saved;
+
+    if (load_relaxed(&rt->idle_procs) == 0 || load_relaxed(&rt->spinning) != 0)
+        return;
+    if (!cas_seq_cst(&rt->spinning, &none, 1))
+        return;
+    saved = errno;
+    spin_lock(&rt->lock);
+    p = rt->stopping ? NULL : proc_take(rt);
+    w = NULL;
+    if (p) {
+        w = rt->idle_worker;
+        if (w) {
+            rt->idle_worker = w->next_idle;
+        } else if (rt->keeper) { /* the last: with it goes the keeper's duty, which nobody idle is left for */
+            w = rt->keeper;
+            rt->keeper = NULL;
+            store_relaxed(&rt->keeper_until, INT64_MIN);
+        }
+        if (w) {
+            w->in_list = false;
+            w->proc = p;
+            p->worker = w;
+            w->spinning = true;
+            worker_tell(w);
+        }
+    }
+    spin_unlock(&rt->lock);
+    if (w)
+        worker_rouse(w);
+    else if (p)
+        worker_new(rt, p);
+    else
+        sub_seq_cst(&rt->spinning, 1);
+    errno = saved;
+}
+
+/* Give p to w, whose goroutine waits for a processor on its own thread, or is about to: so not into w->proc,
+ * which it may still hold another in. */
+static void proc_hand(struct rt *rt, struct worker *w, struct proc *p)
+{
+    p->worker = w;
+    spin_lock(&rt->lock);
+    store_release(&w->given, p); /* pairs with wait_for_proc */
+    worker_tell(w);
+    spin_unlock(&rt->lock);
+    worker_rouse(w);
+}
+
+/* Queue t where any worker finds it; for callers without a processor of rt. */
+void rn__inject(struct rt *rt, task t)
+{
+    spin_lock(&rt->lock);
+    global_put(rt, t);
+    spin_unlock(&rt->lock);
+    fence_seq_cst(); /* W1, with idle(): queued before looking who is idle */
+    rn__wake_one(rt);
+}
+
+/* The queue is full: half of it, and t, go to the global queue. */
+static COLD void ready_overflow(struct rt *rt, struct proc *p, task t)
+{
+    task half[RUNQ_SLOTS / 2];
+    uint32_t n = runq_take_half(&p->ready, half);
+
+    spin_lock(&rt->lock);
+    for (uint32_t i = 0; i < n; i++)
+        global_put(rt, half[i]);
+    global_put(rt, t);
+    spin_unlock(&rt->lock);
+    rn__wake_one(rt);
+}
+
+static COLD void fresh_overflow(struct rt *rt, struct proc *p, struct fresh *f)
+{
+    spin_lock(&rt->lock);
+    for (uint32_t i = 0; i < RUNQ_SLOTS / 2; i++) {
+        struct fresh *old = freshq_steal(&p->fresh);
+
+        if (!old)
+            break;
+        global_put(rt, task_of_fresh(old));
+    }
+    spin_unlock(&rt->lock);
+    if (!freshq_push(&p->fresh, f))
+        rn__inject(rt, task_of_fresh(f));
+    rn__wake_one(rt);
+}
+
+/* A task was queued at p, by its holder. */
+static inline void notify(struct rt *rt, struct proc *p)
+{
+    if (likely(load_relaxed(&rt->idle_procs) == 0))
+        return;
+    if (load_relaxed(&p->kept) >= KEPT_MAX && runq_len(&p->ready) + freshq_len(&p->fresh) < 2 &&
+        load_relaxed(&rt->keeper_until) != INT64_MIN) /* there is a keeper to look after it */
+        return;
+    rn__wake_one(rt);
+}
+
+void rn__push_fresh(struct worker *w, struct fresh *f)
+{
+    struct proc *p = w->proc;
+
+    if (unlikely(!freshq_push(&p->fresh, f))) {
+        fresh_overflow(w->rt, p, f);
+        return;
+    }
+    notify(w->rt, p);
+}
+
+static inline void push_ready(struct worker *w, struct g *g)
+{
+    struct proc *p = w->proc;
+
+    if (unlikely(!runq_push(&p->ready, task_of_g(g)))) {
+        ready_overflow(w->rt, p, task_of_g(g));
+        return;
+    }
+    notify(w->rt, p);
+}
+
+/* ---- Picking --------------------------------------------------------------------------------------- */
+
+static inline struct fresh *take_fresh(struct proc *p)
+{
+    p->ready_streak = 0;
+    if (p->alone) {
+        if (unlikely(++p->fresh_takes % FRESH_OLDEST == 0))
+            return freshq_steal(&p->fresh);
+        return freshq_take_alone(&p->fresh);
+    }
+    if (unlikely(++p->fresh_takes % FRESH_OLDEST == 0)) {
+        struct fresh *f = freshq_steal(&p->fresh);
+
+        if (f)
+            return f;
+    }
+    return freshq_take(&p->fresh);
+}
+
+/* The next task of p's own queues, or 0. The holder only. */
+static inline task pick(struct proc *p)
+{
+    struct fresh *f;
+    task t;
+
+    if (unlikely(p->ready_streak >= READY_RUN)) {
+        f = take_fresh(p);
+        if (f)
+            return task_of_fresh(f);
+    }
+    t = p->alone ? runq_take_alone(&p->ready) : runq_take(&p->ready);
+    if (likely(t)) {
+        p->ready_streak++;
+        goto kept;
+    }
+    f = take_fresh(p);
+    if (!f)
+        return 0;
+    t = task_of_fresh(f);
+kept:
+    if (!p->alone && load_relaxed(&p->kept) < KEPT_MAX)
+        store_relaxed(&p->kept, p->kept + 1); /* a thief's zero may be lost; it will steal again */
+    return t;
+}
+
+/* pick() for a goroutine that leaves, which must ready nothing: 0 also when the loop has more to do. */
+static inline task pick_quick(struct proc *p)
+{
+    uint32_t tick = ++p->tick;
+
+    if (unlikely(tick % TICK_TIMERS == 0) &&
+        (tick % TICK_GLOBAL == 0 || load_relaxed(&p->timers.count) != 0))
+        return 0;
+    return pick(p);
+}
+
+/* ---- Switching -------------------------------------------------------------------------------------- */
+
+/* A stack from p's own cache, or NULL. */
+static inline struct g *cached_stack(struct proc *p)
+{
+    struct g *g = p->stacks;
+
+    if (g) {
+        p->stacks = g->next;
+        p->stack_count--;
+    }
+    return g;
+}
+
+static void stack_free(struct worker *w, struct g *g)
+{
+    struct proc *p = w->proc;
+
+    store_relaxed(&g->status, G_FREE);
+    if (unlikely(rn__tools)) {
+        if (g->tsan_fiber) {
+            struct g keep;
+
+            /* What this goroutine did to its stack is not to be compared with what the next one does;
+             * nor is one ordered before the other. */
+            rn__fiber_free(g->tsan_fiber);
+            g->tsan_fiber = NULL;
+            rn__tool_ignore_writes(true);
+            keep = *g;
+            rn__os_renew(g->stack_lo, (size_t)(g->stack_hi - g->stack_lo));
+            *g = keep;
+            rn__tool_ignore_writes(false);
+        }
+        rn__tool_stack_clean(g->stack_lo, (char *)g);
+    }
+    if (likely(p && g->stack_class == STACK_CLASS_DEFAULT && p->stack_count < STACK_CACHE)) {
+        g->next = p->stacks;
+        p->stacks = g;
+        p->stack_count++;
+    } else {
+        rn__stack_put(g->rt, g);
+    }
+}
+
+/* First thing on the new stack: what is to be done about the one that left. */
+static inline void arrived(struct g *prev)
+{
+    struct worker *w;
+
+    if (likely(prev->after == AFTER_NOTHING)) {
+        store_release(&prev->on_cpu, 0); /* pairs with rn__ready's load: its context is saved */
+        return;
+    }
+    w = worker_self();
+    switch (prev->after) {
+    case AFTER_YIELD:
+        store_release(&prev->on_cpu, 0);
+        push_ready(w, prev);
+        break;
+    case AFTER_DEAD:
+        stack_free(w, prev);
+        break;
+    default:
+        break;
+    }
+}
+
+static COLD void tools_arrived(struct g *me, struct g *prev)
+{
+    const void *lo = NULL;
+    size_t size = 0;
+
+    rn__fiber_arrive(me->asan_fake, &lo, &size);
+    if (prev->kind == G_THREAD && lo) {
+        prev->stack_lo = (char *)(uintptr_t)lo;
+        prev->stack_hi = prev->stack_lo + size;
+    }
+}
+
+static inline void switch_to(struct worker *w, struct g *from, struct g *to)
+{
+    struct g *prev;
+
+    w->cur = to;
+    store_relaxed(&to->on_cpu, 1);
+    store_relaxed(&to->status, G_RUNNING);
+    if (unlikely(rn__tools)) {
+        rn__fiber_leave(to->tsan_fiber, from->after == AFTER_DEAD ? NULL : &from->asan_fake,
+                        to->stack_lo, (size_t)(to->stack_hi - to->stack_lo));
+        prev = rn__switch(&from->sp, to->sp, from);
+        tools_arrived(from, prev);
+    } else {
+        prev = rn__switch(&from->sp, to->sp, from);
+    }
+    arrived(prev);
+}
+
+/* A new goroutine's stack, so that the first switch to it arrives at rn__entry. */
+static void frame_init(struct g *g)
+{
+    /* Once the frame is popped, the stack is aligned to 16, as rn__entry wants it. */
+    struct arch_frame *frame = (struct arch_frame *)(void *)(g_stack_top(g) - sizeof *frame);
+
+    rn__zero(frame, sizeof *frame);
+    frame->pc = rn__entry;
+    g->sp = frame;
+}
+
+/* The goroutine to switch to for t: if t is new it gets a stack from the processor's cache. NULL if the
+ * loop has to see to it. */
+static inline struct g *task_goroutine(struct worker *w, task t)
+{
+    struct fresh *f;
+    struct g *g;
+
+    if (likely(!task_is_fresh(t))) {
+        g = task_g(t);
+        return likely(!g->worker) ? g : NULL;
+    }
+    f = task_fresh(t);
+    if (f->stack_class != STACK_CLASS_DEFAULT)
+        return NULL;
+    g = cached_stack(w->proc);
+    if (g) {
+        rn__g_from_fresh(w->rt, g, f);
+        rn__fresh_recycle(w->rt, w->proc, f);
+        frame_init(g);
+    }
+    return g;
+}
+
+/* Leave the CPU; returns when g is run again, if ever. */
+static inline void leave_cpu(struct worker *w, struct g *g, enum g_after after)
+{
+    struct g *to = &w->self;
+
+    g->after = (uint8_t)after;
+    if (likely(!g->worker && !w->caller && !load_relaxed(&w->rt->stopping))) {
+        task t = pick_quick(w->proc);
+
+        if (t) {
+            to = task_goroutine(w, t);
+            if (unlikely(!to)) {
+                w->handed = t;
+                to = &w->self;
+            }
+        }
+    }
+    switch_to(w, g, to);
+}
+
+/* errno is in the thread; its value goes with the goroutine (decision 23). Not inlined: compilers keep
+ * errno's address. */
+static NOINLINE int errno_get(void)
+{
+    int value = errno;
+
+    __asm__ volatile("" ::: "memory");
+    return value;
+}
+static NOINLINE void errno_set(int value)
+{
+    errno = value;
+    __asm__ volatile("" ::: "memory");
+}
+
+static void thread_park(struct g *g)
+{
+    struct rt *rt = load_acquire(&rn__rt);
+
+    for (unsigned i = 0; i < 100 && !load_acquire(&g->futex); i++)
+        cpu_relax();
+    add_acq_rel(&rn__threads_parked, 1); /* rn__ready, which may have come already, takes one off */
+    if (!load_acquire(&g->futex) && rt && load_relaxed(&rt->idle_procs) == rt->nprocs)
+        rn__deadlock_check(rt);
+    while (!load_acquire(&g->futex)) /* pairs with rn__ready's store */
+        rn__os_futex_wait(&g->futex, 0, INT64_MAX);
+    store_relaxed(&g->futex, 0);
+}
+
+void rn__park(struct g *g, enum wait_reason why, const void *on, bool (*unlink)(void *), void *wait)
+{
+    struct worker *w = worker_self();
+    int saved = errno_get();
+
+    g->wait_on = on;
+    g->unlink = unlink;
+    g->wait = wait;
+    store_relaxed(&g->why, (uint8_t)why);
+    if (unlikely(g->kind == G_THREAD)) {
+        thread_park(g);
+    } else {
+        store_relaxed(&g->status, G_WAITING);
+        leave_cpu(w, g, AFTER_NOTHING);
+    }
+    store_relaxed(&g->why, WAIT_NONE);
+    errno_set(saved);
+}
+
+static COLD void wait_off_cpu(struct g *g)
+{
+    for (unsigned tries = 0; load_acquire(&g->on_cpu); tries++) {
+        if (tries < 1000)
+            cpu_relax();
+        else if (tries < 2000)
+            rn__os_thread_yield();
+        else
+            rn__os_thread_sleep(50000);
+    }
+}
+
+void rn__ready(struct g *g)
+{
+    struct worker *w;
+
+    if (unlikely(g->kind == G_THREAD)) {
+        int saved = errno;
+
+        sub_acq_rel(&rn__threads_parked, 1);
+        store_release(&g->futex, 1); /* the thread may be gone after this */
+        rn__os_futex_wake(&g->futex);
+        errno = saved;
+        return;
+    }
+    if (unlikely(load_acquire(&g->on_cpu))) /* pairs with arrived() */
+        wait_off_cpu(g);
+    store_relaxed(&g->status, G_RUNNABLE);
+    w = worker_self();
+    if (likely(w->proc && w->rt == g->rt && !g->worker))
+        push_ready(w, g);
+    else
+        rn__inject(g->rt, task_of_g(g));
+}
+
+void rn__yield_to(enum g_after after)
+{
+    struct worker *w = worker_self();
+    struct g *g = w->cur;
+    int saved;
+
+    if (g->kind == G_THREAD) {
+        rn__os_thread_yield();
+        return;
+    }
+    saved = errno_get();
+    if (unlikely(g->worker)) {
+        after = AFTER_NOTHING;
+        w->requeue = true;
+    }
+    store_relaxed(&g->status, G_RUNNABLE);
+    w->yielded = true;
+    leave_cpu(w, g, after);
+    errno_set(saved);
+}
+
+static bool never_unlinked(void *wait)
+{
+    (void)wait;
+    return true;
+}
+
+void rn__park_forever(enum wait_reason why)
+{
+    struct g *g = rn__self();
+
+    for (;;)
+        rn__park(g, why, NULL, never_unlinked, NULL);
+}
+
+void rn__switch_dead(struct g *g)
+{
+    struct worker *w = worker_self();
+    struct g *to = &w->self;
+
+    g->after = AFTER_DEAD;
+    if (likely(!g->worker && !w->caller && !load_relaxed(&w->rt->stopping))) {
+        task t = pick_quick(w->proc);
+
+        if (t && task_is_fresh(t) && !rn__tools && task_fresh(t)->stack_class == g->stack_class) {
+            /* The stack is free, warm and ours: the next goroutine starts on it, without a switch. */
+            rn__g_from_fresh(w->rt, g, task_fresh(t));
+            rn__fresh_recycle(w->rt, w->proc, task_fresh(t));
+            store_relaxed(&g->status, G_RUNNING);
+            rn__restart(g_stack_top(g));
+        }
+        if (t) {
+            to = task_goroutine(w, t);
+            if (!to) {
+                w->handed = t;
+                to = &w->self;
+            }
+        }
+    }
+    switch_to(w, g, to);
+    __builtin_unreachable();
+}
+
+/* ---- A goroutine's life --------------------------------------------------------------------------- */
+
+void rn__g_end(struct g *g, int result);
+
+void rn__goroutine_main(struct g *prev)
+{
+    struct g *g;
+
+    if (prev) {
+        g = worker_self()->cur;
+        if (unlikely(rn__tools))
+            tools_arrived(g, prev);
+        arrived(prev);
+    }
+    g = worker_self()->cur;
+    rn__g_end(g, rn__call_invoke(g_call(g)));
+}
+
+/* ---- The loop --------------------------------------------------------------------------------------- */
+
+/* Take a batch of the global queue; the first is returned, the rest queued at p. */
+static task global_batch(struct rt *rt, struct proc *p, uint32_t most)
+{
+    task first = 0;
+    task rest[GLOBAL_BATCH];
+    uint32_t n, got = 0;
+
+    if (load_relaxed(&rt->global_len) == 0)
+        return 0;
+    spin_lock(&rt->lock);
+    n = rt->global_len / rt->nprocs + 1;
+    if (n > most)
+        n = most;
+    first = global_take(rt);
+    while (first && got + 1 < n) {
+        task t = global_take(rt);
+
+        if (!t)
+            break;
+        rest[got++] = t;
+    }
+    spin_unlock(&rt->lock);
+    for (uint32_t i = 0; i < got; i++) {
+        bool queued = task_is_fresh(rest[i]) ? freshq_push(&p->fresh, task_fresh(rest[i]))
+                                             : runq_push(&p->ready, rest[i]);
+        if (!queued)
+            rn__inject(rt, rest[i]);
+    }
+    return first;
+}
+
+static uint32_t queued(const struct proc *p)
+{
+    return runq_len(&p->ready) + freshq_len(&p->fresh);
+}
+
+/* Take work of victim's for p; the first task is returned. */
+static task steal_from(struct proc *p, struct proc *victim)
+{
+    task half[RUNQ_SLOTS / 2];
+    uint32_t n = runq_take_half(&victim->ready, half);
+    struct fresh *f;
+
+    if (n) {
+        store_relaxed(&victim->kept, 0);
+        for (uint32_t i = 1; i < n; i++)
+            runq_push(&p->ready, half[i]); /* p's queue is empty: it fits */
+        return half[0];
+    }
+    n = freshq_len(&victim->fresh);
+    f = freshq_steal(&victim->fresh);
+    if (!f)
+        return 0;
+    store_relaxed(&victim->kept, 0);
+    for (n = n / 2; n > 1; n--) {
+        struct fresh *more = freshq_steal(&victim->fresh);
+
+        if (!more || !freshq_push(&p->fresh, more)) {
+            if (more)
+                rn__inject(p->worker->rt, task_of_fresh(more));
+            break;
+        }
+    }
+    return task_of_fresh(f);
+}
+
+/* Look for work at the other processors for a while. */
+static task steal(struct worker *w)
+{
+    struct rt *rt = w->rt;
+    struct proc *p = w->proc;
+    const struct proc *seen = NULL;
+    uint32_t seen_head = 0, waited = 0;
+
+    for (unsigned round = 0; round < SPIN_ROUNDS; round++) {
+        uint32_t start = rn__random() % rt->nprocs;
+        int64_t now = round % 8 == 0 ? now_ns() : 0;
+
+        if (load_relaxed(&rt->stopping))
+            return 0;
+        for (uint32_t i = 0; i < rt->nprocs; i++) {
+            struct proc *victim = &rt->procs[(start + i) % rt->nprocs];
+            uint32_t n;
+            task t;
+
+            if (now && load_relaxed(&victim->timers.count) && timers_first(&victim->timers) <= now &&
+                rn__timers_run(&victim->timers, now)) {
+                t = pick(p);
+                if (t)
+                    return t;
+            }
+            if (victim == p)
+                continue;
+            n = queued(victim);
+            if (n == 0)
+                continue;
+            if (n == 1) {
+                uint32_t head = load_relaxed(&victim->ready.head) ^
+                                (uint32_t)load_relaxed(&victim->fresh.top);
+
+                if (seen != victim || seen_head != head) {
+                    seen = victim;
+                    seen_head = head;
+                    waited = 0;
+                    continue;
+                }
+                if (++waited < SPIN_WAITED)
+                    continue;
+            }
+            t = steal_from(p, victim);
+            if (t)
+                return t;
+        }
+        if (load_relaxed(&rt->global_len)) {
+            task t = global_batch(rt, p, GLOBAL_BATCH);
+
+            if (t)
+                return t;
+        }
+        for (unsigned i = 0; i < 16; i++)
+            cpu_relax();
+    }
+    return 0;
+}
+
+static void stop_spinning(struct worker *w)
+{
+    if (w->spinning) {
+        w->spinning = false;
+        sub_seq_cst(&w->rt->spinning, 1); /* W2 */
+    }
+}
+
+/* w was looking for work and found some: if there may be more, somebody else shall look. */
+static void found_spinning(struct worker *w)
+{
+    if (w->spinning) {
+        stop_spinning(w);
+        if (queued(w->proc) > 0)
+            rn__wake_one(w->rt);
+    }
+}
+
+static int64_t first_timer(struct rt *rt)
+{
+    int64_t first = INT64_MAX;
+
+    for (uint32_t i = 0; i < rt->nprocs; i++) {
+        int64_t when = timers_first(&rt->procs[i].timers);
+
+        if (when < first)
+            first = when;
+    }
+    return first;
+}
+
+/* Has somebody's task been waiting since the keeper looked last? Remembers by a sum over the heads. */
+static bool stuck_work(struct rt *rt, uint64_t *ret_seen)
+{
+    uint64_t seen = 1;
+    bool any = false;
+
+    for (uint32_t i = 0; i < rt->nprocs; i++) {
+        struct proc *p = &rt->procs[i];
+
+        if (queued(p)) {
+            any = true;
+            seen = seen * 31 + load_relaxed(&p->ready.head) + (uint64_t)load_relaxed(&p->fresh.top) +
+                   load_relaxed(&p->tick) + i;
+        }
+    }
+    if (!any)
+        seen = 0;
+    else if (seen == *ret_seen)
+        return true;
+    *ret_seen = seen;
+    return false;
+}
+
+/*
+ * Sleep without a processor until one is given, or, as the keeper, until a timer is due or work is stuck and
+ * a processor idle: w->proc is then set. False: the runtime stops.
+ */
+static bool idle_wait(struct worker *w)
+{
+    struct rt *rt = w->rt;
+    int64_t look = keeper_min_ns;
+    int64_t recheck = recheck_min_ns;
+    uint64_t seen = 0;
+    bool keeper;
+
+    for (;;) {
+        int64_t until = INT64_MAX;
+
+        spin_lock(&rt->lock);
+        if (w->proc || rt->stopping) {
+            spin_unlock(&rt->lock);
+            store_relaxed(&w->futex, 0);
+            return w->proc != NULL;
+        }
+        store_relaxed(&w->futex, 0); /* whoever was told before is told by what it has just looked at */
+        if (!w->in_list) {
+            keeper = !rt->keeper;
+            if (keeper) {
+                rt->keeper = w;
+            } else {
+                w->next_idle = rt->idle_worker;
+                rt->idle_worker = w;
+            }
+            w->in_list = true;
+        }
+        keeper = rt->keeper == w;
+        if (keeper) {
+            /* T2: published before the heaps are looked at. */
+            swap_seq_cst(&rt->keeper_until, INT64_MAX);
+            until = first_timer(rt);
+            if (rt->idle_procs < rt->nprocs && rt->nprocs > 1) {
+                int64_t next_look = now_ns() + look;
+
+                if (next_look < until)
+                    until = next_look;
+            }
+            store_relaxed(&rt->keeper_until, until);
+        }
+        spin_unlock(&rt->lock);
+
+        if (keeper && load_relaxed(&rt->idle_procs) == rt->nprocs && until == INT64_MAX &&
+            rn__deadlock_check(rt)) {
+            until = now_ns() + recheck; /* a thread we do not know may end without a word to us */
+            recheck = recheck * 2 > recheck_max_ns ? recheck_max_ns : recheck * 2;
+        }
+        while (load_acquire(&w->futex) == 0) { /* pairs with worker_tell */
+            rn__os_futex_wait(&w->futex, 0, until);
+            if (until != INT64_MAX && now_ns() >= until)
+                break;
+        }
+        if (!keeper)
+            continue;
+
+        /* Due, or time to look, or woken. */
+        bool due = first_timer(rt) <= now_ns();
+        bool stuck = !due && stuck_work(rt, &seen);
+
+        look = stuck || due ? keeper_min_ns : look * 2 > keeper_max_ns ? keeper_max_ns : look * 2;
+        spin_lock(&rt->lock);
+        if (rt->keeper == w) {
+            if (due || stuck) {
+                struct proc *p = proc_take(rt);
+
+                if (p) {
+                    struct worker *heir = NULL;
+
+                    rt->keeper = NULL;
+                    w->in_list = false;
+                    w->proc = p;
+                    p->worker = w;
+                    if (rt->idle_worker) { /* the duty passes to somebody still idle */
+                        heir = rt->idle_worker;
+                        rt->idle_worker = heir->next_idle;
+                        heir->in_list = false;
+                        worker_tell(heir);
+                    }
+                    store_relaxed(&rt->keeper_until, INT64_MIN);
+                    spin_unlock(&rt->lock);
+                    if (heir)
+                        worker_rouse(heir);
+                    return true;
+                }
+            }
+        }
+        spin_unlock(&rt->lock);
+    }
+}
+
+struct timer_heap *rn__timer_heap(void)
+{
+    struct worker *w = worker_self();
+    struct rt *rt;
+
+    if (likely(w->proc))
+        return &w->proc->timers;
+    rt = w->rt ? w->rt : rn__rt_get();
+    return rt ? &rt->procs[0].timers : NULL;
+}
+
+/* A timer was armed that is its heap's first. */
+void rn__timer_wake(int64_t when)
+{
+    struct rt *rt = load_acquire(&rn__rt);
+    struct worker *keeper = NULL;
+
+    if (!rt)
+        return;
+    fence_seq_cst(); /* T1 */
+    if (when >= load_relaxed(&rt->keeper_until))
+        return;
+    spin_lock(&rt->lock);
+    keeper = rt->keeper;
+    if (keeper)
+        worker_tell(keeper);
+    spin_unlock(&rt->lock);
+    if (keeper)
+        worker_rouse(keeper);
+}
+
+/* Give w's processor up: to a locked goroutine's thread or the idle list. */
+void rn__proc_give_up(struct worker *w)
+{
+    struct rt *rt = w->rt;
+    struct proc *p = w->proc;
+
+    w->proc = NULL;
+    spin_lock(&rt->lock);
+    proc_idle(rt, p);
+    spin_unlock(&rt->lock);
+}
+
+static bool run_due_timers(struct proc *p)
+{
+    return load_relaxed(&p->timers.count) != 0 && timers_first(&p->timers) <= now_ns() &&
+           rn__timers_run(&p->timers, now_ns()) > 0;
+}
+
+/* A task to run; waits for one. 0: the runtime stops. On return w holds a processor. */
+static task find_task(struct worker *w)
+{
+    struct rt *rt = w->rt;
+    struct proc *p;
+    task t;
+
+again:
+    if (load_relaxed(&rt->stopping)) {
+        stop_spinning(w);
+        return 0;
+    }
+    if (w->handed) {
+        t = w->handed;
+        w->handed = 0;
+        return t;
+    }
+    if (!w->proc && !idle_wait(w)) {
+        stop_spinning(w);
+        return 0;
+    }
+    p = w->proc;
+    p->tick++;
+    run_due_timers(p);
+    if (p->tick % TICK_GLOBAL == 0 || w->yielded) { /* who yields lets the global queue go first too */
+        w->yielded = false;
+        t = global_batch(rt, p, GLOBAL_FAIR);
+        if (t)
+            goto found;
+    }
+    t = pick(p);
+    if (t)
+        goto found;
+    t = global_batch(rt, p, GLOBAL_BATCH);
+    if (t)
+        goto found;
+
+    if (rt->nprocs > 1) {
+        if (!w->spinning &&
+            2 * load_relaxed(&rt->spinning) < rt->nprocs - load_relaxed(&rt->idle_procs) + 1) {
+            w->spinning = true;
+            add_seq_cst(&rt->spinning, 1);
+        }
+        if (w->spinning) {
+            t = steal(w);
+            if (t)
+                goto found;
+        }
+    }
+
+    /* W2: give up, then look again. */
+    spin_lock(&rt->lock);
+    if (rt->global_len && !rt->stopping) {
+        spin_unlock(&rt->lock);
+        goto again;
+    }
+    w->proc = NULL;
+    proc_idle(rt, p);
+    spin_unlock(&rt->lock);
+    stop_spinning(w);
+    fence_seq_cst();
+    if (load_relaxed(&rt->global_len) || first_timer(rt) <= now_ns())
+        goto regain;
+    for (uint32_t i = 0; i < rt->nprocs; i++)
+        /* One task is its holder's business, if there is a holder. */
+        if (queued(&rt->procs[i]) > (load_relaxed(&rt->procs[i].idle) ? 0U : 1U))
+            goto regain;
+    goto again;
+
+regain:
+    spin_lock(&rt->lock);
+    p = proc_take(rt);
+    if (p) {
+        w->proc = p;
+        p->worker = w;
+    }
+    spin_unlock(&rt->lock);
+    if (p && !w->spinning) {
+        w->spinning = true;
+        add_seq_cst(&rt->spinning, 1);
+    }
+    goto again;
+
+found:
+    found_spinning(w);
+    return t;
+}
+
+/* Wait on this thread, without a processor, until somebody hands one over. False: the runtime stops. */
+static bool wait_for_proc(struct worker *w)
+{
+    for (;;) {
+        swap_seq_cst(&w->futex, 0); /* before the look at given; its writer sets futex after it */
+        w->proc = load_acquire(&w->given);
+        if (w->proc) {
+            store_relaxed(&w->given, NULL);
+            return true;
+        }
+        if (load_relaxed(&w->rt->stopping))
+            return false;
+        rn__os_futex_wait(&w->futex, 0, INT64_MAX); /* rn__stop wakes every worker */
+    }
+}
+
+/* Let others have the processor of a goroutine that goes on without one. */
+void rn__proc_lend(struct worker *w)
+{
+    struct rt *rt = w->rt;
+    struct proc *p = w->proc;
+    bool work = queued(p) > 0 || load_relaxed(&rt->global_len) > 0 || load_relaxed(&p->timers.count) > 0;
+
+    w->proc = NULL;
+    spin_lock(&rt->lock);
+    rt->blocked++;
+    proc_idle(rt, p);
+    spin_unlock(&rt->lock);
+    fence_seq_cst(); /* with find_task: a spinner that we see will see that p is idle */
+    if (work)
+        rn__wake_one(rt);
+    else if (load_relaxed(&rt->keeper_until) == INT64_MIN)
+        rn__wake_one(rt); /* somebody has to mind the timers while we are away */
+}
+
+/* Get a processor again, on this thread: an idle one, or the place in the queue of a task. */
+void rn__proc_regain(struct worker *w)
+{
+    struct rt *rt = w->rt;
+    struct g *g = w->cur;
+    struct proc *p;
+
+    spin_lock(&rt->lock);
+    rt->blocked--;
+    p = rt->stopping ? NULL : proc_take(rt);
+    if (p) {
+        w->proc = p;
+        p->worker = w;
+    } else {
+        /* Queued as a task of this thread: whoever picks it hands its processor over (decision 11). */
+        g->worker = w;
+        w->locked = g;
+        global_put(rt, task_of_g(g));
+    }
+    spin_unlock(&rt->lock);
+    if (!p) {
+        fence_seq_cst();
+        rn__wake_one(rt);
+        if (!wait_for_proc(w)) {
+            /* The runtime stops: this goroutine ends here, like one that parks. */
+            g->after = AFTER_NOTHING;
+            switch_to(w, g, &w->self);
+        }
+        if (g->lock_depth == 0) {
+            g->worker = NULL;
+            w->locked = NULL;
+        }
+    }
+}
+
+/* The goroutine locked to this thread has left: wait until it is picked, then run it. */
+static bool run_locked(struct worker *w)
+{
+    struct g *g = w->locked;
+    struct rt *rt = w->rt;
+
+    if (w->proc) {
+        struct proc *p = w->proc;
+        bool work = queued(p) > 0 || load_relaxed(&rt->global_len) > 0;
+
+        rn__proc_give_up(w);
+        if (w->requeue) {
+            w->requeue = false;
+            rn__inject(rt, task_of_g(g));
+        }
+        fence_seq_cst(); /* with find_task: a spinner that we see will see that p is idle */
+        if (work || load_relaxed(&rt->keeper_until) == INT64_MIN)
+            rn__wake_one(rt);
+        if (load_relaxed(&rt->global_len))
+            rn__wake_one(rt);
+        if (load_relaxed(&rt->idle_procs) == rt->nprocs)
+            rn__deadlock_check(rt);
+    }
+    if (!wait_for_proc(w))
+        return false;
+    switch_to(w, &w->self, g);
+    return true;
+}
+
+static void run(struct worker *w, task t)
+{
+    struct g *g;
+
+    if (!task_is_fresh(t)) {
+        g = task_g(t);
+        if (g->worker && g->worker != w) {
+            struct proc *p = w->proc;
+
+            w->proc = NULL;
+            proc_hand(w->rt, g->worker, p);
+            return;
+        }
+    } else {
+        struct fresh *f = task_fresh(t);
+
+        g = f->stack_class == STACK_CLASS_DEFAULT ? cached_stack(w->proc) : NULL;
+        if (!g)
+            g = rn__stack_new(w->rt, f->stack_class);
+        if (!g)
+            rn__panic("out of memory for a goroutine's stack");
+        rn__g_from_fresh(w->rt, g, f);
+        rn__fresh_recycle(w->rt, w->proc, f);
+        frame_init(g);
+    }
+    store_relaxed(&w->slot->in_user, 1);
+    switch_to(w, &w->self, g);
+    store_relaxed(&w->slot->in_user, 0);
+}
+
+/*
+ * rn_run's thread, once the first goroutine has left it: rn_run must be able to return whatever goroutines do,
+ * so none but one locked to it runs here. The processor goes to a worker of its own. False: no thread is to be
+ * had, so this one goes on as a worker.
+ */
+static bool step_aside(struct worker *w)
+{
+    struct rt *rt = w->rt;
+
+    if (w->proc) {
+        rn__proc_give_up(w);
+        fence_seq_cst(); /* with find_task: a spinner that we see will see that the processor is idle */
+        rn__wake_one(rt);
+    }
+    if (load_relaxed(&rt->workers) < 2 && load_relaxed(&rt->spinning) == 0) {
+        w->caller = false;
+        return false;
+    }
+    while (!load_relaxed(&rt->stopping)) { /* rn__stop wakes us */
+        swap_seq_cst(&w->futex, 0);
+        if (!load_relaxed(&rt->stopping))
+            rn__os_futex_wait(&w->futex, 0, INT64_MAX);
+    }
+    return true;
+}
+
+/* Run goroutines until the runtime stops. */
+void rn__sched_loop(struct worker *w)
+{
+    bool first = true;
+
+    w->self.tsan_fiber = rn__fiber_current();
+    w->self.after = AFTER_NOTHING;
+    for (;;) {
+        task t;
+
+        if (w->locked) {
+            if (!run_locked(w))
+                break;
+            continue;
+        }
+        if (w->caller && !first && step_aside(w))
+            break;
+        first = false;
+        t = find_task(w);
+        if (!t)
+            break;
+        run(w, t);
+    }
+}
+
+static void *worker_thread(void *arg)
+{
+    struct start s = *(struct start *)arg;
+    struct worker *w = worker_self();
+    struct rt *rt = s.rt;
+    bool orphan;
+
+    rn__mem_free(arg);
+    w->rt = rt;
+    w->proc = s.proc;
+    s.proc->worker = w;
+    w->spinning = true; /* counted by whoever started us */
+    w->slot = s.slot;
+    spin_lock(&rt->lock);
+    s.slot->worker = w;
+    spin_unlock(&rt->lock);
+    rn__sched_loop(w);
+
+    spin_lock(&rt->lock);
+    if (w->proc) {
+        proc_idle(rt, w->proc);
+        w->proc = NULL;
+    }
+    orphan = s.slot->orphan;
+    s.slot->worker = NULL;
+    spin_unlock(&rt->lock);
+    w->rt = NULL;
+    store_release(&s.slot->exited, 1); /* pairs with the join of start.c */
+    rn__os_futex_wake(&s.slot->exited);
+    if (orphan)
+        rn__rt_unref(rt);
+    return NULL;
+}
+
+void rn__stop(struct rt *rt)
+{
+    spin_lock(&rt->lock);
+    store_release(&rt->stopping, 1);
+    for (struct worker_slot *s = rt->slots; s; s = s->next)
+        if (s->worker) {
+            worker_tell(s->worker);
+            worker_rouse(s->worker);
+        }
+    spin_unlock(&rt->lock);
+}

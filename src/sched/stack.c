@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stack.c - goroutine stacks.
+ *
+ * Stacks of one size class are carved from an arena, one large mapping without reservation, of which the
+ * kernel commits a page when it is touched. Each has a guard at its low end, installed once, which
+ * MADV_GUARD_INSTALL keeps in the page table, so that a million of them are one mapping; older kernels get
+ * mprotect, and no guard once the kernel's limit of mappings is reached. The control block lies at the high
+ * end, in the page of the first frames: a parked goroutine costs that one page and its share of the page
+ * tables.
+ *
+ * A stack that is free keeps its pages and waits in a last-in-first-out cache, so that the next goroutine
+ * gets the warmest. Caches: the processor's (default class only, no lock), then the runtime's.
+ *
+ * Rejected: a mapping per stack (4 us, and two entries of the kernel's 65,530 each); malloc (no guard).
+ */
+#include "base/fiber.h"
+#include "base/mem.h"
+#include "os/os.h"
+#include "sched/rt.h"
+
+enum { ARENA_FIRST = 64 << 20 };
+static const size_t arena_max = (size_t)1 << 30;
+
+static size_t class_bytes(uint32_t stack_class)
+{
+    return (size_t)16384 << stack_class;
+}
+
+/* Larger stacks can afford a guard that a frame of a few pages cannot step over. */
+static size_t guard_bytes(uint32_t stack_class)
+{
+    return stack_class < STACK_CLASS_DEFAULT ? 4096 : 16384;
+}
+
+uint32_t rn__stack_class(size_t bytes)
+{
+    uint32_t c = 0;
+
+    if (bytes == 0)
+        return STACK_CLASS_DEFAULT;
+    while (c < STACK_CLASSES && class_bytes(c) < bytes)
+        c++;
+    return c;
+}
+
+struct g *rn__arena_g(const struct arena *a, uint32_t i)
+{
+    return (struct g *)(void *)(a->base + (size_t)(i + 1) * a->stack_bytes - G_ROOM);
+}
+
+/* Called with rt->memory held. */
+static struct arena *arena_new(struct rt *rt, uint32_t stack_class)
+{
+    struct arena *a = rn__mem_new(sizeof *a);
+    size_t size = ARENA_FIRST;
+    size_t stack = class_bytes(stack_class);
+
+    if (!a)
+        return NULL;
+    for (const struct arena *b = rt->arenas; b; b = b->next)
+        if (b->stack_class == stack_class && size < arena_max)
+            size *= 2;
+    if (size < stack)
+        size = stack;
+    while (!(a->base = rn__os_map(size))) {
+        if (size / 2 < stack) { /* a limit on address space may still have room for a small one */
+            rn__mem_free(a);
+            return NULL;
+        }
+        size /= 2;
+    }
+    a->stack_bytes = stack;
+    a->count = (uint32_t)(size / stack);
+    a->carved = 0;
+    a->stack_class = stack_class;
+    a->next = rt->arenas;
+    rn__tool_region_new(a->base, size);
+    rt->arenas = a;
+    return a;
+}
+
+struct g *rn__stack_new(struct rt *rt, uint32_t stack_class)
+{
+    struct arena *a;
+    struct g *g;
+    uint32_t i;
+
+    spin_lock(&rt->memory);
+    g = rt->stacks[stack_class];
+    if (g) {
+        rt->stacks[stack_class] = g->next;
+        spin_unlock(&rt->memory);
+        return g;
+    }
+    for (a = rt->arenas; a; a = a->next)
+        if (a->stack_class == stack_class && a->carved < a->count)
+            break;
+    if (!a)
+        a = arena_new(rt, stack_class);
+    if (!a) {
+        spin_unlock(&rt->memory);
+        return NULL;
+    }
+    i = a->carved;
+    store_relaxed(&a->carved, i + 1);
+    spin_unlock(&rt->memory);
+
+    g = rn__arena_g(a, i);
+    {
+        char *lo = a->base + (size_t)i * a->stack_bytes;
+        size_t guard = guard_bytes(stack_class);
+
+        (void)rn__os_guard(lo, guard); /* unguarded beyond what the kernel allows */
+        g->stack_lo = lo + guard;
+        g->stack_hi = lo + a->stack_bytes;
+        g->stack_class = stack_class;
+        g->valgrind_id = rn__tool_stack_new(g->stack_lo, g->stack_hi);
+    }
+    return g;
+}
+
+/* Take a free stack back into the runtime's cache. */
+void rn__stack_put(struct rt *rt, struct g *g)
+{
+    spin_lock(&rt->memory);
+    g->next = rt->stacks[g->stack_class];
+    rt->stacks[g->stack_class] = g;
+    spin_unlock(&rt->memory);
+}
+
+void rn__stacks_free(struct rt *rt)
+{
+    struct arena *next;
+
+    for (struct arena *a = rt->arenas; a; a = next) {
+        size_t size = a->count * a->stack_bytes;
+
+        next = a->next;
+        for (uint32_t i = 0; i < a->carved; i++)
+            rn__tool_stack_free(rn__arena_g(a, i)->valgrind_id);
+        rn__tool_region_free(a->base, size);
+        rn__os_unmap(a->base, size);
+        rn__mem_free(a);
+    }
+    rt->arenas = NULL;
+}

@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * start.c - the runtime's beginning and end.
+ *
+ * rn_run makes a runtime, turns the calling thread into its first worker, and runs fn as goroutine 1. Any other
+ * use starts one with a worker thread of its own, which lives until the process ends, or until an rn_run takes
+ * it over.
+ *
+ * The end, in steps:
+ *   1. stopping is set and every worker woken. A worker that is idle or looks for work leaves its loop; a
+ *      goroutine that parks, yields, ends or starts another goes to its worker's loop, which leaves.
+ *   2. rn_run's thread, out of its own loop, waits for the other workers: as long as it takes for one that is
+ *      inside the runtime, and a moment for one that runs a goroutine. One that is still computing or in a C
+ *      call then is an orphan: it holds a reference to the runtime, and ends at its next call that waits.
+ *   3. Parked goroutines are taken off what they wait on, under the lock of what it is; if a thread of the
+ *      user's was about to ready one, we wait until it has.
+ *   4. The last reference, normally rn_run's, frees everything. Timers still armed are dropped.
+ * rn__rt is NULL from step 2's end on, so that new calls of plain threads start a new runtime.
+ */
+#include "base/fiber.h"
+#include "base/mem.h"
+#include "os/os.h"
+#include "sched/rt.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct rt *rn__rt;
+static struct spin start_lock; /* guards the making of a runtime, and wanted_procs */
+static int wanted_procs;
+static uint32_t running; /* atomic: an rn_run is active */
+static pthread_key_t thread_key;
+static pthread_once_t thread_once = PTHREAD_ONCE_INIT;
+
+void rn__errors_free(struct g *g);
+void rn__signals_stop(void) __attribute__((weak));
+
+/* ---- Threads ---------------------------------------------------------------------------------------- */
+
+static void thread_gone(void *arg)
+{
+    struct worker *w = arg;
+
+    rn__errors_free(&w->self);
+    w->cur = NULL;
+}
+
+static void thread_key_make(void)
+{
+    pthread_key_create(&thread_key, thread_gone);
+}
+
+COLD void rn__worker_init(struct worker *w)
+{
+    int saved = errno;
+
+    w->cur = &w->self;
+    w->self.worker = w;
+    w->self.on_cpu = 1;
+    w->random = ((uint64_t)(uintptr_t)w ^ (uint64_t)rn__os_now()) | 1;
+    w->thread = pthread_self();
+    rn__tools_find();
+    pthread_once(&thread_once, thread_key_make);
+    pthread_setspecific(thread_key, w); /* so that what it holds goes with the thread */
+    errno = saved;
+}
+
+/* ---- Processors ------------------------------------------------------------------------------------- */
+
+static int env_procs(void)
+{
+    const char *text = getenv("RUNNEL_PROCS");
+    char *end;
+    long n;
+
+    if (!text || !*text)
+        return 0;
+    n = strtol(text, &end, 10);
+    if (*end || n < 1 || n > PROCS_MAX) {
+        fprintf(stderr, "runnel: RUNNEL_PROCS=%s: expected a number from 1 to %d; ignored\n", text,
+                PROCS_MAX);
+        return 0;
+    }
+    return (int)n;
+}
+
+static int default_procs(void)
+{
+    int n = wanted_procs;
+
+    if (n == 0)
+        n = env_procs();
+    if (n == 0)
+        n = rn__os_cpus();
+    return n > PROCS_MAX ? PROCS_MAX : n;
+}
+
+int rn_procs(void)
+{
+    struct worker *w = worker_self();
+    struct rt *rt = w->rt ? w->rt : load_acquire(&rn__rt);
+    int n;
+
+    if (rt)
+        return (int)rt->nprocs;
+    spin_lock(&start_lock);
+    n = default_procs();
+    spin_unlock(&start_lock);
+    return n;
+}
+
+int rn_set_procs(int n)
+{
+    int err = 0;
+
+    if (n < 0 || n > PROCS_MAX)
+        return -EINVAL;
+    spin_lock(&start_lock);
+    if (load_relaxed(&rn__rt))
+        err = -EBUSY;
+    else
+        wanted_procs = n;
+    spin_unlock(&start_lock);
+    return err;
+}
+
+/* ---- Making and freeing ----------------------------------------------------------------------------- */
+
+static struct rt *rt_new(void)
+{
+    struct rt *rt;
+    uint32_t n = (uint32_t)default_procs();
+
+    rn__tools_find();
+    rt = rn__mem_new_zero(sizeof *rt, CACHE_LINE);
+    if (!rt)
+        return NULL;
+    rt->procs = rn__mem_new_zero(n * sizeof *rt->procs, CACHE_LINE);
+    if (!rt->procs) {
+        rn__mem_free(rt);
+        return NULL;
+    }
+    rt->nprocs = n;
+    rt->refs = 1;
+    rt->next_id = 1;
+    rt->keeper_until = INT64_MIN;
+    for (uint32_t i = n; i-- > 0;) {
+        struct proc *p = &rt->procs[i];
+
+        p->index = i;
+        p->alone = n == 1;
+        p->timers.first = INT64_MAX;
+        p->idle = true;
+        p->next_idle = rt->idle_proc;
+        rt->idle_proc = p;
+    }
+    rt->idle_procs = n;
+    return rt;
+}
+
+static void rt_free(struct rt *rt)
+{
+    struct slab *next_slab;
+    struct worker_slot *next_slot;
+
+    for (uint32_t i = 0; i < rt->nprocs; i++)
+        rn__timers_free(&rt->procs[i].timers);
+    rn__stacks_free(rt);
+    for (struct slab *s = rt->slabs; s; s = next_slab) {
+        next_slab = s->next;
+        for (uint32_t i = 0; i < SLAB_RECORDS; i++) {
+            if (s->record[i].in_use) {
+                free(s->record[i].payload);
+                rn__fiber_free(s->record[i].tsan_fiber);
+            }
+        }
+        rn__mem_free(s);
+    }
+    for (struct worker_slot *s = rt->slots; s; s = next_slot) {
+        next_slot = s->next;
+        rn__mem_free(s);
+    }
+    rn__mem_free(rt->procs);
+    rn__mem_free(rt);
+}
+
+void rn__rt_unref(struct rt *rt)
+{
+    if (sub_acq_rel(&rt->refs, 1) == 1)
+        rt_free(rt);
+}
+
+struct rt *rn__rt_get(void)
+{
+    struct rt *rt = load_acquire(&rn__rt);
+
+    if (likely(rt))
+        return rt;
+    spin_lock(&start_lock);
+    rt = load_relaxed(&rn__rt);
+    if (!rt) {
+        rt = rt_new();
+        if (rt) {
+            store_release(&rn__rt, rt); /* pairs with load_acquire of whoever uses it */
+            rn__wake_one(rt);           /* a first worker, to mind timers and wait for work */
+        }
+    }
+    spin_unlock(&start_lock);
+    return rt;
+}
+
+/* Wait until slot's worker is gone; for one that runs a goroutine, only for a moment. False: it stays. */
+static bool wait_gone(struct rt *rt, struct worker_slot *slot)
+{
+    int64_t until = rn__os_now() + 20000000;
+
+    while (!load_acquire(&slot->exited)) { /* pairs with worker_thread's store */
+        rn__os_futex_wait(&slot->exited, 0, rn__os_now() + 1000000);
+        if (load_acquire(&slot->exited))
+            break;
+        if (load_relaxed(&slot->in_user) && rn__os_now() > until) {
+            bool stays;
+
+            spin_lock(&rt->lock);
+            stays = slot->worker != NULL;
+            if (stays) {
+                slot->orphan = true;
+                add_relaxed(&rt->refs, 1);
+            }
+            spin_unlock(&rt->lock);
+            if (stays)
+                return false;
+        }
+    }
+    return true;
+}
+
+static void unlink_parked(struct rt *rt)
+{
+    for (struct arena *a = rt->arenas; a; a = a->next) {
+        for (uint32_t i = 0; i < a->carved; i++) {
+            struct g *g = rn__arena_g(a, i);
+
+            if (load_relaxed(&g->status) == G_FREE || load_relaxed(&g->status) == G_RUNNING)
+                continue;
+            if (load_relaxed(&g->status) == G_WAITING && !g->unlink(g->wait)) {
+                /* Somebody has taken it out and readies it right now. */
+                while (load_relaxed(&g->status) == G_WAITING)
+                    rn__os_thread_yield();
+                spin_lock(&rt->lock); /* it is in rt's queue once that is free again */
+                spin_unlock(&rt->lock);
+            }
+            rn__g_clear(g);
+            rn__fiber_free(g->tsan_fiber);
+            g->tsan_fiber = NULL;
+            store_relaxed(&g->status, G_FREE);
+        }
+    }
+}
+
+/* Steps 1 to 4. The caller is no worker of rt any more. */
+static void rt_end(struct rt *rt)
+{
+    struct worker_slot *s;
+
+    rn__stop(rt);
+    for (s = rt->slots; s; s = s->next) {
+        if (wait_gone(rt, s))
+            pthread_join(s->thread, NULL);
+        else
+            pthread_detach(s->thread);
+    }
+    unlink_parked(rt);
+    spin_lock(&start_lock);
+    if (load_relaxed(&rn__rt) == rt)
+        store_release(&rn__rt, NULL);
+    spin_unlock(&start_lock);
+    if (rn__signals_stop)
+        rn__signals_stop();
+    rn__rt_unref(rt);
+}
+
+/* ---- rn_run ----------------------------------------------------------------------------------------- */
+
+static void run_done(void *owner, int result)
+{
+    struct rn__run *run = owner;
+    struct rt *rt = rn__self()->rt;
+
+    run->result = result;
+    edge_release(run);
+    if (!load_relaxed(&rt->main_exited))
+        rn__stop(rt);
+}
+
+static void run_start(struct rn__call *call)
+{
+    struct rn__run *run = container_of(call, struct rn__run, call);
+    struct worker *w = worker_self();
+    struct worker_slot slot = {.worker = w, .thread = w->thread};
+    struct worker_slot **at;
+    struct fresh *f;
+    struct rt *rt, *old;
+
+    /* A runtime that started by itself and has nothing left to do makes room for this one. */
+    old = load_acquire(&rn__rt);
+    if (old)
+        rt_end(old);
+    spin_lock(&start_lock);
+    rt = load_relaxed(&rn__rt) ? NULL : rt_new();
+    if (rt) {
+        rt->has_main = true;
+        rt->next_id = 1;
+        store_release(&rn__rt, rt);
+    }
+    spin_unlock(&start_lock);
+    if (!rt)
+        rn__panic("rn_run: out of memory");
+
+    spin_lock(&rt->lock);
+    slot.next = rt->slots;
+    rt->slots = &slot;
+    rt->workers++;
+    spin_unlock(&rt->lock);
+    w->rt = rt;
+    w->caller = true;
+    w->slot = &slot;
+    w->proc = rn__proc_take_idle(rt);
+    w->proc->worker = w;
+
+    f = rn__fresh_go(call->fn, NULL, run_done, run, __builtin_return_address(0));
+    rn__copy(f->call.gp, call->gp, offsetof(struct rn__call, fn));
+    rn__fresh_start(&f->call);
+    rn__sched_loop(w);
+
+    spin_lock(&rt->lock);
+    for (at = &rt->slots; *at != &slot; at = &(*at)->next)
+        ;
+    *at = slot.next;
+    rt->workers--;
+    spin_unlock(&rt->lock);
+    w->proc = NULL;
+    w->rt = NULL;
+    w->slot = NULL;
+    w->locked = NULL;
+    w->handed = 0;
+    w->spinning = false;
+    w->caller = false;
+    w->in_list = false;
+    w->block_depth = 0;
+    w->given = NULL;
+    w->requeue = false;
+    rt_end(rt);
+    edge_acquire(run);
+    store_release(&running, 0);
+}
+
+struct rn__call *rn__run_begin(struct rn__run *run, void (*fn)(void))
+{
+    uint32_t none = 0;
+
+    if (!fn)
+        rn__fatal("go of nil func value");
+    if (rn__self()->kind == G_GOROUTINE)
+        rn__panic("rn_run: called from a goroutine");
+    if (!cas_acq_rel(&running, &none, 1))
+        rn__panic("rn_run: another rn_run is running");
+    run->call.fn = fn;
+    run->call.op = run_start;
+    run->result = 0;
+    return &run->call;
+}
+
+int rn_run_fn(int (*fn)(void *), void *arg)
+{
+    struct rn__run run;
+    struct rn__call *call = rn__run_begin(&run, (void (*)(void))fn);
+
+    rn__call_set_ptr(call, arg);
+    run_start(call);
+    return run.result;
+}
+
+/* Without rn_run, or after it: leave nothing behind for a leak checker. */
+__attribute__((destructor)) static void process_end(void)
+{
+    struct worker *w = arch_tls_address(rn__tls_worker);
+    struct rt *rt = load_acquire(&rn__rt);
+
+    if (rt && !w->rt)
+        rt_end(rt);
+    if (w->cur && !w->rt)
+        rn__errors_free(&w->self);
+}

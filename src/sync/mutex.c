@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mutex.c - the mutex: one word, and a queue in the lot.
+ *
+ * The word:
+ *   LOCKED   held. The inline fast paths of sync.h move the word between 0 and LOCKED.
+ *   WAITERS  the queue may have waiters. Set with each one that queues, cleared by the unlock that finds
+ *            the queue empty or takes the last waiter.
+ *   WOKEN    an unlock took a waiter out, and it has neither got the lock nor queued again. While it is on
+ *            its way no other waiter is woken.
+ *   HANDOFF  the lock is passed on by unlock, never set free.
+ *
+ * As in Go there are two modes. Normal: unlock sets the lock free and wakes the oldest waiter, which
+ * competes with whoever runs; a running goroutine usually wins, which is fast, and the loser queues at the
+ * front. Hand-off: a waiter that has lost and was delayed for more than a millisecond asks for it; from then
+ * on unlock leaves LOCKED set and gives the lock to the oldest waiter, and newcomers queue. It ends with a
+ * waiter that waited for less than a millisecond, or with the last.
+ *
+ * Invariants
+ *   I1  WAITERS and HANDOFF change only with the bucket locked; WOKEN is set only with it locked and
+ *       cleared only by the woken waiter. LOCKED may change at any time (fast paths, try_lock).
+ *   I2  HANDOFF is set only together with LOCKED and WAITERS, and LOCKED is not cleared while HANDOFF is set.
+ *   I3  a waiter in the queue implies WAITERS. Not the reverse: a waiter whose context ended, or whose
+ *       runtime did, leaves WAITERS behind; the next unlock finds nobody and clears it.
+ *   I4  nobody is woken for no reason: a waiter leaves the queue with the lock, or as the woken one.
+ * No wake-up is lost: who queues does so with LOCKED set in the same compare-exchange that sets WAITERS, so
+ * the unlock to come sees it. And if that unlock leaves the waking to a WOKEN one, that one either takes the
+ * lock, and unlocks in turn, or finds it taken and clears WOKEN in the exchange that sees it LOCKED.
+ *
+ * Edges (release -> acquire)
+ *   E1  unlock's exchange that clears LOCKED -> the exchange that sets it
+ *   E2  unlock's rn__ready of a granted waiter -> the return of its park
+ *
+ * Last access. Unlock touches the mutex for the last time in the exchange that frees it or passes it on;
+ * the bucket's lock, the queue and the waiter are not the mutex.
+ *
+ * Rejected: a count of waiters instead of the one bit (a waiter dropped with its runtime would have to be
+ * counted out); yielding to the waiter in a hand-off, so that it runs at once (a goroutine may come back from
+ * a yield on another thread, and only calls that wait may do that).
+ */
+#include <runnel/ctx.h>
+#include <runnel/sync.h>
+
+#include "base/tools.h"
+#include "sched/lot.h"
+#include "sync/spin.h"
+
+enum { LOCKED = 1, HANDOFF = 2, WAITERS = 4, WOKEN = 8 };
+
+_Static_assert(sizeof(rn_mutex) == 16, "decision 9");
+
+static COLD int mutex_wait(rn_mutex *m, struct rn_ctx *ctx)
+{
+    struct lot_waiter w;
+    int64_t since = 0;
+    unsigned spins = spin_rounds();
+    uint32_t mine = 0;    /* WOKEN if this is the woken waiter */
+    uint32_t handoff = 0; /* HANDOFF if this waiter is starving */
+    uint32_t state = load_relaxed(&m->rn__state); /* a guess; the exchanges check it */
+
+    for (;;) {
+        struct lot_bucket *b;
+        int err;
+
+        if (!(state & LOCKED)) { /* and so not HANDOFF: I2 */
+            if (cas_acquire(&m->rn__state, &state, (state & ~mine) | LOCKED)) /* E1 */
+                return 0;
+            continue;
+        }
+        if (spins > 0 && !(state & HANDOFF)) {
+            spins--;
+            spin_round();
+            state = load_relaxed(&m->rn__state);
+            continue;
+        }
+
+        b = rn__lot_lock(m);
+        state = load_relaxed(&m->rn__state);
+        while ((state & LOCKED) &&
+               !cas_relaxed(&m->rn__state, &state, (state & ~mine) | WAITERS | handoff))
+            ; /* no edge: the bucket's lock orders the queue */
+        if (!(state & LOCKED)) {
+            rn__lot_unlock(b);
+            continue;
+        }
+        if (!since)
+            since = now_ns();
+        w.arg = (uint64_t)since;
+        rn__lot_enqueue(b, &w, m, LOT_MUTEX, mine != 0);
+        rn__lot_unlock(b);
+        err = rn__lot_park(&w, WAIT_MUTEX_LOCK, ctx);
+        if (w.cancelled)
+            return err;
+        if (w.granted) /* E2 */
+            return 0;
+        mine = WOKEN;
+        if (now_ns() - since > starving_ns)
+            handoff = HANDOFF;
+        spins = spin_rounds();
+        state = load_relaxed(&m->rn__state);
+    }
+}
+
+static COLD void unlock_unlocked(struct lot_bucket *b)
+{
+    if (b)
+        rn__lot_unlock(b);
+    rn__fatal("sync: unlock of unlocked mutex");
+}
+
+/* There may be waiters, and none is on its way. */
+static COLD void mutex_wake(rn_mutex *m)
+{
+    struct lot_bucket *b = rn__lot_lock(m);
+    struct lot_waiter *w = rn__lot_first(b, m, LOT_MUTEX);
+    uint32_t state = load_relaxed(&m->rn__state);
+    uint32_t set = 0, clear = LOCKED; /* {LOCKED: 0, WOKEN: 1}, or in a hand-off neither */
+
+    if (!w) {
+        clear |= WAITERS | HANDOFF;
+    } else {
+        if (state & HANDOFF) { /* I1: it stays as it is */
+            w->granted = 1;
+            clear = now_ns() - (int64_t)w->arg < starving_ns ? HANDOFF : 0;
+        } else {
+            set = WOKEN;
+        }
+        rn__lot_remove(b, w);
+        if (!rn__lot_first(b, m, LOT_MUTEX))
+            clear |= WAITERS | HANDOFF;
+    }
+    do {
+        if (!(state & LOCKED))
+            unlock_unlocked(b);
+    } while (!cas_release(&m->rn__state, &state, (state & ~clear) | set)); /* E1 */
+    rn__lot_unlock(b);
+    if (w)
+        rn__ready(w->g); /* E2 */
+}
+
+void rn__mutex_lock(rn_mutex *m)
+{
+    uint32_t unlocked = 0;
+
+    tool_read(m, sizeof *m); /* whoever overwrites a mutex in use is to be reported */
+    if (unlikely(!cas_acquire(&m->rn__state, &unlocked, LOCKED))) /* E1 */
+        mutex_wait(m, NULL);
+    edge_acquire(m);
+}
+
+int rn_mutex_lock_ctx(struct rn_ctx *ctx, rn_mutex *m)
+{
+    uint32_t unlocked = 0;
+
+    tool_read(m, sizeof *m);
+    if (!cas_acquire(&m->rn__state, &unlocked, LOCKED)) { /* E1 */
+        int err = mutex_wait(m, ctx);
+
+        if (err)
+            return err;
+    }
+    edge_acquire(m);
+    return 0;
+}
+
+bool rn__mutex_try_lock(rn_mutex *m)
+{
+    uint32_t state = load_relaxed(&m->rn__state);
+
+    tool_read(m, sizeof *m);
+    while (!(state & LOCKED)) {
+        if (cas_acquire(&m->rn__state, &state, state | LOCKED)) { /* E1 */
+            edge_acquire(m);
+            return true;
+        }
+    }
+    return false;
+}
+
+void rn__mutex_unlock(rn_mutex *m)
+{
+    uint32_t state = load_relaxed(&m->rn__state);
+
+    edge_release(m);
+    for (;;) {
+        if (unlikely(!(state & LOCKED)))
+            unlock_unlocked(NULL);
+        if ((state & WAITERS) && !(state & WOKEN)) {
+            mutex_wake(m);
+            return;
+        }
+        if (cas_release(&m->rn__state, &state, state & ~(uint32_t)LOCKED)) /* E1 */
+            return;
+    }
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * timer.c - a 4-ary heap of timers per processor.
+ *
+ * The heap is an array ordered by when; a timer knows its place, so it can be taken out from anywhere in
+ * logarithmic time. A timer that expires later than most, as time-outs do, goes in and out near the bottom,
+ * in a step or two. Four children per node: half the depth of a binary heap, and siblings share cache lines.
+ *
+ * A timer that is ARMED is in heap->at[index]. FIRING, beside or instead of it, says that fire is running on a
+ * BORROWED timer, without the lock; clearing it is the last access of the worker that fired. An OWNED timer is idle
+ * when its fire is called, and fire's own. A periodic timer is re-armed before fire is called; should it be due again
+ * while that still runs, the tick is dropped, so no two fires of a timer overlap.
+ *
+ * heap changes only while the timer is idle, under the new heap's lock, by the one who starts it; whoever stops
+ * a timer loads heap, locks it, and looks again.
+ */
+#include "time/timer.h"
+
+#include "arch/arch.h"
+#include "base/mem.h"
+#include "os/os.h"
+
+enum { HEAP_FIRST = 64 };
+
+static inline void place(struct timer_heap *h, uint32_t i, struct timer *t)
+{
+    h->at[i] = t;
+    t->index = i;
+}
+
+static void up(struct timer_heap *h, uint32_t i, struct timer *t)
+{
+    while (i > 0) {
+        uint32_t parent = (i - 1) / 4;
+
+        if (h->at[parent]->when <= t->when)
+            break;
+        place(h, i, h->at[parent]);
+        i = parent;
+    }
+    place(h, i, t);
+}
+
+static void down(struct timer_heap *h, uint32_t i, struct timer *t)
+{
+    for (;;) {
+        uint32_t first = 4 * i + 1, least = first;
+
+        if (first >= h->count)
+            break;
+        for (uint32_t c = first + 1; c < first + 4 && c < h->count; c++)
+            if (h->at[c]->when < h->at[least]->when)
+                least = c;
+        if (h->at[least]->when >= t->when)
+            break;
+        place(h, i, h->at[least]);
+        i = least;
+    }
+    place(h, i, t);
+}
+
+static void publish_first(struct timer_heap *h)
+{
+    store_relaxed(&h->first, h->count ? h->at[0]->when : INT64_MAX);
+}
+
+static void take_out(struct timer_heap *h, struct timer *t)
+{
+    uint32_t i = t->index;
+    struct timer *last = h->at[h->count - 1];
+
+    store_relaxed(&h->count, h->count - 1);
+    if (last != t) {
+        if (last->when < t->when)
+            up(h, i, last);
+        else
+            down(h, i, last);
+    }
+    publish_first(h);
+}
+
+int rn__timer_start(struct timer *t, int64_t when, int64_t period, uint64_t seq)
+{
+    struct timer_heap *h = rn__timer_heap();
+    bool first;
+
+    if (!h)
+        return -ENOMEM;
+    spin_lock(&h->lock);
+    if (h->count == h->room) {
+        uint32_t room = h->room ? h->room * 2 : HEAP_FIRST;
+        struct timer **at = rn__mem_resize(h->at, room * sizeof(struct timer *));
+
+        if (!at) {
+            spin_unlock(&h->lock);
+            return -ENOMEM;
+        }
+        h->at = at;
+        h->room = room;
+    }
+    t->when = when;
+    t->period = period;
+    t->seq = seq;
+    store_relaxed(&t->heap, h);
+    store_relaxed(&t->state, TIMER_ARMED); /* it was idle: nobody clears FIRING meanwhile */
+    store_relaxed(&h->count, h->count + 1);
+    up(h, h->count - 1, t);
+    first = h->at[0] == t;
+    publish_first(h);
+    spin_unlock(&h->lock);
+    if (first)
+        rn__timer_wake(when);
+    return 0;
+}
+
+bool rn__timer_stop(struct timer *t)
+{
+    struct timer_heap *h = load_relaxed(&t->heap);
+    bool was;
+
+    if (!h)
+        return false;
+    spin_lock(&h->lock);
+    was = load_relaxed(&t->state) & TIMER_ARMED;
+    if (was) {
+        take_out(h, t);
+        and_acq_rel(&t->state, ~(uint32_t)TIMER_ARMED); /* FIRING may be cleared at the same time */
+    }
+    spin_unlock(&h->lock);
+    return was;
+}
+
+bool rn__timer_stop_sync(struct timer *t)
+{
+    bool was = rn__timer_stop(t);
+
+    for (unsigned tries = 0; load_acquire(&t->state) & TIMER_FIRING; tries++) { /* pairs with rn__timers_run */
+        if (tries < 1000)
+            cpu_relax();
+        else
+            rn__os_thread_yield();
+    }
+    return was;
+}
+
+int rn__timers_run(struct timer_heap *h, int64_t now)
+{
+    int fired = 0;
+
+    for (;;) {
+        struct timer *t;
+        int64_t when;
+        uint64_t seq;
+        bool again, owned, busy;
+
+        spin_lock(&h->lock);
+        t = h->count ? h->at[0] : NULL;
+        if (!t || t->when > now) {
+            spin_unlock(&h->lock);
+            return fired;
+        }
+        when = t->when;
+        seq = t->seq;
+        again = t->period > 0;
+        owned = t->kind == TIMER_OWNED;
+        busy = load_acquire(&t->state) & TIMER_FIRING;
+        if (again) {
+            /* The next tick after now, in phase with the first. */
+            int64_t periods = (now - when) / t->period + 1;
+            int64_t step;
+
+            if (__builtin_mul_overflow(periods, t->period, &step) ||
+                __builtin_add_overflow(when, step, &t->when))
+                t->when = INT64_MAX;
+            down(h, 0, t);
+            publish_first(h);
+        } else {
+            take_out(h, t);
+        }
+        if (!busy)
+            store_relaxed(&t->state, (again ? TIMER_ARMED : 0) | (owned ? 0 : TIMER_FIRING));
+        spin_unlock(&h->lock);
+        if (busy) /* the last tick's fire still runs: this one is dropped */
+            continue;
+        t->fire(t, when, seq);
+        if (!owned) /* pairs with rn__timer_stop_sync; t may be gone now */
+            and_acq_rel(&t->state, ~(uint32_t)TIMER_FIRING);
+        fired++;
+    }
+}
+
+void rn__timers_free(struct timer_heap *h)
+{
+    for (;;) {
+        struct timer *t = NULL;
+
+        spin_lock(&h->lock);
+        if (h->count) {
+            t = h->at[h->count - 1];
+            store_relaxed(&h->count, h->count - 1);
+            store_relaxed(&t->state, 0);
+            store_relaxed(&t->heap, NULL);
+        }
+        spin_unlock(&h->lock);
+        if (!t)
+            break;
+        if (t->drop)
+            t->drop(t);
+    }
+    rn__mem_free(h->at);
+    h->at = NULL;
+    h->count = h->room = 0;
+}

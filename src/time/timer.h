@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * timer.h - timers inside the library: a 4-ary heap per processor.
+ *
+ * A timer lies in somebody's memory. Armed, it is in the heap of one processor; when due, a worker takes
+ * it out and calls fire on its own stack, without any lock held. fire must be short and must not park.
+ *
+ * What may be done with the memory while fire runs on another thread is the difference between the two
+ * kinds: a TIMER_BORROWED one (on a stack) is touched once more after fire, so its owner calls
+ * rn__timer_stop_sync before the memory goes; a TIMER_OWNED one belongs to fire, which may free it, and is
+ * not touched after.
+ */
+#ifndef RN_SRC_TIMER_H
+#define RN_SRC_TIMER_H
+
+#include "sched/sched.h"
+
+enum timer_kind { TIMER_BORROWED, TIMER_OWNED };
+/* Both, either or none; a BORROWED one alone can be FIRING. */
+enum timer_state { TIMER_ARMED = 1, TIMER_FIRING = 2 };
+
+struct timer_heap;
+
+struct timer {
+    int64_t when;    /* on now_ns()'s clock; guarded by the heap's lock while armed */
+    int64_t period;  /* 0, or re-armed by this before fire is called; guarded likewise */
+    struct timer_heap *heap; /* atomic: the heap it is in or was in last; NULL before the first time */
+    uint32_t index;  /* in the heap; guarded by the heap's lock */
+    uint32_t state;  /* atomic, enum timer_state; FIRING is cleared without the heap's lock */
+    uint8_t kind;    /* enum timer_kind */
+    /* seq is the timer's seq as it was when it expired; when, the time at which it was due. */
+    void (*fire)(struct timer *t, int64_t when, uint64_t seq);
+    /* NULL, or called when the runtime ends with t armed: t is idle then, and will not fire. */
+    void (*drop)(struct timer *t);
+    uint64_t seq;    /* for the owner: which setting; set by rn__timer_start, guarded by the heap's lock */
+};
+
+struct timer_heap {
+    struct spin lock;
+    uint32_t count;       /* atomic for readers without the lock */
+    uint32_t room;
+    int64_t first;        /* atomic: when of the root, INT64_MAX when empty */
+    struct timer **at;
+};
+
+/*
+ * Arm t, which must be idle, to fire at when (clamped to the past: at once), and then every period if
+ * period is not 0. Allocates only when the heap grows; returns 0 or -ENOMEM with t idle.
+ * From any thread; starts the runtime if need be.
+ */
+int rn__timer_start(struct timer *t, int64_t when, int64_t period, uint64_t seq);
+/* Take t out. True if it was armed, and will not fire (a periodic one: not again); false if it was not. A
+ * fire may be running on another thread. Does not wait. Start and stop of one timer are not made at the same time
+ * by two: who shares a timer has a lock for that. */
+bool rn__timer_stop(struct timer *t);
+/* The same, and if fire is running on another thread, wait (spinning) until it has returned: t is idle then. Not
+ * from fire itself, not for TIMER_OWNED. */
+bool rn__timer_stop_sync(struct timer *t);
+
+/* From the scheduler. */
+
+/* The caller's processor's heap, or processor 0's for a thread without one; starts the runtime. NULL: no memory. */
+struct timer_heap *rn__timer_heap(void);
+/* A timer was armed that is its heap's first: nobody idle shall sleep past when. */
+void rn__timer_wake(int64_t when);
+
+/* For the scheduler. */
+
+/* Fire what is due in h at time now; how many fired. */
+int rn__timers_run(struct timer_heap *h, int64_t now);
+void rn__timers_free(struct timer_heap *h);
+
+static inline int64_t timers_first(struct timer_heap *h)
+{
+    return load_relaxed(&h->first);
+}
+
+/* now + d, held at the ends of the range. */
+static inline int64_t time_after(int64_t now, int64_t d)
+{
+    int64_t when;
+
+    if (d <= 0)
+        return now;
+    return __builtin_add_overflow(now, d, &when) ? INT64_MAX : when;
+}
+
+#endif

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * panic.c - misuse of channels ends the process with Go's text and status 2 (CHAN-32: in Go these
+ * can be recovered; in C nothing can, so all of them are observed from outside).
+ */
+#include "support.h"
+
+/* CHAN-28, F2: a send on a closed channel panics, although the buffer has room. */
+DEATH_TEST(chan_28_send_on_closed, "panic: send on closed channel")
+{
+    rn_chan(int) ch = rn_chan_make(int, 1);
+
+    rn_close(ch);
+    rn_send(ch, 1);
+}
+
+/* CHAN-28: without a buffer too, from a plain thread too. */
+DEATH_TEST_PLAIN(chan_28_send_on_closed_plain_thread, "panic: send on closed channel")
+{
+    rn_chan(int) ch = rn_chan_make(int, 0);
+
+    rn_close(ch);
+    rn_send(ch, 1);
+}
+
+/* CHAN-29, F2: a try panics as well; it does not say that it would wait. */
+DEATH_TEST(chan_29_try_send_on_closed, "panic: send on closed channel")
+{
+    rn_chan(int) ch = rn_chan_make(int, 1);
+
+    rn_close(ch);
+    (void)rn_try_send(ch, 1);
+}
+
+DEATH_TEST(chan_29_try_send_on_closed_unbuffered, "panic: send on closed channel")
+{
+    rn_chan(int) ch = rn_chan_make(int, 0);
+
+    rn_close(ch);
+    (void)rn_try_send(ch, 1);
+}
+
+DEATH_TEST(chan_28_send_ctx_on_closed, "panic: send on closed channel")
+{
+    rn_chan(int) ch = rn_chan_make(int, 1);
+    rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background());
+
+    rn_close(ch);
+    (void)rn_send_ctx(ctx, ch, 1);
+}
+
+static void send_one(rn_send_only(int) out)
+{
+    rn_send(out, 1);
+}
+
+/* CHAN-27, F3: close makes a send that already waits panic. */
+DEATH_TEST(chan_27_close_under_a_waiting_send, "panic: send on closed channel")
+{
+    rn_chan(int) ch = rn_chan_make(int, 0);
+
+    rn_go(send_one, ch);
+    test_let_run();
+    rn_close(ch);
+    rn_recv(rn_chan_make(int, 0)); /* whoever comes first: the sender panics, now or later */
+}
+
+DEATH_TEST(chan_27_close_under_a_waiting_send_full, "panic: send on closed channel")
+{
+    rn_chan(int) ch = rn_chan_make(int, 1);
+
+    rn_send(ch, 0);
+    rn_go(send_one, ch);
+    test_let_run();
+    rn_close(ch);
+    rn_recv(rn_chan_make(int, 0));
+}
+
+/* CHAN-31 */
+DEATH_TEST(chan_31_close_twice, "panic: close of closed channel")
+{
+    rn_chan(int) ch = rn_chan_make(int, 0);
+
+    rn_close(ch);
+    rn_close(ch);
+}
+
+DEATH_TEST(chan_31_close_nil, "panic: close of nil channel")
+{
+    rn_chan(int) ch = NULL;
+
+    rn_close(ch);
+}
+
+/* D28: the function of that name, which rn_defer takes, does the same. */
+DEATH_TEST(chan_31_deferred_close_twice, "panic: close of closed channel")
+{
+    rn_chan(int) ch = rn_chan_make(int, 0);
+    rn_defer(rn_close, ch);
+
+    rn_close(ch);
+}
+
+static void recv_one(rn_recv_only(int) in)
+{
+    (void)rn_recv(in);
+}
+
+static void select_one(rn_recv_only(int) in)
+{
+    (void)rn_select(rn_on_recv(in, NULL), rn_on_recv((rn_chan(int))NULL, NULL));
+}
+
+/* CHAN-48, D7: giving up the last reference of a channel on which somebody waits is refused. */
+DEATH_TEST_PROCS(chan_48_release_under_a_receiver, 1, "panic: release of a channel in use")
+{
+    rn_chan(int) ch = rn_chan_make(int, 0);
+
+    rn_go(recv_one, ch);
+    test_let_run();
+    rn_chan_release(ch);
+}
+
+DEATH_TEST_PROCS(chan_48_release_under_a_sender, 1, "panic: release of a channel in use")
+{
+    rn_chan(int) ch = rn_chan_make(int, 0);
+
+    rn_go(send_one, ch);
+    test_let_run();
+    rn_chan_release(ch);
+}
+
+DEATH_TEST_PROCS(chan_48_release_under_a_select, 1, "panic: release of a channel in use")
+{
+    rn_chan(int) ch = rn_chan_make(int, 0);
+
+    rn_go(select_one, ch);
+    test_let_run();
+    rn_chan_release(ch);
+}
+
+static void nested_panic(rn_chan(int) ch)
+{
+    rn_set_name("the culprit");
+    rn_close(ch);
+    rn_close(ch);
+}
+
+static int panicking_program(void)
+{
+    rn_chan(int) ch = rn_chan_make(int, 0);
+
+    rn_go(nested_panic, ch);
+    rn_recv(rn_chan_make(int, 0));
+    return 0;
+}
+
+static void panicking(void)
+{
+    (void)!rn_run(panicking_program);
+}
+
+/* Rules that hold everywhere, RT-13: the report names the goroutine by number and name. */
+PLAIN_TEST(panic_report_names_the_goroutine)
+{
+    const char *report =
+        test_expect_death(__FILE__, __LINE__, panicking, "panic: close of closed channel");
+
+    CHECK(strstr(report, "goroutine 2") != NULL);
+    CHECK(strstr(report, "the culprit") != NULL);
+}

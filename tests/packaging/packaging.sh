@@ -1,0 +1,93 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# packaging.sh WAY: build consumer.c against runnel in one of the ways that README.md gives, and run
+# it. The environment says where things are; see CMakeLists.txt.
+set -eu
+: "$SOURCE" "$BUILD" "$WORK" "$CMAKE" "$GENERATOR" "$CC" "$LIBDIR"
+way=$1
+here=$SOURCE/tests/packaging
+prefix=$WORK/prefix
+dir=$WORK/$way
+rm -rf "$dir"
+mkdir -p "$dir"
+export CC
+
+# The consumer must run, and with the library that was meant.
+expect()
+{
+    echo "$*"
+    got=$("$@")
+    if [ "$got" != "sum 45" ]; then
+        echo "packaging.sh: expected 'sum 45', got '$got'" >&2
+        exit 1
+    fi
+}
+
+# consumer_project NAME: the project in that directory, as a user would have it.
+consumer_project()
+{
+    cp -r "$here/$1/CMakeLists.txt" "$here/consumer.c" "$dir"
+    shift
+    "$CMAKE" -G "$GENERATOR" -S "$dir" -B "$dir/build" "$@"
+    "$CMAKE" --build "$dir/build" -j 2
+    expect "$dir/build/consumer"
+    expect "$dir/build/consumer_static"
+}
+
+case $way in
+install)
+    rm -rf "$WORK"
+    mkdir -p "$WORK"
+    "$CMAKE" --install "$BUILD" --prefix "$prefix"
+    for file in include/runnel.h include/runnel/base.h "$LIBDIR/librunnel.so.0" \
+        "$LIBDIR/librunnel.a" "$LIBDIR/pkgconfig/runnel.pc" \
+        "$LIBDIR/cmake/runnel/runnel-config.cmake"; do
+        [ -e "$prefix/$file" ] || { echo "packaging.sh: not installed: $file" >&2; exit 1; }
+    done
+    ;;
+find_package)
+    consumer_project find_package -DCMAKE_PREFIX_PATH="$prefix"
+    ;;
+add_subdirectory)
+    consumer_project add_subdirectory -DRUNNEL_SOURCE="$SOURCE"
+    ;;
+fetch_content)
+    consumer_project fetch_content -DFETCHCONTENT_FULLY_DISCONNECTED=ON \
+        -DFETCHCONTENT_SOURCE_DIR_RUNNEL="$SOURCE"
+    ;;
+pkg_config)
+    command -v pkg-config >/dev/null || { echo "packaging.sh: no pkg-config" >&2; exit 1; }
+    PKG_CONFIG_PATH=$prefix/$LIBDIR/pkgconfig
+    export PKG_CONFIG_PATH
+    version=$(sed -n 's/^#define RN_VERSION_M[AI][JN]OR //p' "$SOURCE/include/runnel/base.h" |
+        paste -sd. -)
+    pkg-config --exact-version="$(pkg-config --modversion runnel)" runnel
+    pkg-config --atleast-version="$version" runnel
+    hint=$(pkg-config --variable=cflags_hint runnel)
+    # These are lists of flags, meant to be split.
+    # shellcheck disable=SC2046,SC2086
+    "$CC" $hint $(pkg-config --cflags runnel) "$here/consumer.c" -o "$dir/shared" \
+        $(pkg-config --libs runnel) -Wl,-rpath,"$prefix/$LIBDIR"
+    expect "$dir/shared"
+    # shellcheck disable=SC2046,SC2086
+    "$CC" $hint $(pkg-config --cflags runnel) "$here/consumer.c" -o "$dir/static" \
+        -static $(pkg-config --static --libs runnel)
+    expect "$dir/static"
+    ;;
+readme)
+    # The program of README.md is its first ```c block, and the lines it prints the first ```text
+    # block; the command that builds it stands below.
+    awk '/^```c$/ { on = 1; next } /^```/ { if (on) exit } on' "$SOURCE/README.md" >"$dir/hello.c"
+    awk '/^```text$/ { on = 1; next } /^```/ { if (on) exit } on' "$SOURCE/README.md" >"$dir/expected"
+    [ -s "$dir/hello.c" ] && [ -s "$dir/expected" ]
+    "$CC" -std=c11 -Wall -Wextra -Wshadow -Wconversion -Wpedantic -Werror -I"$prefix/include" \
+        "$dir/hello.c" -o "$dir/hello" -L"$prefix/$LIBDIR" -lrunnel -Wl,-rpath,"$prefix/$LIBDIR"
+    "$dir/hello" >"$dir/got"
+    diff "$dir/expected" "$dir/got"
+    ;;
+*)
+    echo "packaging.sh: unknown way: $way" >&2
+    exit 2
+    ;;
+esac

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * process.h - what the tests of this folder have beyond tests/support: child processes whose end and words
+ * are looked at, and what a process has.
+ *
+ * A test's name begins with the numbers it proves: ctx_04_... is item CTX-04 of the semantics, d15_...
+ * decision 15 about the interface.
+ *
+ * Tests do not sleep to make something happen first: they hand over, or they poll. Where a test says
+ * "and nothing happens", it lets the others run for a while, so that a fault has a chance to show; such
+ * a test can fail to notice a fault, but it cannot report one that is not there.
+ */
+#ifndef RN_TESTS_RUNTIME_PROCESS_H
+#define RN_TESTS_RUNTIME_PROCESS_H
+
+#include "support.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define UNDER_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define UNDER_ASAN 1
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define UNDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define UNDER_TSAN 1
+#endif
+#endif
+#ifndef UNDER_ASAN
+#define UNDER_ASAN 0
+#endif
+#ifndef UNDER_TSAN
+#define UNDER_TSAN 0
+#endif
+
+/* ---- Child processes --------------------------------------------------------------------------- */
+
+struct child {
+    int status; /* as of waitpid */
+    char *said; /* what it wrote to stdout and stderr; to be freed */
+};
+
+/* Run fn in a forked process and wait for its end. fn's return is exit status 0. The test must not have
+ * started the runtime. A child that takes too long is killed, and the test fails. */
+struct child run_child(void (*fn)(void));
+/* The same for another program: argv as for execv, with NAME=VALUE strings added to the environment;
+ * env may be NULL. */
+struct child run_program(const char *const argv[], const char *const env[]);
+
+void child_exited(const char *file, int line, const struct child *c, int status);
+void child_killed(const char *file, int line, const struct child *c, int sig);
+void child_said(const char *file, int line, const struct child *c, const char *a, const char *b);
+#define CHECK_EXIT(c, status) child_exited(__FILE__, __LINE__, (c), (status))
+#define CHECK_SIGNAL(c, sig) child_killed(__FILE__, __LINE__, (c), (sig))
+/* The text occurs in what the child wrote. */
+#define CHECK_SAYS(c, text) child_said(__FILE__, __LINE__, (c), (text), "")
+/* Both occur in one line, in this order. */
+#define CHECK_SAYS_LINE(c, a, b) child_said(__FILE__, __LINE__, (c), (a), (b))
+
+/* fn, on the plain thread of a child, panics with this text, and the process ends with status 2. */
+#define CHECK_PANICS(fn, text)                                                                     \
+    (void)test_expect_death(__FILE__, __LINE__, (fn), "panic: " text)
+#define CHECK_FATAL(fn, text)                                                                      \
+    (void)test_expect_death(__FILE__, __LINE__, (fn), "fatal error: " text)
+
+/* End this test as passed, saying why it could not be made. */
+#define SKIP(why) (fputs("skipped: " why "\n", stderr), _exit(0))
+
+/* ---- What the process has ----------------------------------------------------------------------- */
+
+int count_threads(void);
+int count_maps(void);
+int count_fds(void);
+long rss_kib(void);
+long vm_kib(void);
+
+#endif

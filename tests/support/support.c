@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * support.c - bodies run as goroutines, children that are expected to die, and waiting.
+ */
+#define _GNU_SOURCE
+#include "support.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+void test_let_run(void)
+{
+    for (int i = 0; i < 200; i++)
+        rn_yield();
+}
+
+void test_expect_settled(const char *file, int line)
+{
+    size_t left = rn_settle(60 * RN_SECOND);
+
+    if (left != 0)
+        test_fail(file, line, "%zu goroutines are left", left);
+}
+
+int test_run_body(const char *file, int line, void (*body)(void), bool leaves)
+{
+    body();
+    if (!leaves)
+        test_expect_settled(file, line);
+    return 0;
+}
+
+const char *test_expect_death(const char *file, int line, void (*body)(void), const char *text)
+{
+    static char report[65536];
+    size_t used = 0, length = strlen(text);
+    int ends[2], status;
+    ssize_t got;
+    pid_t pid;
+
+    fflush(NULL);
+    if (pipe(ends) != 0)
+        test_fail(file, line, "pipe: %s", strerror(errno));
+    pid = fork();
+    if (pid < 0)
+        test_fail(file, line, "fork: %s", strerror(errno));
+    if (pid == 0) {
+        dup2(ends[1], STDERR_FILENO);
+        close(ends[0]);
+        close(ends[1]);
+        unsetenv("RUNNEL_TRACEBACK");
+        body();
+        _exit(0);
+    }
+    close(ends[1]);
+    /* What does not fit is read all the same, so that the child never waits for us. */
+    for (;;) {
+        char rest[4096];
+        size_t room = sizeof(report) - 1 - used;
+
+        got = read(ends[0], room ? report + used : rest, room ? room : sizeof(rest));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            break;
+        used += room ? (size_t)got : 0;
+    }
+    report[used] = 0;
+    close(ends[0]);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+
+    if (WIFSIGNALED(status))
+        test_fail(file, line, "expected \"%s\"; ended by signal %d:\n%.900s", text,
+                  WTERMSIG(status), report);
+    if (WEXITSTATUS(status) != 2)
+        test_fail(file, line, "expected \"%s\" and status 2; status is %d:\n%.900s", text,
+                  WEXITSTATUS(status), report);
+    if (strncmp(report, text, length) != 0 || report[length] != '\n')
+        test_fail(file, line, "expected \"%s\"; the report is:\n%.900s", text, report);
+    return report;
+}

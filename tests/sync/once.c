@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * once.c - once and condition variables.
+ */
+#include "support.h"
+
+#include <stdlib.h>
+
+static _Atomic int runs, done;
+
+static void run_slowly(int by)
+{
+    runs += by;
+    for (int i = 0; i < 20; i++)
+        rn_yield();
+    done = 1;
+}
+
+static void do_once(rn_once *once)
+{
+    rn_once_do(once, run_slowly, 1);
+    CHECK_EQ(done, 1); /* every call returns after the run has finished, not started */
+}
+
+/* ONCE-01, F16: of many calls one runs; all return after its end. */
+GO_TEST(once_01_one_run)
+{
+    for (int round = 0; round < test_times(1000); round++) {
+        rn_once once = {0};
+        rn_wg wg = {0};
+
+        runs = done = 0;
+        for (int i = 0; i < 10; i++)
+            rn_wg_go(&wg, do_once, &once);
+        rn_wg_wait(&wg);
+        CHECK_EQ(runs, 1);
+    }
+}
+
+static void other(void)
+{
+    runs += 100;
+}
+
+static int with_result(int a, double b)
+{
+    runs += a + (int)b;
+    return 4711;
+}
+
+static int evaluations;
+
+static int evaluate(int value)
+{
+    evaluations++;
+    return value;
+}
+
+/* ONCE-02: only the first function matters. D22: the arguments are evaluated always. */
+GO_TEST(once_02_only_the_first)
+{
+    rn_once once = {0};
+
+    for (int i = 0; i < 3; i++)
+        rn_once_do(&once, with_result, evaluate(2), 3.0);
+    rn_once_do(&once, other);
+    CHECK_EQ(runs, 5);
+    CHECK_EQ(evaluations, 3);
+}
+
+static void exit_within(void)
+{
+    runs++;
+    rn_exit(0);
+}
+
+static void once_and_exit(rn_once *once)
+{
+    rn_once_do(once, exit_within);
+    FAIL("the goroutine has ended");
+}
+
+/* ONCE-04: a function that ends by rn_exit counts as done. */
+GO_TEST(once_04_exit_counts)
+{
+    rn_once once = {0};
+
+    rn_go(once_and_exit, &once);
+    test_expect_settled(__FILE__, __LINE__);
+    CHECK_EQ(runs, 1);
+    rn_once_do(&once, other);
+    CHECK_EQ(runs, 1);
+}
+
+static void do_within(rn_once *once)
+{
+    rn_once_do(once, other);
+    runs += 1000;
+}
+
+static void nested(rn_once *once)
+{
+    rn_once_do(once, do_within, once);
+    runs += 1000;
+}
+
+/* ONCE-05: a call from inside its own function waits for ever. */
+GO_TEST_LEAVES(once_05_nested_waits)
+{
+    static rn_once once;
+
+    rn_go(nested, &once);
+    test_let_run();
+    CHECK_EQ(runs, 0);
+}
+
+/* ONCE-06: with different onces they may nest. */
+GO_TEST(once_nested_different)
+{
+    rn_once outer = {0}, inner = {0};
+
+    rn_once_do(&outer, do_within, &inner);
+    rn_once_do(&outer, do_within, &inner);
+    CHECK_EQ(runs, 1100);
+}
+
+/* ---- Cond --------------------------------------------------------------------------------------- */
+
+static int running, awake; /* guarded by the mutex of the test */
+
+static void wait_once(rn_mutex *m, rn_cond *c)
+{
+    rn_mutex_lock(m);
+    running++;
+    rn_cond_wait(c, m);
+    awake++;
+    CHECK(!rn_mutex_try_lock(m)); /* COND-06: held again */
+    rn_mutex_unlock(m);
+}
+
+static int read_locked(rn_mutex *m, const int *what)
+{
+    int value;
+
+    rn_mutex_lock(m);
+    value = *what;
+    rn_mutex_unlock(m);
+    return value;
+}
+
+/* COND-01, COND-02, COND-06, COND-07: a signal wakes exactly one, with or without the lock; none is
+ * remembered. */
+GO_TEST(cond_01_signal)
+{
+    rn_mutex m = {0};
+    rn_cond c = {0};
+
+    rn_cond_signal(&c);
+    rn_cond_broadcast(&c);
+    for (int i = 0; i < 4; i++)
+        rn_go(wait_once, &m, &c);
+    AWAIT(read_locked(&m, &running) == 4);
+    test_let_run();
+    CHECK_EQ(read_locked(&m, &awake), 0);
+    for (int i = 1; i <= 4; i++) {
+        if (i % 2) {
+            rn_mutex_lock(&m);
+            rn_cond_signal(&c);
+            rn_mutex_unlock(&m);
+        } else {
+            rn_cond_signal(&c);
+        }
+        AWAIT(read_locked(&m, &awake) == i);
+        test_let_run();
+        CHECK_EQ(read_locked(&m, &awake), i);
+    }
+    rn_cond_signal(&c);
+}
+
+static int order[512];
+
+static void wait_in_turn(rn_mutex *m, rn_cond *c, int me)
+{
+    rn_mutex_lock(m);
+    CHECK_EQ(running++, me);
+    rn_cond_wait(c, m);
+    order[awake++] = me;
+    rn_mutex_unlock(m);
+}
+
+/* COND-03: waiters are signalled in the order in which they came. The mutex makes that order exact. */
+GO_TEST(cond_03_arrival_order)
+{
+    rn_mutex m = {0};
+    rn_cond c = {0};
+
+    for (int i = 0; i < 100; i++) {
+        rn_go(wait_in_turn, &m, &c, i);
+        AWAIT(read_locked(&m, &running) == i + 1);
+    }
+    for (int i = 0; i < 100; i++) {
+        rn_cond_signal(&c);
+        AWAIT(read_locked(&m, &awake) == i + 1);
+        CHECK_EQ(order[i], i);
+    }
+}
+
+static bool leaving; /* guarded by the mutex of the test */
+
+static void wait_rounds(rn_mutex *m, rn_cond *c)
+{
+    rn_mutex_lock(m);
+    while (!leaving) {
+        running++;
+        rn_cond_wait(c, m);
+        awake++;
+    }
+    running++;
+    rn_mutex_unlock(m);
+}
+
+/* COND-04: a broadcast wakes every waiter once. */
+GO_TEST(cond_04_broadcast)
+{
+    enum { N = 200 };
+    int rounds = test_times(200);
+    rn_mutex m = {0};
+    rn_cond c = {0};
+
+    for (int i = 0; i < N; i++)
+        rn_go(wait_rounds, &m, &c);
+    for (int round = 0; round < rounds; round++) {
+        AWAIT(read_locked(&m, &running) == N);
+        rn_mutex_lock(&m);
+        CHECK_EQ(awake, round == 0 ? 0 : N);
+        running = awake = 0;
+        leaving = round == rounds - 1;
+        rn_cond_broadcast(&c);
+        rn_mutex_unlock(&m);
+    }
+    AWAIT(read_locked(&m, &running) == N);
+    CHECK_EQ(read_locked(&m, &awake), N);
+}
+
+static void wait_and_tell(rn_mutex *m, rn_cond *c, rn_send_only(rn_unit) waits, rn_wg *wg)
+{
+    rn_mutex_lock(m);
+    rn_send(waits, RN_UNIT);
+    rn_cond_wait(c, m);
+    rn_mutex_unlock(m);
+    rn_wg_done(wg);
+}
+
+static void newcomer(rn_mutex *m, rn_cond *c, bool *ready, rn_wg *wg)
+{
+    rn_mutex_lock(m);
+    while (!*ready)
+        rn_cond_wait(c, m);
+    rn_mutex_unlock(m);
+    rn_wg_done(wg);
+}
+
+/* COND-05: who waits already is woken by a broadcast, although another starts to wait at that moment. */
+GO_TEST(cond_05_no_stolen_wake_up)
+{
+    for (int i = 0; i < test_times(1000); i++) {
+        rn_chan(rn_unit) waits = rn_chan_make(rn_unit, 0);
+        rn_mutex m = {0};
+        rn_cond c = {0};
+        bool ready = false;
+        rn_wg wg = {0};
+
+        rn_wg_add(&wg, 2);
+        rn_go(wait_and_tell, &m, &c, waits, &wg);
+        (void)rn_recv(waits);
+        rn_mutex_lock(&m); /* the waiter has unlocked, so it is registered */
+        rn_mutex_unlock(&m);
+        rn_go(newcomer, &m, &c, &ready, &wg);
+        rn_mutex_lock(&m);
+        ready = true;
+        rn_mutex_unlock(&m);
+        rn_cond_broadcast(&c);
+        rn_wg_wait(&wg);
+        rn_chan_release(waits);
+    }
+}
+
+static rn_cond copied_cond;
+
+/* COND-08 */
+DEATH_TEST(cond_08_copied, "panic: sync.Cond is copied")
+{
+    static rn_mutex m;
+    static rn_cond c;
+
+    rn_go(wait_once, &m, &c);
+    AWAIT(read_locked(&m, &running) == 1);
+    rn_cond_signal(&c);
+    AWAIT(read_locked(&m, &awake) == 1);
+    memcpy(&copied_cond, &c, sizeof(c));
+    rn_cond_signal(&copied_cond);
+    rn_mutex_lock(&m);
+    rn_cond_wait(&copied_cond, &m);
+}
+
+/* COND-06: it never returns without a signal, and never loses one: a bounded queue. */
+struct queue {
+    rn_mutex m;
+    rn_cond not_empty, not_full;
+    int value[4], first, n;
+};
+
+static void put_many(struct queue *q, int n)
+{
+    for (int i = 1; i <= n; i++) {
+        rn_mutex_lock(&q->m);
+        while (q->n == 4)
+            rn_cond_wait(&q->not_full, &q->m);
+        q->value[(q->first + q->n++) % 4] = i;
+        rn_cond_signal(&q->not_empty);
+        rn_mutex_unlock(&q->m);
+    }
+}
+
+static void take_many(struct queue *q, int n, _Atomic long *sum)
+{
+    for (int i = 0; i < n; i++) {
+        rn_mutex_lock(&q->m);
+        while (q->n == 0)
+            rn_cond_wait(&q->not_empty, &q->m);
+        *sum += q->value[q->first];
+        q->first = (q->first + 1) % 4;
+        q->n--;
+        rn_cond_signal(&q->not_full);
+        rn_mutex_unlock(&q->m);
+    }
+}
+
+GO_TEST(cond_06_bounded_queue)
+{
+    static struct queue q;
+    _Atomic long sum = 0;
+    long n = test_times(20000);
+    rn_wg wg = {0};
+
+    for (int i = 0; i < 4; i++) {
+        rn_wg_go(&wg, put_many, &q, (int)n);
+        rn_wg_go(&wg, take_many, &q, (int)n, &sum);
+    }
+    rn_wg_wait(&wg);
+    CHECK_EQ(sum, 4 * (n * (n + 1) / 2));
+}
+
+static void wait_under(rn_ctx *ctx, rn_mutex *m, rn_cond *c)
+{
+    rn_mutex_lock(m);
+    running++;
+    CHECK_EQ(rn_cond_wait_ctx(ctx, c, m), -ECANCELED);
+    CHECK(!rn_mutex_try_lock(m));
+    awake++;
+    rn_mutex_unlock(m);
+}
+
+/* D30: a wait under a context ends with its error, the mutex locked again; a signal then goes to
+ * the next waiter. */
+GO_TEST(cond_wait_ctx)
+{
+    for (int i = 0; i < test_times(300); i++) {
+        rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background());
+        rn_mutex m = {0};
+        rn_cond c = {0};
+
+        running = awake = 0;
+        rn_go(wait_under, ctx, &m, &c);
+        AWAIT(read_locked(&m, &running) == 1);
+        rn_go(wait_once, &m, &c);
+        AWAIT(read_locked(&m, &running) == 2);
+        rn_ctx_cancel(ctx);
+        AWAIT(read_locked(&m, &awake) == 1);
+        rn_cond_signal(&c);
+        AWAIT(read_locked(&m, &awake) == 2);
+        rn_mutex_lock(&m);
+        CHECK_EQ(rn_cond_wait_ctx(ctx, &c, &m), -ECANCELED);
+        rn_mutex_unlock(&m);
+        test_expect_settled(__FILE__, __LINE__);
+        rn_ctx_end(ctx);
+    }
+}

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * wg.c - wait groups.
+ */
+#include "support.h"
+
+#include <stdlib.h>
+
+static _Atomic int passed;
+
+static void done_then_wait(rn_wg *first, rn_wg *second)
+{
+    rn_wg_done(first);
+    rn_wg_wait(second);
+    passed++;
+}
+
+/* WG-01, WG-05, WG-06: wait lets everybody go when the last done comes, and not before; the group may
+ * then be used again. */
+GO_TEST(wg_01_waits_for_the_last)
+{
+    enum { N = 16 };
+    rn_wg first = {0}, second = {0};
+
+    for (int round = 0; round < 8 * test_times(100); round++) {
+        passed = 0;
+        rn_wg_add(&first, N);
+        rn_wg_add(&second, N);
+        for (int i = 0; i < N; i++)
+            rn_go(done_then_wait, &first, &second);
+        rn_wg_wait(&first);
+        for (int i = 0; i < N; i++) {
+            CHECK_EQ(passed, 0);
+            rn_wg_done(&second);
+        }
+        AWAIT(passed == N);
+    }
+}
+
+/* WG-02 */
+DEATH_TEST(wg_02_negative_counter, "panic: sync: negative WaitGroup counter")
+{
+    rn_wg wg = {0};
+
+    rn_wg_add(&wg, 1);
+    rn_wg_done(&wg);
+    rn_wg_done(&wg);
+}
+
+DEATH_TEST(wg_02_negative_add, "panic: sync: negative WaitGroup counter")
+{
+    rn_wg wg = {0};
+
+    rn_wg_add(&wg, 3);
+    rn_wg_add(&wg, -4);
+}
+
+DEATH_TEST_PLAIN(wg_02_negative_plain_thread, "panic: sync: negative WaitGroup counter")
+{
+    rn_wg wg = {0};
+
+    rn_wg_done(&wg);
+}
+
+static void wait_many(rn_wg *wg)
+{
+    for (int i = 0; i < 100; i++)
+        rn_wg_wait(wg);
+}
+
+/* WG-03: a wait on zero returns at once, any number of times, from many. */
+GO_TEST(wg_03_wait_on_zero)
+{
+    rn_wg wg = {0};
+
+    wait_many(&wg);
+    for (int i = 0; i < 10; i++)
+        rn_go(wait_many, &wg);
+    test_expect_settled(__FILE__, __LINE__);
+}
+
+static void count_and_done(rn_wg *wg, _Atomic int *n)
+{
+    ++*n;
+    rn_wg_done(wg);
+}
+
+/* WG-04: no spurious wake-up: wait never returns with fewer dones than adds. */
+GO_TEST(wg_04_no_spurious_wake_up)
+{
+    for (int i = 0; i < test_times(20000); i++) {
+        rn_wg wg = {0};
+        _Atomic int n = 0;
+
+        rn_wg_add(&wg, 1);
+        rn_go(count_and_done, &wg, &n);
+        rn_wg_add(&wg, 1);
+        rn_go(count_and_done, &wg, &n);
+        rn_wg_wait(&wg);
+        CHECK_EQ(n, 2);
+    }
+}
+
+static void add_more(rn_wg *wg, int depth, _Atomic int *n)
+{
+    if (depth > 0) {
+        rn_wg_add(wg, 2); /* while the counter is positive: at any time */
+        rn_go(add_more, wg, depth - 1, n);
+        rn_go(add_more, wg, depth - 1, n);
+    }
+    ++*n;
+    rn_wg_done(wg);
+}
+
+/* WG-08: adds while the counter is positive may come at any time, while others wait too. */
+GO_TEST(wg_08_adds_while_positive)
+{
+    for (int i = 0; i < test_times(100); i++) {
+        rn_wg wg = {0};
+        _Atomic int n = 0;
+
+        rn_wg_add(&wg, 1);
+        rn_go(add_more, &wg, 7, &n);
+        rn_wg_wait(&wg);
+        CHECK_EQ(n, 255);
+    }
+}
+
+/* WG-09: any delta. */
+GO_TEST(wg_09_any_delta)
+{
+    rn_wg wg = {0};
+    _Atomic int n = 0;
+
+    rn_wg_add(&wg, 100);
+    rn_wg_add(&wg, -40);
+    rn_wg_add(&wg, 0);
+    for (int i = 0; i < 60; i++)
+        rn_go(count_and_done, &wg, &n);
+    rn_wg_wait(&wg);
+    CHECK_EQ(n, 60);
+    rn_wg_add(&wg, INT32_MAX);
+    rn_wg_add(&wg, -INT32_MAX);
+    rn_wg_wait(&wg);
+}
+
+struct inside {
+    char before;
+    rn_wg wg;
+    char after;
+};
+
+/* WG-10: inside a larger structure, on the heap and the stack. */
+GO_TEST(wg_10_inside_a_structure)
+{
+    struct inside *heap = calloc(3, sizeof(*heap));
+    _Atomic int n = 0;
+
+    CHECK(heap);
+    for (int i = 0; i < 3; i++) {
+        heap[i].before = heap[i].after = 'x';
+        rn_wg_add(&heap[i].wg, 1);
+        rn_go(count_and_done, &heap[i].wg, &n);
+        rn_wg_wait(&heap[i].wg);
+        CHECK(heap[i].before == 'x' && heap[i].after == 'x');
+    }
+    CHECK_EQ(n, 3);
+    free(heap);
+}
+
+static int add_to(_Atomic int *n, int by, double unused)
+{
+    (void)unused;
+    *n += by;
+    if (by == 3)
+        rn_exit(1);
+    return 5;
+}
+
+static void nothing_fn(void *arg)
+{
+    ++*(_Atomic int *)arg;
+}
+
+/* WG-11: go counts the function out when it returns, and when it calls rn_exit. */
+GO_TEST(wg_11_go)
+{
+    for (int i = 0; i < test_times(5000); i++) {
+        rn_wg wg = {0};
+        _Atomic int n = 0;
+
+        rn_wg_go(&wg, add_to, &n, 1, 1.5);
+        rn_wg_go(&wg, add_to, &n, 2, 1.5);
+        rn_wg_go(&wg, add_to, &n, 3, 1.5);
+        rn_wg_go_fn(&wg, nothing_fn, &n);
+        rn_wg_wait(&wg);
+        CHECK_EQ(n, 7);
+    }
+}
+
+static void panic_within(void)
+{
+    rn_panic("inside %d", 42);
+}
+
+/* WG-12, F14: a panic in a function of rn_wg_go ends the process and does not let the wait go first. */
+DEATH_TEST(wg_12_panic_within, "panic: inside 42")
+{
+    rn_wg wg = {0};
+
+    rn_wg_go(&wg, panic_within);
+    rn_wg_wait(&wg);
+    rn_exit(0); /* would be a status of 0 */
+}
+
+static void wait_under(rn_ctx *ctx, rn_wg *wg)
+{
+    CHECK_EQ(rn_wg_wait_ctx(ctx, wg), -ECANCELED);
+    passed++;
+}
+
+/* D30: a wait under a context: 0, or its error with the group still counting. */
+GO_TEST(wg_wait_ctx)
+{
+    for (int i = 0; i < test_times(500); i++) {
+        rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background());
+        rn_wg wg = {0};
+
+        passed = 0;
+        CHECK_EQ(rn_wg_wait_ctx(ctx, &wg), 0);
+        rn_wg_add(&wg, 1);
+        for (int k = 0; k < 3; k++)
+            rn_go(wait_under, ctx, &wg);
+        if (i % 2)
+            test_let_run();
+        rn_ctx_cancel(ctx);
+        AWAIT(passed == 3);
+        rn_wg_done(&wg);
+        CHECK_EQ(rn_wg_wait_ctx(NULL, &wg), 0);
+        test_expect_settled(__FILE__, __LINE__);
+        rn_ctx_end(ctx);
+    }
+}
+
+static void wait_and_count(rn_wg *wg)
+{
+    rn_wg_wait(wg);
+    passed++;
+}
+
+/* WG-05, D30: a waiter that gives up does not disturb those who wait on. */
+GO_TEST(wg_one_gives_up)
+{
+    for (int i = 0; i < test_times(500); i++) {
+        rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background());
+        rn_wg wg = {0};
+
+        passed = 0;
+        rn_wg_add(&wg, 1);
+        rn_go(wait_and_count, &wg);
+        rn_go(wait_under, ctx, &wg);
+        rn_go(wait_and_count, &wg);
+        if (i % 2)
+            test_let_run();
+        rn_ctx_cancel(ctx);
+        AWAIT(passed == 1);
+        rn_wg_done(&wg);
+        AWAIT(passed == 3);
+        test_expect_settled(__FILE__, __LINE__);
+        rn_ctx_end(ctx);
+    }
+}
