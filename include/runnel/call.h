@@ -55,6 +55,29 @@ RN__END
 
 #ifndef __cplusplus
 
+/*
+ * clang keeps GNU's noreturn in a function's type, and would drop what comes after the capturing call. The common
+ * type of fn and a function without a prototype has no such attribute. It is asked for where the two are compatible:
+ * not for variadic functions and parameters of type char, short and float; and not in C23, which has no functions
+ * without a prototype. There, declare fn with _Noreturn or [[noreturn]], which are not part of the type.
+ */
+#if defined(__clang__) && (!defined(__STDC_VERSION__) || __STDC_VERSION__ < 202000L)
+#define RN__ANY_FN(...) __typeof__((RN__FIRST(__VA_ARGS__))(RN__REST(__VA_ARGS__))) (*)()
+#define RN__CALL_TYPE(...)                                                                         \
+    __typeof__(1 ? (RN__FN_TYPE(RN__FIRST(__VA_ARGS__)))0                                          \
+                 : __builtin_choose_expr(                                                          \
+                       __builtin_types_compatible_p(RN__FN_TYPE(RN__FIRST(__VA_ARGS__)),           \
+                                                    RN__ANY_FN(__VA_ARGS__)),                      \
+                       (RN__ANY_FN(__VA_ARGS__))0, (RN__FN_TYPE(RN__FIRST(__VA_ARGS__)))0))
+#define RN__CALL_QUIET                                                                             \
+    _Pragma("clang diagnostic push") _Pragma("clang diagnostic ignored \"-Wstrict-prototypes\"")
+#define RN__CALL_LOUD _Pragma("clang diagnostic pop")
+#else
+#define RN__CALL_TYPE(...) RN__FN_TYPE(RN__FIRST(__VA_ARGS__))
+#define RN__CALL_QUIET
+#define RN__CALL_LOUD
+#endif
+
 /* fn's type as a pointer, without the attributes (noreturn, const, pure) that gcc keeps on a
  * function's own type and that would delete code around the capturing call. */
 #define RN__FN_TYPE(fn)                                                                            \
@@ -82,10 +105,12 @@ RN__END
 
 /* The capturing call itself: RN__CAPTURE(record, fn, args...) */
 #define RN__CAPTURE(record, ...)                                                                   \
+    RN__CALL_QUIET                                                                                 \
     RN__DROP(__builtin_call_with_static_chain(                                                     \
-                 ((RN__FN_TYPE(RN__FIRST(__VA_ARGS__)))RN__CAPTURE_AT)(RN__REST(__VA_ARGS__)),     \
+                 ((RN__CALL_TYPE(__VA_ARGS__))RN__CAPTURE_AT)(RN__REST(__VA_ARGS__)),              \
                  (void *)(record)),                                                                \
-             (RN__FIRST(__VA_ARGS__))(RN__REST(__VA_ARGS__)))
+             (RN__FIRST(__VA_ARGS__))(RN__REST(__VA_ARGS__)))                                      \
+    RN__CALL_LOUD
 /* Evaluate call, whose type is that of like, and drop its value, if any, even where gcc wants it used. */
 #define RN__DROP(call, like)                                                                       \
     ((void)!__builtin_choose_expr(RN__IS_VOID(like), 0, call),                                     \

@@ -73,7 +73,9 @@ RN__END
         if (rn__rec)                                                                               \
             RN__CAPTURE(rn__rec, __VA_ARGS__);                                                     \
         else                                                                                       \
-            (void)((RN__FN_TYPE(RN__FIRST(__VA_ARGS__)))rn__discard_at)(RN__REST(__VA_ARGS__));    \
+            RN__CALL_QUIET(void)                                                                   \
+            ((RN__CALL_TYPE(__VA_ARGS__))rn__discard_at)(RN__REST(__VA_ARGS__));                   \
+            RN__CALL_LOUD                                                                          \
         rn__rec != (struct rn__call *)0;                                                           \
     })
 

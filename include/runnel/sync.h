@@ -175,7 +175,9 @@ RN__END
         RN__CHECK_CALL(__VA_ARGS__)                                                                \
         rn_once *rn__once_p = (once);                                                              \
         if (RN__LIKELY(rn__once_done(rn__once_p))) {                                               \
-            (void)((RN__FN_TYPE(RN__FIRST(__VA_ARGS__)))rn__discard_at)(RN__REST(__VA_ARGS__));    \
+            RN__CALL_QUIET(void)                                                                   \
+            ((RN__CALL_TYPE(__VA_ARGS__))rn__discard_at)(RN__REST(__VA_ARGS__));                   \
+            RN__CALL_LOUD                                                                          \
         } else {                                                                                   \
             struct rn__once_call rn__call_p;                                                       \
             struct rn__call *rn__rec =                                                             \

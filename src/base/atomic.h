@@ -52,6 +52,8 @@
 #define or_acq_rel(p, v) __atomic_fetch_or((p), (v), __ATOMIC_ACQ_REL)
 #define and_acq_rel(p, v) __atomic_fetch_and((p), (v), __ATOMIC_ACQ_REL)
 
+/* Keeps the compiler from reordering; the other side of a fence that all threads are made to take. */
+#define fence_compiler() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 #define fence_acquire() __atomic_thread_fence(__ATOMIC_ACQUIRE)
 #define fence_seq_cst() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 

@@ -35,6 +35,7 @@
 
 #include "base/fiber.h"
 #include "ctx/ctx.h"
+#include "sched/rt.h"
 
 /* ---- Queues ---------------------------------------------------------------------------------------- */
 
@@ -419,6 +420,7 @@ void rn_send_fn(volatile void *ch, const void *elem)
 
     if (unlikely(!c))
         rn__park_forever(WAIT_CHAN_SEND_NIL);
+    wait_point();
     rn__chan_touch_send(c, elem);
     spin_lock(&c->lock);
     r = rn__chan_send_locked(c, elem, &wake);
@@ -450,6 +452,7 @@ bool rn_recv_fn(const void *ch, void *elem)
 
     if (unlikely(!c))
         rn__park_forever(WAIT_CHAN_RECEIVE_NIL);
+    wait_point();
     if (unlikely(rn__tools) && elem)
         tool_write(elem, c->elem_size);
     spin_lock(&c->lock);

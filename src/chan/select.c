@@ -19,6 +19,7 @@
 
 #include "base/tools.h"
 #include "ctx/ctx.h"
+#include "sched/rt.h"
 #include "time/timer.h"
 
 enum { SELECT_MAX = 65536, SORT_SMALL = 16 };
@@ -167,6 +168,7 @@ static int wait_for_any(struct select_wait *s, size_t m, int64_t until, int time
     struct select_park p = {s, timeout >= 0 ? &st : NULL};
 
     s->g = rn__self();
+    st.timer.stays = s->g->kind == G_THREAD;
     for (size_t i = 0; i < s->n; i++) {
         rn_case *k = &s->cases[i];
         struct chan *c = case_chan(k);
@@ -247,6 +249,8 @@ int rn_select_array(rn_case *cases, size_t n)
         if (c)
             cases[m++].rn__index = (uint32_t)i;
     }
+    if (dflt < 0)
+        wait_point();
     if (m > 1)
         sort_order(cases, m);
     lock_all(cases, m);

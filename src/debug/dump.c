@@ -188,6 +188,12 @@ static void report(const char *what, const char *text, bool all)
     _exit(2);
 }
 
+void rn__threads_exhausted(uint32_t max)
+{
+    out("runnel: program exceeds %" PRIu32 "-thread limit\n", max);
+    rn__fatal("thread exhaustion");
+}
+
 void rn__panic(const char *text)
 {
     report("panic", text, false);

@@ -11,7 +11,10 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -232,6 +235,65 @@ int rn__os_threads(void)
         return -1;
     at = strstr(text, "\nThreads:");
     return at ? atoi(at + 9) : -1;
+}
+
+bool rn__os_fence_all_start(void)
+{
+    return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+}
+
+void rn__os_fence_all(void)
+{
+    syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+}
+
+int rn__os_thread_new(pthread_t *ret_thread, size_t stack, bool quiet, void *(*fn)(void *), void *arg)
+{
+    pthread_attr_t attr;
+    sigset_t all, old;
+    int err;
+
+    pthread_attr_init(&attr);
+    if (stack)
+        pthread_attr_setstacksize(&attr, stack);
+    if (quiet) {
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &old);
+    }
+    err = pthread_create(ret_thread, &attr, fn, arg);
+    if (quiet)
+        pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_attr_destroy(&attr);
+    return -err;
+}
+
+int rn__os_thread_id(void)
+{
+    return (int)syscall(SYS_gettid);
+}
+
+int64_t rn__os_thread_cpu(int tid)
+{
+    /* The kernel's encoding of a thread's CPU clock, as pthread_getcpuclockid gives it; but that one reads the
+     * memory of a thread that may have gone. */
+    clockid_t clock = (clockid_t)(~(unsigned)tid << 3 | 6);
+    struct timespec ts;
+
+    if (clock_gettime(clock, &ts) != 0)
+        return -1;
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+bool rn__os_thread_sleeps(int tid)
+{
+    char path[64], text[512];
+    char *at;
+
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", tid);
+    if (!read_file(path, text, sizeof text))
+        return true;
+    at = strrchr(text, ')'); /* the name before it may hold anything */
+    return !at || at[1] != ' ' || at[2] != 'R';
 }
 
 void rn__os_thread_yield(void)

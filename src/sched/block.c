@@ -13,18 +13,28 @@
 void rn__block_enter(void)
 {
     struct worker *w = worker_self();
+    struct g *g = w->cur;
 
-    if (w->cur->kind == G_GOROUTINE && w->block_depth++ == 0)
+    if (g->kind != G_GOROUTINE || g->block_depth++ > 0)
+        return;
+    rt_enter(w);
+    if (likely(w->proc)) /* else the monitor has taken it already */
         rn__proc_lend(w);
+    rt_leave(w);
 }
 
 void rn__block_leave(void)
 {
-    struct worker *w = worker_self();
     int saved = errno;
+    struct worker *w = worker_self();
+    struct g *g = w->cur;
 
-    if (w->cur->kind == G_GOROUTINE && --w->block_depth == 0)
+    if (g->kind != G_GOROUTINE || --g->block_depth > 0)
+        return;
+    rt_enter(w);
+    if (!w->proc) /* it has one if it waited inside */
         rn__proc_regain(w);
+    rt_leave(w);
     errno = saved;
 }
 

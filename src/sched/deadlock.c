@@ -26,10 +26,10 @@ static bool quiet(struct rt *rt, uint32_t *ret_known)
     for (uint32_t i = 0; is && i < rt->nprocs; i++) {
         const struct proc *p = &rt->procs[i];
 
-        is = load_relaxed(&p->timers.count) == 0 && runq_len(&p->ready) == 0 &&
+        is = load_relaxed(&p->timers->count) == 0 && runq_len(&p->ready) == 0 &&
              freshq_len(&p->fresh) == 0;
     }
-    *ret_known = rt->workers + load_acquire(&rn__threads_parked) + load_acquire(&rn__threads_own);
+    *ret_known = rt->workers + rt->has_monitor + load_acquire(&rn__threads_parked) + load_acquire(&rn__threads_own);
     spin_unlock(&rt->lock);
     return is && !(rn__signals_awaited && rn__signals_awaited());
 }
@@ -52,5 +52,7 @@ bool rn__deadlock_check(struct rt *rt)
         return true;
     if (!quiet(rt, &again) || again != known)
         return true;
+    if (load_relaxed(&rt->starving))
+        rn__panic("out of memory for a goroutine's stack"); /* and nobody is left who could give one back */
     rn__fatal("all goroutines are asleep - deadlock!");
 }

@@ -128,43 +128,49 @@ static void name_copy(char *to, const char *name)
     to[n] = 0;
 }
 
-/* The runtime and processor that a start from here belongs to. */
-static inline struct rt *start_rt(struct worker *w, struct proc **ret_p)
+/* A goroutine of a runtime that has ended wants to start another: it ends here. */
+static COLD void end_here(void)
 {
-    struct rt *rt = w->rt;
-
-    if (likely(rt && !load_relaxed(&rt->stopping))) {
-        *ret_p = w->proc;
-        return rt;
-    }
-    if (rt && w->cur->kind == G_GOROUTINE)
-        rn__yield_to(AFTER_NOTHING); /* a goroutine of a runtime that has ended: it ends here */
-    *ret_p = NULL;
-    return rn__rt_get();
+    rn__yield_to(AFTER_NOTHING);
 }
 
 struct fresh *rn__fresh_new(void (*fn)(void), const rn_attr *attr, void (*done)(void *, int), void *owner,
                             void *created_at)
 {
     struct worker *w = worker_self();
+    struct rt *rt = w->rt;
+    bool held = false, outside;
     struct proc *p;
-    struct rt *rt = start_rt(w, &p);
     struct fresh *f;
 
-    if (unlikely(!rt))
-        return NULL;
+    if (unlikely(!rt)) {
+        rt = rn__rt_hold(w, &held);
+        if (!rt)
+            return NULL;
+    } else if (unlikely(load_relaxed(&rt->stopping)) && w->cur->kind == G_GOROUTINE) {
+        end_here();
+    }
+    outside = rt_enter(w);
+    p = w->proc;
     if (likely(p && p->free_fresh)) {
         f = p->free_fresh;
         p->free_fresh = f->next;
         p->fresh_count--;
     } else {
         f = fresh_refill(rt, p);
-        if (!f)
+        if (!f) {
+            if (outside)
+                rt_leave(w);
+            rt_drop(rt, held);
             return NULL;
+        }
     }
+    f->id = id_new(rt, p);
+    if (outside)
+        rt_leave(w);
+    f->next = held ? (struct fresh *)rt : NULL; /* until it starts: the reference to its runtime, if it holds one */
     f->call.fn = fn;
     f->call.op = rn__fresh_start;
-    f->id = id_new(rt, p);
     f->done = done;
     f->owner = owner;
     f->payload = NULL;
@@ -198,52 +204,99 @@ struct fresh *rn__fresh_go(void (*fn)(void), const rn_attr *attr, void (*done)(v
     return f;
 }
 
+/* The runtime whose record f is. */
+static struct rt *rt_of_fresh(const struct fresh *f, const struct worker *w)
+{
+    return f->next ? (struct rt *)f->next : w->rt;
+}
+
+void rn__fresh_keep(struct fresh *f)
+{
+    if (!f->next) {
+        struct rt *rt = worker_self()->rt;
+
+        rn__rt_ref(rt);
+        f->next = (struct fresh *)rt;
+    }
+}
+
 void rn__fresh_free(struct fresh *f)
 {
     struct worker *w = worker_self();
+    struct rt *rt = rt_of_fresh(f, w);
+    bool held = f->next != NULL;
+    bool outside = rt_enter(w);
 
-    rn__fresh_recycle(w->rt ? w->rt : rn__rt_get(), w->rt ? w->proc : NULL, f);
+    rn__fresh_recycle(rt, rt == w->rt ? w->proc : NULL, f);
+    if (outside)
+        rt_leave(w);
+    rt_drop(rt, held);
+}
+
+/* f's runtime has ended before f was started: the running one starts it. */
+static COLD void start_elsewhere(struct fresh *f)
+{
+    struct fresh *now = rn__fresh_new(f->call.fn, NULL, f->done, f->owner, f->created_at);
+
+    if (!now)
+        rn__panic("out of memory for a goroutine");
+    rn__copy(now->call.gp, f->call.gp, offsetof(struct rn__call, fn));
+    rn__copy(now->name, f->name, sizeof now->name);
+    now->stack_class = f->stack_class;
+    now->payload = f->payload;
+    now->created_by = f->created_by;
+    rn__fresh_free(f);
+    rn__fresh_start(&now->call);
+}
+
+/* Tell the tools of f, whose start is complete. */
+COLD void rn__fresh_announce(struct fresh *f)
+{
+    char name[64], *at = name + sizeof name - 1;
+    uint64_t id = f->id;
+    size_t n = strlen(f->name);
+
+    f->tsan_fiber = rn__fiber_new(); /* in the creator: this is the edge from rn_go */
+    if (!f->tsan_fiber)
+        return;
+    *at = 0;
+    if (n) {
+        at -= n;
+        memcpy(at, f->name, n);
+        *--at = ' ';
+    }
+    do
+        *--at = (char)('0' + id % 10);
+    while (id /= 10);
+    at -= 10;
+    memcpy(at, "goroutine ", 10);
+    rn__fiber_name(f->tsan_fiber, at);
 }
 
 void rn__fresh_start(struct rn__call *call)
 {
     struct fresh *f = container_of(call, struct fresh, call);
     struct worker *w = worker_self(); /* arguments may have waited: not the one of rn__fresh_new */
-    struct rt *rt;
+    struct rt *rt = rt_of_fresh(f, w);
+    bool held = f->next != NULL, outside;
 
-    if (unlikely(rn__tools)) {
-        char name[64];
-
-        f->tsan_fiber = rn__fiber_new(); /* in the creator: this is the edge from rn_go */
-        name[0] = 0;
-        if (f->tsan_fiber) {
-            char *at = name + sizeof name - 1;
-            uint64_t id = f->id;
-
-            *at = 0;
-            if (f->name[0]) {
-                size_t n = strlen(f->name);
-
-                at -= n;
-                memcpy(at, f->name, n);
-                *--at = ' ';
-            }
-            do
-                *--at = (char)('0' + id % 10);
-            while (id /= 10);
-            at -= 10;
-            memcpy(at, "goroutine ", 10);
-            rn__fiber_name(f->tsan_fiber, at);
-        }
-    }
-    if (likely(w->proc && !load_relaxed(&w->rt->stopping))) {
-        store_relaxed(&w->proc->started, w->proc->started + 1);
-        rn__push_fresh(w, f);
+    if (unlikely(held && load_relaxed(&rt->stopping))) {
+        start_elsewhere(f);
         return;
     }
-    rt = w->rt ? w->rt : rn__rt_get();
-    add_relaxed(&rt->started, 1);
-    rn__inject(rt, task_of_fresh(f));
+    if (unlikely(rn__tools))
+        rn__fresh_announce(f);
+    outside = rt_enter(w);
+    if (likely(w->proc && w->rt == rt)) {
+        store_relaxed(&w->proc->started, w->proc->started + 1);
+        rn__push_fresh(w, f);
+    } else {
+        add_relaxed(&rt->started, 1);
+        rn__inject(rt, task_of_fresh(f));
+    }
+    if (outside)
+        rt_leave(w);
+    rt_drop(rt, held);
 }
 
 void rn__call_set_ptr(struct rn__call *call, void *arg)
@@ -268,6 +321,8 @@ void rn__g_from_fresh(struct rt *rt, struct g *g, struct fresh *f)
     g->rt = rt;
     g->worker = NULL;
     g->lock_depth = 0;
+    g->block_depth = 0;
+    g->dropped = 0;
     g->defers = NULL;
     g->errors = NULL;
     g->done = f->done;
@@ -302,13 +357,16 @@ void rn__g_end(struct g *g, int result)
     if (unlikely(g->payload || g->errors))
         rn__g_clear(g);
     w = worker_self();
-    if (unlikely(g->lock_depth)) {
-        g->lock_depth = 0;
-        g->worker = NULL;
+    rt_enter(w);
+    if (unlikely(g->lock_depth)) { /* its thread ends with it: who knows what it left there */
         w->locked = NULL;
+        w->doomed = true; /* g->worker stays, so that g leaves for the thread's own stack */
     }
     store_relaxed(&g->status, G_DEAD);
-    store_relaxed(&w->proc->ended, w->proc->ended + 1);
+    if (likely(w->proc))
+        store_relaxed(&w->proc->ended, w->proc->ended + 1);
+    else
+        add_relaxed(&rt->ended, 1);
     if (unlikely(load_relaxed(&rt->main_exited))) {
         fence_seq_cst(); /* of two that end at once, one sees both */
         if (rn__goroutines(rt) == 0)
@@ -408,10 +466,13 @@ void rn_set_name(const char *name)
 
 size_t rn_count(void)
 {
-    struct worker *w = worker_self();
-    struct rt *rt = w->rt ? w->rt : load_acquire(&rn__rt);
+    bool held;
+    struct rt *rt = rn__rt_hold_running(worker_self(), &held);
+    size_t n = rt ? rn__goroutines(rt) : 0;
 
-    return rt ? rn__goroutines(rt) : 0;
+    if (rt)
+        rt_drop(rt, held);
+    return n;
 }
 
 size_t rn_settle(rn_dur d)

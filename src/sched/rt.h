@@ -17,7 +17,7 @@ enum {
     STACK_CLASS_DEFAULT = 3,  /* 128 KiB */
     STACK_CACHE = 64,         /* stacks that a processor keeps for itself */
     FRESH_CACHE = 128,        /* records that a processor keeps for itself */
-    PROCS_MAX = 1024
+    MAX_THREADS = 10000       /* worker threads, unless RUNNEL_MAX_THREADS says otherwise */
 };
 
 struct proc {
@@ -25,9 +25,9 @@ struct proc {
     struct freshq fresh;
 
     /* The holder's own. */
-    struct worker *worker ALIGNED(CACHE_LINE);
+    struct worker *worker ALIGNED(CACHE_LINE); /* who holds it; written with rt->lock held */
     uint32_t index;
-    uint32_t tick;           /* counts picks */
+    uint32_t tick;           /* atomic, written by the holder: counts picks */
     uint32_t ready_streak;   /* picks from ready since the last from fresh */
     uint32_t fresh_takes;    /* counts picks from fresh */
     bool alone;              /* the only processor: no thieves */
@@ -39,32 +39,48 @@ struct proc {
     uint64_t id_next, id_end; /* a batch of goroutine ids */
     uint64_t started, ended;  /* atomic, written by the holder: goroutines */
 
-    struct timer_heap timers;
+    struct timer_heap *timers; /* of the same index, for the whole process */
     struct proc *next_idle;  /* guarded by rt->lock */
     bool idle;               /* guarded by rt->lock */
+    struct glance {          /* the monitor's own: what it saw at its last tick */
+        struct worker *worker;
+        uint32_t tick, entry;
+        int64_t since;       /* since when this worker has run without a pick */
+        int64_t cpu;         /* the thread's CPU time, ns; negative: not asked */
+    } seen;
+};
+
+/* What somebody else wants of a worker: bits, set by the monitor, read at every entry. See monitor.c. */
+enum attention {
+    ATTEND_STEALING = 1, /* its processor may be about to be taken: wait until this is clear */
+    ATTEND_YIELD = 2,    /* its goroutine has had its time: yield in the next call that waits */
+    ATTEND_FENCE = 4     /* for good: the kernel refuses membarrier, so an entry needs a fence of its own */
 };
 
 /* A thread. Its storage is thread-local, so that it costs no allocation. */
 struct worker {
     struct g *cur;      /* who runs here now: a goroutine, or &self */
-    struct proc *proc;  /* held, or NULL */
+    struct proc *proc;  /* held, or NULL; outside an entry the monitor may take it */
+    uint32_t entry;     /* atomic, written by this thread: odd inside the runtime, even outside; a sequence */
+    uint32_t attention; /* atomic: enum attention */
+    bool without;       /* its goroutine runs without a processor, and is counted in rt->blocked */
     struct g self;      /* the thread's own stack as a waiter */
     struct rt *rt;      /* whose worker it is; NULL for a plain thread */
     struct g *locked;   /* the goroutine that owns this thread (rn_lock_thread) */
     task handed;        /* a task that was picked on a goroutine's stack but must be run from here */
     struct proc *given; /* atomic: a processor handed to this thread for its locked goroutine */
     bool caller;        /* rn_run's thread: runs the first goroutine until it leaves, then only waits */
+    struct g *last;     /* the goroutine that left this thread last, for the end of rn_run */
+    bool doomed;        /* its goroutine ended while locked to it: the thread ends too */
     bool yielded;       /* the last goroutine to reach the loop yielded */
     bool requeue;       /* the locked goroutine yielded: queue it once the processor is given up */
     uint32_t futex;     /* atomic: what an idle worker sleeps on; see idle_wait */
     bool spinning;      /* counted in rt->spinning */
     bool in_list;       /* in rt->idle_workers or rt->keeper; guarded by rt->lock */
     uint64_t random;
-    uint32_t block_depth; /* rn_blocking */
     struct worker *next_idle;
-    pthread_t thread;
+    int tid;            /* the kernel's number of the thread */
     struct worker_slot *slot;
-    bool registered;    /* a plain thread that the thread-exit hook knows */
 };
 
 /* What the runtime remembers of a worker thread after the thread's own storage is gone. */
@@ -72,7 +88,6 @@ struct worker_slot {
     struct worker_slot *next;
     struct worker *worker; /* valid until exited */
     pthread_t thread;
-    uint32_t in_user; /* atomic: runs a goroutine */
     uint32_t exited;  /* atomic: touches the runtime no more */
     bool orphan;      /* left behind by the end of rn_run */
 };
@@ -107,9 +122,18 @@ struct rt {
     struct worker *idle_worker; /* asleep until woken */
     struct worker *keeper;      /* asleep until woken, or until the next timer is due */
     int64_t keeper_until;       /* atomic: INT64_MIN without a keeper */
-    uint32_t blocked;           /* goroutines inside rn_blocking without a processor */
+    uint32_t idle_workers;      /* in idle_worker */
+    uint32_t blocked;           /* goroutines that go on without a processor */
     uint32_t workers;           /* worker threads, rn_run's caller included */
+    uint32_t creating;          /* atomic: threads that are being made; raised with stopping clear */
     struct worker_slot *slots;
+    struct worker_slot *retired; /* threads that ended early and are to be joined */
+    bool fences;        /* the kernel refuses membarrier */
+    uint32_t max_workers;
+    bool has_monitor;
+    uint32_t monitor_deep;      /* atomic: the monitor sleeps until told */
+    uint32_t monitor_futex;     /* atomic: 1: told */
+    pthread_t monitor;
     uint32_t spinning ALIGNED(CACHE_LINE); /* atomic: workers that look for work */
 
     struct spin memory ALIGNED(CACHE_LINE);
@@ -118,6 +142,8 @@ struct rt {
     struct g *stacks[STACK_CLASSES];
     struct slab *slabs;
     struct fresh *free_fresh;
+    struct fresh *starved, *starved_last; /* records for which there was no stack, oldest first */
+    uint32_t starving;      /* atomic: how many */
 
     uint64_t next_id;       /* atomic */
     uint64_t started, ended; /* atomic: by threads without a processor */
@@ -141,18 +167,72 @@ static inline struct worker *worker_self(void)
         rn__worker_init(w);
     return w;
 }
-/* The running runtime, started if there is none. NULL when out of memory. */
-struct rt *rn__rt_get(void);
+/*
+ * The runtime of the calling thread: its own, which lives as long as it works for it, or the running one, started if
+ * there is none. In the second case *ret_held is true and a reference taken, for rn__rt_drop. NULL when out of memory.
+ */
+struct rt *rn__rt_hold(struct worker *w, bool *ret_held);
+/* The same, but NULL when none runs. */
+struct rt *rn__rt_hold_running(struct worker *w, bool *ret_held);
+void rn__rt_ref(struct rt *rt);
 void rn__rt_unref(struct rt *rt);
+static inline void rt_drop(struct rt *rt, bool held)
+{
+    if (unlikely(held))
+        rn__rt_unref(rt);
+}
+
+/* ---- Entries: see monitor.c ------------------------------------------------------------------------------ */
+
+void rn__enter_slow(struct worker *w);
+
+/* From here to rt_leave the calling thread's processor stays with it. True if it was outside, and is to leave. */
+static inline bool rt_enter(struct worker *w)
+{
+    uint32_t entry = load_owned(&w->entry);
+
+    if (entry & 1)
+        return false;
+    store_relaxed(&w->entry, entry + 1); /* M1 */
+    fence_compiler();                    /* with the monitor's membarrier: M1 is seen, or M3 sees */
+    if (unlikely(load_acquire(&w->attention) & (ATTEND_STEALING | ATTEND_FENCE))) /* M2 */
+        rn__enter_slow(w);
+    return true;
+}
+
+static inline void rt_leave(struct worker *w)
+{
+    store_release(&w->entry, load_owned(&w->entry) + 1); /* M5 */
+}
+
+/* A call that may wait begins: whoever has had its time lets others go first. */
+void rn__yield_due(struct worker *w);
+static inline void wait_point(void)
+{
+    struct worker *w = arch_tls_address(rn__tls_worker);
+
+    if (unlikely(load_relaxed(&w->attention) & ATTEND_YIELD))
+        rn__yield_due(w);
+}
 
 /* sched.c */
 void rn__sched_loop(struct worker *w);
 void rn__inject(struct rt *rt, task t);
 void rn__push_fresh(struct worker *w, struct fresh *f);
 void rn__wake_one(struct rt *rt);
-struct proc *rn__proc_take_idle(struct rt *rt);
+struct proc *rn__proc_take_idle(struct rt *rt, struct worker *w);
 void rn__proc_give_up(struct worker *w);
+/* The monitor has taken p from its worker: let somebody else have it. */
+void rn__proc_taken(struct rt *rt, struct proc *p);
+/* Tasks in p's own queues. */
+static inline uint32_t queued(const struct proc *p)
+{
+    return runq_len(&p->ready) + freshq_len(&p->fresh);
+}
+/* When the first of all timers is due. */
+int64_t rn__timers_first(struct rt *rt);
 void rn__stop(struct rt *rt);
+void rn__worker_join(struct worker *w, struct rt *rt, struct worker_slot *slot);
 /* End the calling goroutine's stay on the CPU for good: never returns. */
 void rn__switch_dead(struct g *g) __attribute__((noreturn));
 /* Let the goroutine go on at the end of a queue. */
@@ -166,6 +246,8 @@ void rn__goroutine_main(struct g *prev);
 uint32_t rn__stack_class(size_t bytes); /* STACK_CLASSES when too large */
 struct g *rn__stack_new(struct rt *rt, uint32_t stack_class); /* NULL: no memory */
 void rn__stack_put(struct rt *rt, struct g *g);
+/* No stack for f: keep it until one is free. */
+void rn__stack_await(struct rt *rt, struct fresh *f);
 void rn__stacks_free(struct rt *rt);
 struct g *rn__arena_g(const struct arena *a, uint32_t i);
 
@@ -174,6 +256,13 @@ void rn__g_from_fresh(struct rt *rt, struct g *g, struct fresh *f);
 void rn__fresh_recycle(struct rt *rt, struct proc *p, struct fresh *f);
 size_t rn__goroutines(struct rt *rt);
 void rn__g_clear(struct g *g);
+/* The runtime ends without g, which has left its thread: take it off what it waits on. Once per g. */
+void rn__g_drop(struct rt *rt, struct g *g);
+
+/* monitor.c */
+void rn__monitor_start(struct rt *rt);
+void rn__monitor_end(struct rt *rt); /* rt->stopping is set */
+void rn__monitor_tell(struct rt *rt);
 
 /* deadlock.c */
 /* Called when nothing can run: reports a deadlock if it is one. True: there are goroutines, but threads that
@@ -183,6 +272,7 @@ extern uint32_t rn__threads_parked; /* atomic: plain threads inside rn__park, no
 extern uint32_t rn__threads_own;    /* atomic: helper threads of the library */
 
 /* dump.c */
+void rn__threads_exhausted(uint32_t max) __attribute__((noreturn));
 void rn__dump_all(struct rt *rt, struct g *self);
 
 void *rn__switch(void **save_sp, void *to_sp, void *pass);

@@ -16,9 +16,8 @@
  * worker for it is a matter of latency, and costs microseconds. So:
  *   - two or more tasks queued: wake one worker, if a processor is idle and nobody is looking for work;
  *   - one task queued: the same, unless this processor's last KEPT_MAX lone tasks were all run by itself, as
- *     in a ping-pong, where a second processor only hurts. Then nobody is woken. The keeper, one idle worker
- *     that sleeps with a time limit, looks every millisecond or so, as long as some goroutine runs, whether a
- *     task has been waiting, and takes it.
+ *     in a ping-pong, where a second processor only hurts. Then nobody is woken. Should the holder not pick for
+ *     a while, the monitor finds the task waiting, and wakes somebody (monitor.c).
  *   - a worker that looks for work takes a lone task only if it has seen it wait: the holder is about to.
  * Work in the global queue may come from a thread without a processor, so there it is a matter of life:
  *   submit: queue the task under rt->lock; fence; is anybody spinning? is a processor idle?      (W1)
@@ -27,7 +26,7 @@
  * Of a submitter and a worker going to sleep, one sees the other.
  *
  * Timers are in per-processor heaps; a busy worker looks at its own every few picks, a worker that looks
- * for work at everybody's, and the keeper sleeps until the first of all.
+ * for work at everybody's, and the keeper, one of the idle workers, sleeps until the first of all.
  *   arm:    insert; fence; is it before keeper_until? then wake the keeper.                       (T1)
  *   sleep:  publish keeper_until; fence; look at all heaps again.                                 (T2)
  *
@@ -48,10 +47,10 @@ enum {
     KEPT_MAX = 8,
     SPIN_ROUNDS = 60,   /* about 20 us of looking for work before going to sleep: less than waking costs */
     SPIN_WAITED = 6,    /* rounds that a lone task must have been seen waiting */
+    SPARE_WORKERS = 8,  /* idle threads beyond the processors that are kept for the next blocking calls */
     GLOBAL_BATCH = 64,
     GLOBAL_FAIR = 8     /* taken from the global queue while there is work of our own */
 };
-static const int64_t keeper_min_ns = 1000000, keeper_max_ns = 10000000;
 static const int64_t recheck_min_ns = 100000000, recheck_max_ns = 30000000000;
 
 _Thread_local struct worker rn__tls_worker;
@@ -91,7 +90,8 @@ static void proc_idle(struct rt *rt, struct proc *p)
     store_relaxed(&rt->idle_procs, rt->idle_procs + 1);
 }
 
-static struct proc *proc_take(struct rt *rt)
+/* An idle processor for w; NULL w: for a worker that is not there yet. */
+static struct proc *proc_take(struct rt *rt, struct worker *w)
 {
     struct proc *p = rt->idle_proc;
 
@@ -99,18 +99,28 @@ static struct proc *proc_take(struct rt *rt)
         rt->idle_proc = p->next_idle;
         store_relaxed(&p->idle, false);
         store_relaxed(&rt->idle_procs, rt->idle_procs - 1);
+        p->worker = w;
+        rn__monitor_tell(rt);
     }
     return p;
 }
 
-struct proc *rn__proc_take_idle(struct rt *rt)
+struct proc *rn__proc_take_idle(struct rt *rt, struct worker *w)
 {
     struct proc *p;
 
     spin_lock(&rt->lock);
-    p = proc_take(rt);
+    p = proc_take(rt, w);
     spin_unlock(&rt->lock);
     return p;
+}
+
+void rn__proc_taken(struct rt *rt, struct proc *p)
+{
+    spin_lock(&rt->lock);
+    rt->blocked++;
+    proc_idle(rt, p);
+    spin_unlock(&rt->lock);
 }
 
 static void global_put(struct rt *rt, task t)
@@ -156,6 +166,17 @@ static void worker_rouse(struct worker *w)
 
 static void *worker_thread(void *arg);
 
+/* rt->lock held. */
+static void slot_unlink(struct rt *rt, struct worker_slot *slot)
+{
+    struct worker_slot **at;
+
+    for (at = &rt->slots; *at != slot; at = &(*at)->next)
+        ;
+    *at = slot->next;
+    rt->workers--;
+}
+
 struct start {
     struct rt *rt;
     struct proc *proc;
@@ -168,30 +189,33 @@ static COLD void worker_new(struct rt *rt, struct proc *p)
 {
     struct start *s = rn__mem_new(sizeof *s);
     struct worker_slot *slot = rn__mem_new_zero(sizeof *slot, 16);
-    pthread_attr_t attr;
-    int err = ENOMEM;
+    int err = -ENOMEM;
 
     if (s && slot) {
+        uint32_t workers;
+        bool stopping;
+
         *s = (struct start){rt, p, slot};
         spin_lock(&rt->lock);
-        slot->next = rt->slots;
-        rt->slots = slot;
-        rt->workers++;
+        stopping = rt->stopping;
+        if (!stopping) {
+            slot->next = rt->slots;
+            rt->slots = slot;
+            rt->workers++;
+            add_relaxed(&rt->creating, 1);
+        }
+        workers = rt->workers;
         spin_unlock(&rt->lock);
-        pthread_attr_init(&attr);
-        if (!rn__tools)
-            pthread_attr_setstacksize(&attr, 256 << 10);
-        err = pthread_create(&slot->thread, &attr, worker_thread, s);
-        pthread_attr_destroy(&attr);
-        if (err) {
-            struct worker_slot **at;
-
-            spin_lock(&rt->lock);
-            for (at = &rt->slots; *at != slot; at = &(*at)->next)
-                ;
-            *at = slot->next;
-            rt->workers--;
-            spin_unlock(&rt->lock);
+        if (workers > rt->max_workers)
+            rn__threads_exhausted(rt->max_workers);
+        if (!stopping) {
+            err = rn__os_thread_new(&slot->thread, rn__tools ? 0 : 256 << 10, false, worker_thread, s);
+            if (err) {
+                spin_lock(&rt->lock);
+                slot_unlink(rt, slot);
+                spin_unlock(&rt->lock);
+            }
+            sub_release(&rt->creating, 1); /* pairs with rt_end: the list is as it will be */
         }
     }
     if (err) {
@@ -218,12 +242,13 @@ COLD void rn__wake_one(struct rt *rt)
         return;
     saved = errno;
     spin_lock(&rt->lock);
-    p = rt->stopping ? NULL : proc_take(rt);
+    p = rt->stopping ? NULL : proc_take(rt, NULL);
     w = NULL;
     if (p) {
         w = rt->idle_worker;
         if (w) {
             rt->idle_worker = w->next_idle;
+            rt->idle_workers--;
         } else if (rt->keeper) { /* the last: with it goes the keeper's duty, which nobody idle is left for */
             w = rt->keeper;
             rt->keeper = NULL;
@@ -244,6 +269,8 @@ COLD void rn__wake_one(struct rt *rt)
         worker_new(rt, p);
     else
         sub_seq_cst(&rt->spinning, 1);
+    if (unlikely(!rt->has_monitor))
+        rn__monitor_start(rt);
     errno = saved;
 }
 
@@ -251,8 +278,8 @@ COLD void rn__wake_one(struct rt *rt)
  * which it may still hold another in. */
 static void proc_hand(struct rt *rt, struct worker *w, struct proc *p)
 {
-    p->worker = w;
     spin_lock(&rt->lock);
+    p->worker = w;
     store_release(&w->given, p); /* pairs with wait_for_proc */
     worker_tell(w);
     spin_unlock(&rt->lock);
@@ -305,7 +332,7 @@ static inline void notify(struct rt *rt, struct proc *p)
     if (likely(load_relaxed(&rt->idle_procs) == 0))
         return;
     if (load_relaxed(&p->kept) >= KEPT_MAX && runq_len(&p->ready) + freshq_len(&p->fresh) < 2 &&
-        load_relaxed(&rt->keeper_until) != INT64_MIN) /* there is a keeper to look after it */
+        rt->has_monitor) /* which looks after it */
         return;
     rn__wake_one(rt);
 }
@@ -380,10 +407,11 @@ kept:
 /* pick() for a goroutine that leaves, which must ready nothing: 0 also when the loop has more to do. */
 static inline task pick_quick(struct proc *p)
 {
-    uint32_t tick = ++p->tick;
+    uint32_t tick = p->tick + 1;
 
+    store_relaxed(&p->tick, tick);
     if (unlikely(tick % TICK_TIMERS == 0) &&
-        (tick % TICK_GLOBAL == 0 || load_relaxed(&p->timers.count) != 0))
+        (tick % TICK_GLOBAL == 0 || load_relaxed(&p->timers->count) != 0))
         return 0;
     return pick(p);
 }
@@ -423,7 +451,8 @@ static void stack_free(struct worker *w, struct g *g)
         }
         rn__tool_stack_clean(g->stack_lo, (char *)g);
     }
-    if (likely(p && g->stack_class == STACK_CLASS_DEFAULT && p->stack_count < STACK_CACHE)) {
+    if (likely(p && g->stack_class == STACK_CLASS_DEFAULT && p->stack_count < STACK_CACHE &&
+               !load_relaxed(&g->rt->starving))) {
         g->next = p->stacks;
         p->stacks = g;
         p->stack_count++;
@@ -445,7 +474,10 @@ static inline void arrived(struct g *prev)
     switch (prev->after) {
     case AFTER_YIELD:
         store_release(&prev->on_cpu, 0);
-        push_ready(w, prev);
+        if (likely(w->proc))
+            push_ready(w, prev);
+        else
+            rn__inject(w->rt, task_of_g(prev));
         break;
     case AFTER_DEAD:
         stack_free(w, prev);
@@ -467,7 +499,8 @@ static COLD void tools_arrived(struct g *me, struct g *prev)
     }
 }
 
-static inline void switch_to(struct worker *w, struct g *from, struct g *to)
+/* Returns, when from is switched to again, whoever left for it. */
+static inline struct g *switch_to(struct worker *w, struct g *from, struct g *to)
 {
     struct g *prev;
 
@@ -483,6 +516,7 @@ static inline void switch_to(struct worker *w, struct g *from, struct g *to)
         prev = rn__switch(&from->sp, to->sp, from);
     }
     arrived(prev);
+    return prev;
 }
 
 /* A new goroutine's stack, so that the first switch to it arrives at rn__entry. */
@@ -519,13 +553,13 @@ static inline struct g *task_goroutine(struct worker *w, task t)
     return g;
 }
 
-/* Leave the CPU; returns when g is run again, if ever. */
+/* Leave the CPU, inside an entry; returns when g is run again, if ever, inside an entry of another worker. */
 static inline void leave_cpu(struct worker *w, struct g *g, enum g_after after)
 {
     struct g *to = &w->self;
 
     g->after = (uint8_t)after;
-    if (likely(!g->worker && !w->caller && !load_relaxed(&w->rt->stopping))) {
+    if (likely(w->proc && !g->worker && !w->caller && !load_relaxed(&w->rt->stopping))) {
         task t = pick_quick(w->proc);
 
         if (t) {
@@ -536,7 +570,7 @@ static inline void leave_cpu(struct worker *w, struct g *g, enum g_after after)
             }
         }
     }
-    switch_to(w, g, to);
+    (void)switch_to(w, g, to);
 }
 
 /* errno is in the thread; its value goes with the goroutine (decision 23). Not inlined: compilers keep
@@ -556,13 +590,18 @@ static NOINLINE void errno_set(int value)
 
 static void thread_park(struct g *g)
 {
-    struct rt *rt = load_acquire(&rn__rt);
+    struct rt *rt;
+    bool held;
 
     for (unsigned i = 0; i < 100 && !load_acquire(&g->futex); i++)
         cpu_relax();
     add_acq_rel(&rn__threads_parked, 1); /* rn__ready, which may have come already, takes one off */
-    if (!load_acquire(&g->futex) && rt && load_relaxed(&rt->idle_procs) == rt->nprocs)
-        rn__deadlock_check(rt);
+    rt = rn__rt_hold_running(worker_self(), &held);
+    if (rt) {
+        if (!load_acquire(&g->futex) && load_relaxed(&rt->idle_procs) == rt->nprocs)
+            rn__deadlock_check(rt);
+        rt_drop(rt, held);
+    }
     while (!load_acquire(&g->futex)) /* pairs with rn__ready's store */
         rn__os_futex_wait(&g->futex, 0, INT64_MAX);
     store_relaxed(&g->futex, 0);
@@ -580,8 +619,10 @@ void rn__park(struct g *g, enum wait_reason why, const void *on, bool (*unlink)(
     if (unlikely(g->kind == G_THREAD)) {
         thread_park(g);
     } else {
+        rt_enter(w);
         store_relaxed(&g->status, G_WAITING);
         leave_cpu(w, g, AFTER_NOTHING);
+        rt_leave(worker_self());
     }
     store_relaxed(&g->why, WAIT_NONE);
     errno_set(saved);
@@ -602,6 +643,7 @@ static COLD void wait_off_cpu(struct g *g)
 void rn__ready(struct g *g)
 {
     struct worker *w;
+    bool outside;
 
     if (unlikely(g->kind == G_THREAD)) {
         int saved = errno;
@@ -614,12 +656,24 @@ void rn__ready(struct g *g)
     }
     if (unlikely(load_acquire(&g->on_cpu))) /* pairs with arrived() */
         wait_off_cpu(g);
-    store_relaxed(&g->status, G_RUNNABLE);
     w = worker_self();
-    if (likely(w->proc && w->rt == g->rt && !g->worker))
+    outside = rt_enter(w);
+    if (likely(w->proc && w->rt == g->rt && !g->worker)) {
+        store_relaxed(&g->status, G_RUNNABLE);
         push_ready(w, g);
-    else
-        rn__inject(g->rt, task_of_g(g));
+    } else {
+        struct rt *rt = g->rt;
+
+        /* Until g is runnable the end of rn_run waits for us; from then on our reference keeps rt. */
+        if (w->rt != rt)
+            rn__rt_ref(rt);
+        store_release(&g->status, G_RUNNABLE); /* pairs with the end of rn_run */
+        rn__inject(rt, task_of_g(g));
+        if (w->rt != rt)
+            rn__rt_unref(rt);
+    }
+    if (outside)
+        rt_leave(w);
 }
 
 void rn__yield_to(enum g_after after)
@@ -633,6 +687,7 @@ void rn__yield_to(enum g_after after)
         return;
     }
     saved = errno_get();
+    rt_enter(w);
     if (unlikely(g->worker)) {
         after = AFTER_NOTHING;
         w->requeue = true;
@@ -640,6 +695,7 @@ void rn__yield_to(enum g_after after)
     store_relaxed(&g->status, G_RUNNABLE);
     w->yielded = true;
     leave_cpu(w, g, after);
+    rt_leave(worker_self());
     errno_set(saved);
 }
 
@@ -663,7 +719,7 @@ void rn__switch_dead(struct g *g)
     struct g *to = &w->self;
 
     g->after = AFTER_DEAD;
-    if (likely(!g->worker && !w->caller && !load_relaxed(&w->rt->stopping))) {
+    if (likely(w->proc && !g->worker && !w->caller && !load_relaxed(&w->rt->stopping))) {
         task t = pick_quick(w->proc);
 
         if (t && task_is_fresh(t) && !rn__tools && task_fresh(t)->stack_class == g->stack_class) {
@@ -681,7 +737,7 @@ void rn__switch_dead(struct g *g)
             }
         }
     }
-    switch_to(w, g, to);
+    (void)switch_to(w, g, to);
     __builtin_unreachable();
 }
 
@@ -699,6 +755,7 @@ void rn__goroutine_main(struct g *prev)
             tools_arrived(g, prev);
         arrived(prev);
     }
+    rt_leave(worker_self());
     g = worker_self()->cur;
     rn__g_end(g, rn__call_invoke(g_call(g)));
 }
@@ -736,11 +793,6 @@ static task global_batch(struct rt *rt, struct proc *p, uint32_t most)
     return first;
 }
 
-static uint32_t queued(const struct proc *p)
-{
-    return runq_len(&p->ready) + freshq_len(&p->fresh);
-}
-
 /* Take work of victim's for p; the first task is returned. */
 static task steal_from(struct proc *p, struct proc *victim)
 {
@@ -771,13 +823,35 @@ static task steal_from(struct proc *p, struct proc *victim)
     return task_of_fresh(f);
 }
 
+/* A thief's memory of the lone tasks that it has seen wait: a few victims at a time. */
+struct lone {
+    const struct proc *victim;
+    uint32_t head;
+    uint32_t rounds;
+};
+enum { LONE = 8 };
+
+/* Has victim's one task been waiting for long enough that its holder is not about to take it? */
+static bool lone_waits(struct lone *seen, const struct proc *victim)
+{
+    uint32_t head = load_relaxed(&victim->ready.head) ^ (uint32_t)load_relaxed(&victim->fresh.top);
+
+    if (load_relaxed(&victim->idle)) /* it has no holder */
+        return true;
+    seen += victim->index % LONE;
+    if (seen->victim != victim || seen->head != head) {
+        *seen = (struct lone){victim, head, 0};
+        return false;
+    }
+    return ++seen->rounds >= SPIN_WAITED;
+}
+
 /* Look for work at the other processors for a while. */
 static task steal(struct worker *w)
 {
     struct rt *rt = w->rt;
     struct proc *p = w->proc;
-    const struct proc *seen = NULL;
-    uint32_t seen_head = 0, waited = 0;
+    struct lone seen[LONE] = {{NULL, 0, 0}};
 
     for (unsigned round = 0; round < SPIN_ROUNDS; round++) {
         uint32_t start = rn__random() % rt->nprocs;
@@ -790,8 +864,8 @@ static task steal(struct worker *w)
             uint32_t n;
             task t;
 
-            if (now && load_relaxed(&victim->timers.count) && timers_first(&victim->timers) <= now &&
-                rn__timers_run(&victim->timers, now)) {
+            if (now && load_relaxed(&victim->timers->count) && timers_first(victim->timers) <= now &&
+                rn__timers_run(victim->timers, now)) {
                 t = pick(p);
                 if (t)
                     return t;
@@ -799,21 +873,8 @@ static task steal(struct worker *w)
             if (victim == p)
                 continue;
             n = queued(victim);
-            if (n == 0)
+            if (n == 0 || (n == 1 && !lone_waits(seen, victim)))
                 continue;
-            if (n == 1) {
-                uint32_t head = load_relaxed(&victim->ready.head) ^
-                                (uint32_t)load_relaxed(&victim->fresh.top);
-
-                if (seen != victim || seen_head != head) {
-                    seen = victim;
-                    seen_head = head;
-                    waited = 0;
-                    continue;
-                }
-                if (++waited < SPIN_WAITED)
-                    continue;
-            }
             t = steal_from(p, victim);
             if (t)
                 return t;
@@ -848,12 +909,12 @@ static void found_spinning(struct worker *w)
     }
 }
 
-static int64_t first_timer(struct rt *rt)
+int64_t rn__timers_first(struct rt *rt)
 {
     int64_t first = INT64_MAX;
 
     for (uint32_t i = 0; i < rt->nprocs; i++) {
-        int64_t when = timers_first(&rt->procs[i].timers);
+        int64_t when = timers_first(rt->procs[i].timers);
 
         if (when < first)
             first = when;
@@ -861,39 +922,14 @@ static int64_t first_timer(struct rt *rt)
     return first;
 }
 
-/* Has somebody's task been waiting since the keeper looked last? Remembers by a sum over the heads. */
-static bool stuck_work(struct rt *rt, uint64_t *ret_seen)
-{
-    uint64_t seen = 1;
-    bool any = false;
-
-    for (uint32_t i = 0; i < rt->nprocs; i++) {
-        struct proc *p = &rt->procs[i];
-
-        if (queued(p)) {
-            any = true;
-            seen = seen * 31 + load_relaxed(&p->ready.head) + (uint64_t)load_relaxed(&p->fresh.top) +
-                   load_relaxed(&p->tick) + i;
-        }
-    }
-    if (!any)
-        seen = 0;
-    else if (seen == *ret_seen)
-        return true;
-    *ret_seen = seen;
-    return false;
-}
-
 /*
- * Sleep without a processor until one is given, or, as the keeper, until a timer is due or work is stuck and
- * a processor idle: w->proc is then set. False: the runtime stops.
+ * Sleep without a processor until one is given, or, as the keeper, until a timer is due and a processor idle:
+ * w->proc is then set. False: the runtime stops, or w is one thread too many.
  */
 static bool idle_wait(struct worker *w)
 {
     struct rt *rt = w->rt;
-    int64_t look = keeper_min_ns;
     int64_t recheck = recheck_min_ns;
-    uint64_t seen = 0;
     bool keeper;
 
     for (;;) {
@@ -907,12 +943,15 @@ static bool idle_wait(struct worker *w)
         }
         store_relaxed(&w->futex, 0); /* whoever was told before is told by what it has just looked at */
         if (!w->in_list) {
-            keeper = !rt->keeper;
-            if (keeper) {
+            if (!rt->keeper) {
                 rt->keeper = w;
+            } else if (rt->idle_workers >= rt->nprocs + SPARE_WORKERS && !w->caller) {
+                spin_unlock(&rt->lock);
+                return false;
             } else {
                 w->next_idle = rt->idle_worker;
                 rt->idle_worker = w;
+                rt->idle_workers++;
             }
             w->in_list = true;
         }
@@ -920,13 +959,7 @@ static bool idle_wait(struct worker *w)
         if (keeper) {
             /* T2: published before the heaps are looked at. */
             swap_seq_cst(&rt->keeper_until, INT64_MAX);
-            until = first_timer(rt);
-            if (rt->idle_procs < rt->nprocs && rt->nprocs > 1) {
-                int64_t next_look = now_ns() + look;
-
-                if (next_look < until)
-                    until = next_look;
-            }
+            until = rn__timers_first(rt);
             store_relaxed(&rt->keeper_until, until);
         }
         spin_unlock(&rt->lock);
@@ -941,39 +974,38 @@ static bool idle_wait(struct worker *w)
             if (until != INT64_MAX && now_ns() >= until)
                 break;
         }
-        if (!keeper)
+        if (!keeper || rn__timers_first(rt) > now_ns())
             continue;
-
-        /* Due, or time to look, or woken. */
-        bool due = first_timer(rt) <= now_ns();
-        bool stuck = !due && stuck_work(rt, &seen);
-
-        look = stuck || due ? keeper_min_ns : look * 2 > keeper_max_ns ? keeper_max_ns : look * 2;
         spin_lock(&rt->lock);
         if (rt->keeper == w) {
-            if (due || stuck) {
-                struct proc *p = proc_take(rt);
+            struct proc *p = proc_take(rt, w);
 
-                if (p) {
-                    struct worker *heir = NULL;
+            if (p) {
+                struct worker *heir = rt->idle_worker;
 
-                    rt->keeper = NULL;
-                    w->in_list = false;
-                    w->proc = p;
-                    p->worker = w;
-                    if (rt->idle_worker) { /* the duty passes to somebody still idle */
-                        heir = rt->idle_worker;
-                        rt->idle_worker = heir->next_idle;
-                        heir->in_list = false;
-                        worker_tell(heir);
-                    }
-                    store_relaxed(&rt->keeper_until, INT64_MIN);
-                    spin_unlock(&rt->lock);
-                    if (heir)
-                        worker_rouse(heir);
-                    return true;
+                rt->keeper = NULL;
+                w->in_list = false;
+                w->proc = p;
+                if (heir) { /* the duty passes to somebody still idle */
+                    rt->idle_worker = heir->next_idle;
+                    rt->idle_workers--;
+                    heir->in_list = false;
+                    worker_tell(heir);
                 }
+                store_relaxed(&rt->keeper_until, INT64_MIN);
+                spin_unlock(&rt->lock);
+                if (heir)
+                    worker_rouse(heir);
+                return true;
             }
+            /* All processors are busy: their holders look at the timers, or lose them to the monitor. Sleep until
+             * one is given up: whoever does so looks at the timers again. */
+            store_relaxed(&rt->keeper_until, INT64_MAX);
+            rt->keeper = NULL;
+            w->next_idle = rt->idle_worker;
+            rt->idle_worker = w;
+            rt->idle_workers++;
+            store_relaxed(&rt->keeper_until, INT64_MIN);
         }
         spin_unlock(&rt->lock);
     }
@@ -982,32 +1014,41 @@ static bool idle_wait(struct worker *w)
 struct timer_heap *rn__timer_heap(void)
 {
     struct worker *w = worker_self();
+    struct proc *p = w->proc; /* a guess unless inside an entry; any heap will do */
     struct rt *rt;
+    bool held;
 
-    if (likely(w->proc))
-        return &w->proc->timers;
-    rt = w->rt ? w->rt : rn__rt_get();
-    return rt ? &rt->procs[0].timers : NULL;
+    if (likely(p))
+        return p->timers;
+    rt = rn__rt_hold(w, &held);
+    if (!rt)
+        return NULL;
+    rt_drop(rt, held);
+    return rn__timer_heaps;
 }
 
 /* A timer was armed that is its heap's first. */
 void rn__timer_wake(int64_t when)
 {
-    struct rt *rt = load_acquire(&rn__rt);
-    struct worker *keeper = NULL;
+    bool held;
+    struct rt *rt = rn__rt_hold_running(worker_self(), &held);
+    struct worker *keeper;
 
     if (!rt)
         return;
     fence_seq_cst(); /* T1 */
-    if (when >= load_relaxed(&rt->keeper_until))
-        return;
-    spin_lock(&rt->lock);
-    keeper = rt->keeper;
-    if (keeper)
-        worker_tell(keeper);
-    spin_unlock(&rt->lock);
-    if (keeper)
-        worker_rouse(keeper);
+    if (when < load_relaxed(&rt->keeper_until)) {
+        spin_lock(&rt->lock);
+        keeper = rt->keeper;
+        if (keeper)
+            worker_tell(keeper);
+        spin_unlock(&rt->lock);
+        if (keeper)
+            worker_rouse(keeper);
+    } else {
+        rn__monitor_tell(rt); /* if there is no keeper it is the one that minds */
+    }
+    rt_drop(rt, held);
 }
 
 /* Give w's processor up: to a locked goroutine's thread or the idle list. */
@@ -1024,8 +1065,8 @@ void rn__proc_give_up(struct worker *w)
 
 static bool run_due_timers(struct proc *p)
 {
-    return load_relaxed(&p->timers.count) != 0 && timers_first(&p->timers) <= now_ns() &&
-           rn__timers_run(&p->timers, now_ns()) > 0;
+    return load_relaxed(&p->timers->count) != 0 && timers_first(p->timers) <= now_ns() &&
+           rn__timers_run(p->timers, now_ns()) > 0;
 }
 
 /* A task to run; waits for one. 0: the runtime stops. On return w holds a processor. */
@@ -1050,7 +1091,7 @@ again:
         return 0;
     }
     p = w->proc;
-    p->tick++;
+    store_relaxed(&p->tick, p->tick + 1);
     run_due_timers(p);
     if (p->tick % TICK_GLOBAL == 0 || w->yielded) { /* who yields lets the global queue go first too */
         w->yielded = false;
@@ -1089,7 +1130,7 @@ again:
     spin_unlock(&rt->lock);
     stop_spinning(w);
     fence_seq_cst();
-    if (load_relaxed(&rt->global_len) || first_timer(rt) <= now_ns())
+    if (load_relaxed(&rt->global_len) || rn__timers_first(rt) <= now_ns())
         goto regain;
     for (uint32_t i = 0; i < rt->nprocs; i++)
         /* One task is its holder's business, if there is a holder. */
@@ -1099,11 +1140,8 @@ again:
 
 regain:
     spin_lock(&rt->lock);
-    p = proc_take(rt);
-    if (p) {
-        w->proc = p;
-        p->worker = w;
-    }
+    p = proc_take(rt, w);
+    w->proc = p;
     spin_unlock(&rt->lock);
     if (p && !w->spinning) {
         w->spinning = true;
@@ -1132,18 +1170,16 @@ static bool wait_for_proc(struct worker *w)
     }
 }
 
-/* Let others have the processor of a goroutine that goes on without one. */
+/* Let others have the processor of a goroutine that goes on without one. Inside an entry. */
 void rn__proc_lend(struct worker *w)
 {
     struct rt *rt = w->rt;
     struct proc *p = w->proc;
-    bool work = queued(p) > 0 || load_relaxed(&rt->global_len) > 0 || load_relaxed(&p->timers.count) > 0;
+    bool work = queued(p) > 0 || load_relaxed(&rt->global_len) > 0 || load_relaxed(&p->timers->count) > 0;
 
     w->proc = NULL;
-    spin_lock(&rt->lock);
-    rt->blocked++;
-    proc_idle(rt, p);
-    spin_unlock(&rt->lock);
+    w->without = true;
+    rn__proc_taken(rt, p);
     fence_seq_cst(); /* with find_task: a spinner that we see will see that p is idle */
     if (work)
         rn__wake_one(rt);
@@ -1151,7 +1187,7 @@ void rn__proc_lend(struct worker *w)
         rn__wake_one(rt); /* somebody has to mind the timers while we are away */
 }
 
-/* Get a processor again, on this thread: an idle one, or the place in the queue of a task. */
+/* Get a processor again, on this thread: an idle one, or the place in the queue of a task. Inside an entry. */
 void rn__proc_regain(struct worker *w)
 {
     struct rt *rt = w->rt;
@@ -1159,30 +1195,49 @@ void rn__proc_regain(struct worker *w)
     struct proc *p;
 
     spin_lock(&rt->lock);
-    rt->blocked--;
-    p = rt->stopping ? NULL : proc_take(rt);
+    p = rt->stopping ? NULL : proc_take(rt, w);
     if (p) {
+        rt->blocked--;
+        w->without = false;
         w->proc = p;
-        p->worker = w;
-    } else {
+    } else if (!rt->stopping) {
         /* Queued as a task of this thread: whoever picks it hands its processor over (decision 11). */
+        rt->blocked--;
+        w->without = false;
         g->worker = w;
         w->locked = g;
         global_put(rt, task_of_g(g));
     }
     spin_unlock(&rt->lock);
-    if (!p) {
+    if (p)
+        return;
+    if (!w->without) {
         fence_seq_cst();
         rn__wake_one(rt);
-        if (!wait_for_proc(w)) {
-            /* The runtime stops: this goroutine ends here, like one that parks. */
-            g->after = AFTER_NOTHING;
-            switch_to(w, g, &w->self);
-        }
-        if (g->lock_depth == 0) {
-            g->worker = NULL;
-            w->locked = NULL;
-        }
+    }
+    if (w->without || !wait_for_proc(w)) {
+        /* The runtime stops: this goroutine ends here, like one that parks. */
+        store_relaxed(&g->status, G_RUNNABLE);
+        g->after = AFTER_NOTHING;
+        (void)switch_to(w, g, &w->self);
+    }
+    if (g->lock_depth == 0) {
+        g->worker = NULL;
+        w->locked = NULL;
+    }
+}
+
+/* What is left to do on the thread's own stack for prev, which has left it. */
+static void left(struct worker *w, struct g *prev)
+{
+    w->last = prev;
+    if (unlikely(w->without)) {
+        struct rt *rt = w->rt;
+
+        w->without = false;
+        spin_lock(&rt->lock);
+        rt->blocked--; /* after a yield has queued it again: it never seems gone */
+        spin_unlock(&rt->lock);
     }
 }
 
@@ -1197,10 +1252,8 @@ static bool run_locked(struct worker *w)
         bool work = queued(p) > 0 || load_relaxed(&rt->global_len) > 0;
 
         rn__proc_give_up(w);
-        if (w->requeue) {
-            w->requeue = false;
+        if (w->requeue)
             rn__inject(rt, task_of_g(g));
-        }
         fence_seq_cst(); /* with find_task: a spinner that we see will see that p is idle */
         if (work || load_relaxed(&rt->keeper_until) == INT64_MIN)
             rn__wake_one(rt);
@@ -1208,10 +1261,13 @@ static bool run_locked(struct worker *w)
             rn__wake_one(rt);
         if (load_relaxed(&rt->idle_procs) == rt->nprocs)
             rn__deadlock_check(rt);
+    } else if (w->requeue) {
+        rn__inject(rt, task_of_g(g));
     }
+    w->requeue = false;
     if (!wait_for_proc(w))
         return false;
-    switch_to(w, &w->self, g);
+    left(w, switch_to(w, &w->self, g));
     return true;
 }
 
@@ -1234,15 +1290,15 @@ static void run(struct worker *w, task t)
         g = f->stack_class == STACK_CLASS_DEFAULT ? cached_stack(w->proc) : NULL;
         if (!g)
             g = rn__stack_new(w->rt, f->stack_class);
-        if (!g)
-            rn__panic("out of memory for a goroutine's stack");
+        if (unlikely(!g)) {
+            rn__stack_await(w->rt, f);
+            return;
+        }
         rn__g_from_fresh(w->rt, g, f);
         rn__fresh_recycle(w->rt, w->proc, f);
         frame_init(g);
     }
-    store_relaxed(&w->slot->in_user, 1);
-    switch_to(w, &w->self, g);
-    store_relaxed(&w->slot->in_user, 0);
+    left(w, switch_to(w, &w->self, g));
 }
 
 /*
@@ -1289,6 +1345,12 @@ void rn__sched_loop(struct worker *w)
         if (w->caller && !first && step_aside(w))
             break;
         first = false;
+        if (unlikely(w->doomed)) {
+            rn__proc_give_up(w);
+            fence_seq_cst(); /* with find_task: a spinner that we see will see that the processor is idle */
+            rn__wake_one(w->rt);
+            break;
+        }
         t = find_task(w);
         if (!t)
             break;
@@ -1296,38 +1358,73 @@ void rn__sched_loop(struct worker *w)
     }
 }
 
+/* w ends: as one thread too many, which the monitor joins, or with the runtime. */
+static void worker_leave(struct worker *w)
+{
+    struct rt *rt = w->rt;
+    struct worker_slot *slot = w->slot;
+    struct g *last = w->last;
+    bool orphan;
+
+    for (;;) {
+        spin_lock(&rt->lock);
+        if (!(load_acquire(&w->attention) & ATTEND_STEALING)) /* P3 */
+            break;
+        spin_unlock(&rt->lock);
+        rn__os_thread_yield();
+    }
+    if (w->proc) {
+        proc_idle(rt, w->proc);
+        w->proc = NULL;
+    }
+    slot->worker = NULL;
+    orphan = slot->orphan;
+    w->rt = NULL;
+    if (!rt->stopping) {
+        slot_unlink(rt, slot);
+        slot->next = rt->retired;
+        rt->retired = slot;
+        spin_unlock(&rt->lock); /* rt may be gone after this: its end waits for this thread, not for us */
+        return;
+    }
+    spin_unlock(&rt->lock);
+    if (orphan) {
+        rn__g_drop(rt, last);
+        store_release(&slot->exited, 1);
+        rn__rt_unref(rt);
+        return;
+    }
+    store_release(&slot->exited, 1); /* pairs with the join of start.c */
+    rn__os_futex_wake(&slot->exited);
+}
+
 static void *worker_thread(void *arg)
 {
     struct start s = *(struct start *)arg;
     struct worker *w = worker_self();
     struct rt *rt = s.rt;
-    bool orphan;
 
     rn__mem_free(arg);
-    w->rt = rt;
+    rn__worker_join(w, rt, s.slot);
+    spin_lock(&rt->lock);
     w->proc = s.proc;
     s.proc->worker = w;
     w->spinning = true; /* counted by whoever started us */
-    w->slot = s.slot;
-    spin_lock(&rt->lock);
     s.slot->worker = w;
     spin_unlock(&rt->lock);
     rn__sched_loop(w);
-
-    spin_lock(&rt->lock);
-    if (w->proc) {
-        proc_idle(rt, w->proc);
-        w->proc = NULL;
-    }
-    orphan = s.slot->orphan;
-    s.slot->worker = NULL;
-    spin_unlock(&rt->lock);
-    w->rt = NULL;
-    store_release(&s.slot->exited, 1); /* pairs with the join of start.c */
-    rn__os_futex_wake(&s.slot->exited);
-    if (orphan)
-        rn__rt_unref(rt);
+    worker_leave(w);
     return NULL;
+}
+
+/* w works for rt from now on, inside the runtime until it runs a goroutine. */
+void rn__worker_join(struct worker *w, struct rt *rt, struct worker_slot *slot)
+{
+    w->rt = rt;
+    w->slot = slot;
+    w->last = NULL;
+    store_relaxed(&w->attention, rt->fences ? ATTEND_FENCE : 0);
+    store_relaxed(&w->entry, load_owned(&w->entry) | 1);
 }
 
 void rn__stop(struct rt *rt)

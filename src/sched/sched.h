@@ -95,6 +95,8 @@ struct g {
     struct rt *rt;  /* whose goroutine it is; NULL for threads */
     struct worker *worker; /* kind G_THREAD: its own; of a locked goroutine: its thread; else NULL */
     uint32_t lock_depth;   /* rn_lock_thread */
+    uint32_t block_depth;  /* rn_blocking */
+    uint32_t dropped;      /* atomic: the end of rn_run has it */
     uint32_t futex;        /* kind G_THREAD: 1 when readied */
     const void *wait_on;             /* what it is parked on, for reports */
     bool (*unlink)(void *wait);      /* take it off what it waits on, at the end of rn_run */
@@ -176,6 +178,10 @@ struct fresh *rn__fresh_go(void (*fn)(void), const rn_attr *attr, void (*done)(v
                            void *owner, void *created_at);
 /* Start it: a captured call's op for struct fresh, and for calls filled by hand. */
 void rn__fresh_start(struct rn__call *call);
+/* Tell the tools that f starts; part of rn__fresh_start. */
+void rn__fresh_announce(struct fresh *f);
+/* f will be started, or given back, at another time and by anybody: it keeps its runtime. */
+void rn__fresh_keep(struct fresh *f);
 /* Give an unused record back. */
 void rn__fresh_free(struct fresh *f);
 /* Fill f's call with one pointer argument: for internal starts and the layer without macros. */

@@ -12,6 +12,9 @@
  * A stack that is free keeps its pages and waits in a last-in-first-out cache, so that the next goroutine
  * gets the warmest. Caches: the processor's (default class only, no lock), then the runtime's.
  *
+ * When no stack is to be had, the goroutine waits, unstarted, until another ends and gives its stack back. Only when
+ * nothing runs any more that could end is it a panic (deadlock.c).
+ *
  * Rejected: a mapping per stack (4 us, and two entries of the kernel's 65,530 each); malloc (no guard).
  */
 #include "base/fiber.h"
@@ -75,7 +78,6 @@ static struct arena *arena_new(struct rt *rt, uint32_t stack_class)
     a->carved = 0;
     a->stack_class = stack_class;
     a->next = rt->arenas;
-    rn__tool_region_new(a->base, size);
     rt->arenas = a;
     return a;
 }
@@ -116,17 +118,47 @@ struct g *rn__stack_new(struct rt *rt, uint32_t stack_class)
         g->stack_hi = lo + a->stack_bytes;
         g->stack_class = stack_class;
         g->valgrind_id = rn__tool_stack_new(g->stack_lo, g->stack_hi);
+        rn__tool_region_new(g->stack_lo, (size_t)(g->stack_hi - g->stack_lo)); /* not the guard: it faults */
     }
     return g;
 }
 
-/* Take a free stack back into the runtime's cache. */
+/* Take a free stack back into the runtime's cache; somebody may have waited for one. */
 void rn__stack_put(struct rt *rt, struct g *g)
 {
+    struct fresh *f;
+
     spin_lock(&rt->memory);
     g->next = rt->stacks[g->stack_class];
     rt->stacks[g->stack_class] = g;
+    f = rt->starved; /* the oldest tries again, whatever its class */
+    if (unlikely(f != NULL)) {
+        rt->starved = f->next;
+        store_relaxed(&rt->starving, rt->starving - 1);
+    }
     spin_unlock(&rt->memory);
+    if (unlikely(f != NULL))
+        rn__inject(rt, task_of_fresh(f));
+}
+
+void rn__stack_await(struct rt *rt, struct fresh *f)
+{
+    bool again;
+
+    spin_lock(&rt->memory);
+    again = rt->stacks[f->stack_class] != NULL; /* given back since we looked */
+    if (!again) {
+        f->next = NULL;
+        if (rt->starved)
+            rt->starved_last->next = f;
+        else
+            rt->starved = f;
+        rt->starved_last = f;
+        store_relaxed(&rt->starving, rt->starving + 1); /* from now on stacks go to the runtime's cache */
+    }
+    spin_unlock(&rt->memory);
+    if (again)
+        rn__inject(rt, task_of_fresh(f));
 }
 
 void rn__stacks_free(struct rt *rt)
@@ -137,9 +169,12 @@ void rn__stacks_free(struct rt *rt)
         size_t size = a->count * a->stack_bytes;
 
         next = a->next;
-        for (uint32_t i = 0; i < a->carved; i++)
-            rn__tool_stack_free(rn__arena_g(a, i)->valgrind_id);
-        rn__tool_region_free(a->base, size);
+        for (uint32_t i = 0; rn__tools && i < a->carved; i++) {
+            struct g *g = rn__arena_g(a, i);
+
+            rn__tool_stack_free(g->valgrind_id);
+            rn__tool_region_free(g->stack_lo, (size_t)(g->stack_hi - g->stack_lo));
+        }
         rn__os_unmap(a->base, size);
         rn__mem_free(a);
     }

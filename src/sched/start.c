@@ -8,14 +8,16 @@
  *
  * The end, in steps:
  *   1. stopping is set and every worker woken. A worker that is idle or looks for work leaves its loop; a
- *      goroutine that parks, yields, ends or starts another goes to its worker's loop, which leaves.
+ *      goroutine that parks, yields, ends or starts another goes to its worker's loop, which leaves. The monitor is
+ *      joined.
  *   2. rn_run's thread, out of its own loop, waits for the other workers: as long as it takes for one that is
  *      inside the runtime, and a moment for one that runs a goroutine. One that is still computing or in a C
  *      call then is an orphan: it holds a reference to the runtime, and ends at its next call that waits.
- *   3. Parked goroutines are taken off what they wait on, under the lock of what it is; if a thread of the
- *      user's was about to ready one, we wait until it has.
- *   4. The last reference, normally rn_run's, frees everything. Timers still armed are dropped.
- * rn__rt is NULL from step 2's end on, so that new calls of plain threads start a new runtime.
+ *   3. Goroutines that have left their threads are taken off what they wait on, under the lock of what it is; if
+ *      a thread of the user's was about to ready one, we wait until it has. An orphan does that for its own. Timers
+ *      still armed are dropped, but those for which plain threads wait.
+ *   4. rn__rt is NULL, so that new calls of plain threads start a new runtime. The last reference, normally
+ *      rn_run's, frees everything; plain threads take one, under start_lock, while they use a runtime.
  */
 #include "base/fiber.h"
 #include "base/mem.h"
@@ -58,7 +60,7 @@ COLD void rn__worker_init(struct worker *w)
     w->self.worker = w;
     w->self.on_cpu = 1;
     w->random = ((uint64_t)(uintptr_t)w ^ (uint64_t)rn__os_now()) | 1;
-    w->thread = pthread_self();
+    w->tid = rn__os_thread_id();
     rn__tools_find();
     pthread_once(&thread_once, thread_key_make);
     pthread_setspecific(thread_key, w); /* so that what it holds goes with the thread */
@@ -97,12 +99,15 @@ static int default_procs(void)
 
 int rn_procs(void)
 {
-    struct worker *w = worker_self();
-    struct rt *rt = w->rt ? w->rt : load_acquire(&rn__rt);
+    bool held;
+    struct rt *rt = rn__rt_hold_running(worker_self(), &held);
     int n;
 
-    if (rt)
-        return (int)rt->nprocs;
+    if (rt) {
+        n = (int)rt->nprocs;
+        rt_drop(rt, held);
+        return n;
+    }
     spin_lock(&start_lock);
     n = default_procs();
     spin_unlock(&start_lock);
@@ -126,6 +131,22 @@ int rn_set_procs(int n)
 
 /* ---- Making and freeing ----------------------------------------------------------------------------- */
 
+static uint32_t max_threads(void)
+{
+    const char *text = getenv("RUNNEL_MAX_THREADS");
+    char *end;
+    long n;
+
+    if (!text || !*text)
+        return MAX_THREADS;
+    n = strtol(text, &end, 10);
+    if (*end || n < 2 || n > 1000000) {
+        fprintf(stderr, "runnel: RUNNEL_MAX_THREADS=%s: expected a number from 2 to 1000000; ignored\n", text);
+        return MAX_THREADS;
+    }
+    return (uint32_t)n;
+}
+
 static struct rt *rt_new(void)
 {
     struct rt *rt;
@@ -144,12 +165,15 @@ static struct rt *rt_new(void)
     rt->refs = 1;
     rt->next_id = 1;
     rt->keeper_until = INT64_MIN;
+    rt->max_workers = max_threads();
+    rt->fences = !rn__os_fence_all_start();
     for (uint32_t i = n; i-- > 0;) {
         struct proc *p = &rt->procs[i];
 
         p->index = i;
         p->alone = n == 1;
-        p->timers.first = INT64_MAX;
+        p->timers = &rn__timer_heaps[i];
+        rn__timers_begin(p->timers);
         p->idle = true;
         p->next_idle = rt->idle_proc;
         rt->idle_proc = p;
@@ -163,8 +187,6 @@ static void rt_free(struct rt *rt)
     struct slab *next_slab;
     struct worker_slot *next_slot;
 
-    for (uint32_t i = 0; i < rt->nprocs; i++)
-        rn__timers_free(&rt->procs[i].timers);
     rn__stacks_free(rt);
     for (struct slab *s = rt->slabs; s; s = next_slab) {
         next_slab = s->next;
@@ -184,15 +206,37 @@ static void rt_free(struct rt *rt)
     rn__mem_free(rt);
 }
 
+void rn__rt_ref(struct rt *rt)
+{
+    add_relaxed(&rt->refs, 1); /* the caller knows of a reference that stays meanwhile */
+}
+
 void rn__rt_unref(struct rt *rt)
 {
     if (sub_acq_rel(&rt->refs, 1) == 1)
         rt_free(rt);
 }
 
-struct rt *rn__rt_get(void)
+struct rt *rn__rt_hold_running(struct worker *w, bool *ret_held)
 {
-    struct rt *rt = load_acquire(&rn__rt);
+    struct rt *rt = w->rt;
+
+    *ret_held = false;
+    if (likely(rt))
+        return rt;
+    spin_lock(&start_lock); /* the running runtime's own reference is given up after rn__rt has changed under it */
+    rt = load_relaxed(&rn__rt);
+    if (rt) {
+        rn__rt_ref(rt);
+        *ret_held = true;
+    }
+    spin_unlock(&start_lock);
+    return rt;
+}
+
+struct rt *rn__rt_hold(struct worker *w, bool *ret_held)
+{
+    struct rt *rt = rn__rt_hold_running(w, ret_held);
 
     if (likely(rt))
         return rt;
@@ -201,31 +245,35 @@ struct rt *rn__rt_get(void)
     if (!rt) {
         rt = rt_new();
         if (rt) {
-            store_release(&rn__rt, rt); /* pairs with load_acquire of whoever uses it */
-            rn__wake_one(rt);           /* a first worker, to mind timers and wait for work */
+            store_release(&rn__rt, rt); /* pairs with load_acquire of whoever looks at it */
+            rn__wake_one(rt);           /* a first worker, to mind timers and wait for work; and the monitor */
         }
+    }
+    if (rt) {
+        rn__rt_ref(rt);
+        *ret_held = true;
     }
     spin_unlock(&start_lock);
     return rt;
 }
 
-/* Wait until slot's worker is gone; for one that runs a goroutine, only for a moment. False: it stays. */
+/* Wait until slot's worker is gone; for one that is in the user's code, only for a moment. False: it stays. */
 static bool wait_gone(struct rt *rt, struct worker_slot *slot)
 {
     int64_t until = rn__os_now() + 20000000;
 
-    while (!load_acquire(&slot->exited)) { /* pairs with worker_thread's store */
+    while (!load_acquire(&slot->exited)) { /* pairs with worker_leave's store */
         rn__os_futex_wait(&slot->exited, 0, rn__os_now() + 1000000);
         if (load_acquire(&slot->exited))
             break;
-        if (load_relaxed(&slot->in_user) && rn__os_now() > until) {
+        if (rn__os_now() > until) {
             bool stays;
 
             spin_lock(&rt->lock);
-            stays = slot->worker != NULL;
+            stays = slot->worker && !(load_acquire(&slot->worker->entry) & 1);
             if (stays) {
                 slot->orphan = true;
-                add_relaxed(&rt->refs, 1);
+                rn__rt_ref(rt);
             }
             spin_unlock(&rt->lock);
             if (stays)
@@ -235,25 +283,34 @@ static bool wait_gone(struct rt *rt, struct worker_slot *slot)
     return true;
 }
 
-static void unlink_parked(struct rt *rt)
+void rn__g_drop(struct rt *rt, struct g *g)
+{
+    uint8_t status = load_acquire(&g->status);
+
+    if (status == G_FREE || swap_acq_rel(&g->dropped, 1))
+        return;
+    if (status == G_WAITING && !g->unlink(g->wait)) {
+        /* Somebody has taken it out and readies it right now: with a reference to rt, once that is done. */
+        while (load_acquire(&g->status) == G_WAITING) /* pairs with rn__ready */
+            rn__os_thread_yield();
+        spin_lock(&rt->lock); /* nobody is between the status and the queue any more */
+        spin_unlock(&rt->lock);
+    }
+    rn__g_clear(g);
+    rn__fiber_free(g->tsan_fiber);
+    g->tsan_fiber = NULL;
+    store_relaxed(&g->status, G_FREE);
+}
+
+/* What has left its thread. One that has not is an orphan's, whose worker drops it. */
+static void drop_all(struct rt *rt)
 {
     for (struct arena *a = rt->arenas; a; a = a->next) {
         for (uint32_t i = 0; i < a->carved; i++) {
             struct g *g = rn__arena_g(a, i);
 
-            if (load_relaxed(&g->status) == G_FREE || load_relaxed(&g->status) == G_RUNNING)
-                continue;
-            if (load_relaxed(&g->status) == G_WAITING && !g->unlink(g->wait)) {
-                /* Somebody has taken it out and readies it right now. */
-                while (load_relaxed(&g->status) == G_WAITING)
-                    rn__os_thread_yield();
-                spin_lock(&rt->lock); /* it is in rt's queue once that is free again */
-                spin_unlock(&rt->lock);
-            }
-            rn__g_clear(g);
-            rn__fiber_free(g->tsan_fiber);
-            g->tsan_fiber = NULL;
-            store_relaxed(&g->status, G_FREE);
+            if (load_acquire(&g->on_cpu) == 0) /* pairs with arrived() */
+                rn__g_drop(rt, g);
         }
     }
 }
@@ -261,16 +318,21 @@ static void unlink_parked(struct rt *rt)
 /* Steps 1 to 4. The caller is no worker of rt any more. */
 static void rt_end(struct rt *rt)
 {
-    struct worker_slot *s;
+    bool waited_for = false;
 
     rn__stop(rt);
-    for (s = rt->slots; s; s = s->next) {
+    while (load_acquire(&rt->creating)) /* of threads that are being made: none is added any more */
+        rn__os_thread_yield();
+    rn__monitor_end(rt);
+    for (struct worker_slot *s = rt->slots; s; s = s->next) {
         if (wait_gone(rt, s))
             pthread_join(s->thread, NULL);
         else
             pthread_detach(s->thread);
     }
-    unlink_parked(rt);
+    drop_all(rt);
+    for (uint32_t i = 0; i < rt->nprocs; i++)
+        waited_for |= rn__timers_end(rt->procs[i].timers);
     spin_lock(&start_lock);
     if (load_relaxed(&rn__rt) == rt)
         store_release(&rn__rt, NULL);
@@ -278,6 +340,13 @@ static void rt_end(struct rt *rt)
     if (rn__signals_stop)
         rn__signals_stop();
     rn__rt_unref(rt);
+    if (waited_for) { /* somebody must fire them */
+        bool held;
+
+        rt = rn__rt_hold(worker_self(), &held);
+        if (rt)
+            rt_drop(rt, held);
+    }
 }
 
 /* ---- rn_run ----------------------------------------------------------------------------------------- */
@@ -297,7 +366,7 @@ static void run_start(struct rn__call *call)
 {
     struct rn__run *run = container_of(call, struct rn__run, call);
     struct worker *w = worker_self();
-    struct worker_slot slot = {.worker = w, .thread = w->thread};
+    struct worker_slot slot = {.worker = w};
     struct worker_slot **at;
     struct fresh *f;
     struct rt *rt, *old;
@@ -322,34 +391,45 @@ static void run_start(struct rn__call *call)
     rt->slots = &slot;
     rt->workers++;
     spin_unlock(&rt->lock);
-    w->rt = rt;
+    rn__worker_join(w, rt, &slot);
     w->caller = true;
-    w->slot = &slot;
-    w->proc = rn__proc_take_idle(rt);
-    w->proc->worker = w;
+    w->proc = rn__proc_take_idle(rt, w);
+    rn__monitor_start(rt);
 
     f = rn__fresh_go(call->fn, NULL, run_done, run, __builtin_return_address(0));
     rn__copy(f->call.gp, call->gp, offsetof(struct rn__call, fn));
-    rn__fresh_start(&f->call);
+    rn__fresh_announce(f);
+    store_relaxed(&w->proc->started, 1);
+    w->handed = task_of_fresh(f); /* in no queue, or another thread might be faster */
     rn__sched_loop(w);
 
-    spin_lock(&rt->lock);
+    for (;;) {
+        spin_lock(&rt->lock);
+        if (!(load_acquire(&w->attention) & ATTEND_STEALING)) /* P3 of monitor.c */
+            break;
+        spin_unlock(&rt->lock);
+        rn__os_thread_yield();
+    }
     for (at = &rt->slots; *at != &slot; at = &(*at)->next)
         ;
     *at = slot.next;
     rt->workers--;
-    spin_unlock(&rt->lock);
     w->proc = NULL;
     w->rt = NULL;
     w->slot = NULL;
+    w->last = NULL;
     w->locked = NULL;
     w->handed = 0;
     w->spinning = false;
+    w->without = false;
     w->caller = false;
     w->in_list = false;
-    w->block_depth = 0;
+    w->yielded = false;
+    w->doomed = false;
     w->given = NULL;
     w->requeue = false;
+    spin_unlock(&rt->lock);
+    rt_leave(w);
     rt_end(rt);
     edge_acquire(run);
     store_release(&running, 0);

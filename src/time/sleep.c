@@ -62,6 +62,7 @@ int rn_sleep_ctx(rn_ctx *ctx, rn_dur d)
         return 0;
     }
     s.g = rn__self();
+    s.timer.stays = s.g->kind == G_THREAD;
     if (rn__timer_start(&s.timer, until, 0, 0) < 0)
         rn__panic("out of memory for a timer");
     if (!rn__ctx_hook_add(ctx, &s.hook) && rn_ctx_err(ctx) && !swap_acq_rel(&s.claimed, 1)) {

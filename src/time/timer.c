@@ -22,6 +22,8 @@
 
 enum { HEAP_FIRST = 64 };
 
+struct timer_heap rn__timer_heaps[PROCS_MAX];
+
 static inline void place(struct timer_heap *h, uint32_t i, struct timer *t)
 {
     h->at[i] = t;
@@ -189,25 +191,45 @@ int rn__timers_run(struct timer_heap *h, int64_t now)
     }
 }
 
-void rn__timers_free(struct timer_heap *h)
+void rn__timers_begin(struct timer_heap *h)
 {
+    spin_lock(&h->lock);
+    publish_first(h); /* of one never used it would be 0 */
+    spin_unlock(&h->lock);
+}
+
+bool rn__timers_end(struct timer_heap *h)
+{
+    uint32_t kept = 0;
+
     for (;;) {
         struct timer *t = NULL;
 
         spin_lock(&h->lock);
-        if (h->count) {
-            t = h->at[h->count - 1];
-            store_relaxed(&h->count, h->count - 1);
-            store_relaxed(&t->state, 0);
-            store_relaxed(&t->heap, NULL);
+        while (h->count > kept && !t) {
+            t = h->at[h->count - 1 - kept];
+            if (t->stays) {
+                kept++;
+                t = NULL;
+                continue;
+            }
+            take_out(h, t);
+            and_acq_rel(&t->state, ~(uint32_t)TIMER_ARMED);
+        }
+        if (!t && h->count == 0) {
+            struct timer **at = h->at;
+
+            h->at = NULL;
+            h->room = 0;
+            spin_unlock(&h->lock);
+            rn__mem_free(at);
+            return false;
         }
         spin_unlock(&h->lock);
         if (!t)
-            break;
+            return true;
         if (t->drop)
             t->drop(t);
+        kept = 0; /* the order has changed */
     }
-    rn__mem_free(h->at);
-    h->at = NULL;
-    h->count = h->room = 0;
 }

@@ -28,6 +28,7 @@ struct timer {
     uint32_t index;  /* in the heap; guarded by the heap's lock */
     uint32_t state;  /* atomic, enum timer_state; FIRING is cleared without the heap's lock */
     uint8_t kind;    /* enum timer_kind */
+    uint8_t stays;   /* a plain thread waits for it: it outlives the runtime */
     /* seq is the timer's seq as it was when it expired; when, the time at which it was due. */
     void (*fire)(struct timer *t, int64_t when, uint64_t seq);
     /* NULL, or called when the runtime ends with t armed: t is idle then, and will not fire. */
@@ -66,9 +67,19 @@ void rn__timer_wake(int64_t when);
 
 /* For the scheduler. */
 
+/*
+ * A heap for each processor of any runtime. They are of the process, not of a runtime, so that a timer can be stopped
+ * whatever has ended meanwhile.
+ */
+enum { PROCS_MAX = 1024 };
+extern struct timer_heap rn__timer_heaps[PROCS_MAX];
+/* A runtime begins that uses h. */
+void rn__timers_begin(struct timer_heap *h);
+
 /* Fire what is due in h at time now; how many fired. */
 int rn__timers_run(struct timer_heap *h, int64_t now);
-void rn__timers_free(struct timer_heap *h);
+/* The runtime has ended: drop what is armed in h but timers that stay; true if there are such. */
+bool rn__timers_end(struct timer_heap *h);
 
 static inline int64_t timers_first(struct timer_heap *h)
 {

@@ -115,6 +115,7 @@ static int run_all(int argc, char **argv)
             free(ttest);
             continue;
         }
+        t->checked = ttest;
         *ttest = (TTest){t->name, t->run, t->file, t->line};
         tcase = tcase_create(t->name);
         tcase_set_timeout(tcase, divisor > 1 ? 300 : 90);

@@ -10,6 +10,26 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* Read by the sanitizers' runtimes, if there are any. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "allocator_may_return_null=1"; /* lack of memory is what some tests are about */
+}
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
+/* A test that leaves goroutines behind leaves what they hold, too. */
+static bool leaves_behind;
+int __lsan_is_turned_off(void);
+int __lsan_is_turned_off(void)
+{
+    return leaves_behind;
+}
+
 void test_let_run(void)
 {
     for (int i = 0; i < 200; i++)
@@ -26,6 +46,7 @@ void test_expect_settled(const char *file, int line)
 
 int test_run_body(const char *file, int line, void (*body)(void), bool leaves)
 {
+    leaves_behind = leaves;
     body();
     if (!leaves)
         test_expect_settled(file, line);

@@ -33,6 +33,7 @@ struct test {
     int line;
     void (*run)(int unused);
     struct test *next;
+    void *checked; /* the runner's */
 };
 
 void test_register(struct test *t);
@@ -97,7 +98,7 @@ int test_run_body(const char *file, int line, void (*body)(void), bool leaves);
 #define TEST_REGISTER_(name)                                                                       \
     __attribute__((constructor)) static void name##_register(void)                                 \
     {                                                                                              \
-        static struct test t = {#name, __FILE__, __LINE__, name##_test, NULL};                     \
+        static struct test t = {#name, __FILE__, __LINE__, name##_test, NULL, NULL};                     \
         test_register(&t);                                                                         \
     }
 

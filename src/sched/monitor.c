@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * monitor.c - the thread that takes processors from goroutines that block or compute.
+ *
+ * A goroutine may call anything: a database client, getaddrinfo, a loop of ten seconds. Its processor must not wait for
+ * it. The monitor looks at every processor each millisecond or so. One whose worker has run the same goroutine since
+ * the last look, without an entry into the runtime, while work waits, is taken: at once if the thread sleeps in the
+ * kernel and used no CPU, after SLICE if it computes. The goroutine goes on undisturbed on its own thread, without a
+ * processor, and rejoins when it next waits: it parks like any other, or, in a call that could go on, yields first
+ * (wait_point). What it readies or starts meanwhile goes to the global queue.
+ *
+ * The protocol. A worker's processor may be used only inside an entry; the monitor takes it only outside of one.
+ *   worker                                       monitor
+ *   M1 entry = odd                               M6 attention |= STEALING   (rt->lock held; the worker exists)
+ *   -- compiler fence --                         -- a full fence in every thread: membarrier --
+ *   M2 if attention has STEALING: wait for M9    M7 if entry is odd, or not what it was: go to M9
+ *   M3 use the processor, if proc is not NULL    M8 proc = NULL; the processor goes to the idle list
+ *   M4 ...                                       M9 attention &= ~STEALING
+ *   M5 entry = even
+ * Invariants
+ *   P1  M3 and M8 exclude each other. Of M1 and M6 one is first for both: if M1 was before the fence, M7 sees it; if
+ *       not, M2 comes after the fence and sees M6.
+ *   P2  between a positive M7 and M9 the worker stays outside or waits in M2, so proc, cur and without are the
+ *       monitor's to read and write (M8 -> M9 release, M2 acquire).
+ *   P3  a worker does not leave rt's list of threads while STEALING is set, so M7 to M9 touch a live one.
+ *   P4  every processor is held by one worker, in the idle list, or in the monitor's hand: at most nprocs run.
+ * Where the kernel refuses membarrier, every worker has ATTEND_FENCE set for good, and M2 is a full fence and a second
+ * look; the monitor then passes a fence of its own.
+ *
+ * A goroutine that enters often but is never done is asked to yield after SLICE, by ATTEND_YIELD, which calls that may
+ * wait look at; if it makes no such call, its processor is taken after 2 SLICE wherever it is.
+ *
+ * A monitor that woke late was stopped, debugged or suspended with everybody else, and knows nothing: it begins anew.
+ * Under Valgrind, which runs one thread at a time, slices are longer.
+ *
+ * The monitor is also the last resort of idle processors: work that waits at a processor whose holder has not picked for
+ * a tick, or a timer that is due with nobody to mind it, gets a worker. It joins threads that ended early. When all
+ * processors are idle for DEEP_AFTER ticks it sleeps until one is taken, so an idle program uses no CPU.
+ *
+ * Rejected: signals, as in Go, which would interrupt the user's system calls and cannot move a C frame anyway; a look at
+ * every system call (ptrace, seccomp), which costs microseconds on each.
+ */
+#include "base/mem.h"
+#include "base/tools.h"
+#include "os/os.h"
+#include "sched/rt.h"
+
+enum { DEEP_AFTER = 8, STEALS_MAX = 64 };
+static const int64_t tick_ns = 1000000, calm_ns = 2500000, calm_max_ns = 10000000;
+static const int64_t late_ns = 100000000, slice_ns = 10000000;
+static const int64_t no_cpu_ns = 20000; /* below it a thread is taken to have used none */
+
+COLD void rn__enter_slow(struct worker *w)
+{
+    if (load_relaxed(&w->attention) & ATTEND_FENCE)
+        fence_seq_cst(); /* M1 before M2 */
+    for (unsigned tries = 0; load_acquire(&w->attention) & ATTEND_STEALING; tries++) { /* M2, pairs with M9 */
+        if (tries < 200)
+            cpu_relax();
+        else
+            rn__os_thread_yield();
+    }
+}
+
+COLD void rn__yield_due(struct worker *w)
+{
+    and_acq_rel(&w->attention, ~(uint32_t)ATTEND_YIELD);
+    if (w->cur->kind == G_GOROUTINE)
+        rn__yield_to(AFTER_YIELD);
+}
+
+/* A processor that may be taken: what was seen of it. */
+struct suspect {
+    struct proc *proc;
+    struct worker *worker;
+    uint32_t entry;
+    bool any_entry; /* it has had its time twice over: take it at whatever entry it is */
+    int tid;
+    int64_t cpu_before;
+    int64_t since;
+};
+
+static int64_t slice(void)
+{
+    return rn__tools & TOOL_VALGRIND ? 50 * slice_ns : slice_ns;
+}
+
+/* Look at every processor, rt->lock held; the suspects, and whether anything was different from last time. */
+static uint32_t look(struct rt *rt, int64_t now, struct suspect *s, bool *ret_wake, bool *ret_changed)
+{
+    uint32_t n = 0;
+    int64_t clock = now_ns();
+    bool global = rt->global_len > 0;
+
+    for (uint32_t i = 0; i < rt->nprocs; i++) {
+        struct proc *p = &rt->procs[i];
+        struct glance *seen = &p->seen;
+        struct worker *w = p->idle ? NULL : p->worker;
+        bool work = global || queued(p) > 0 || timers_first(p->timers) <= clock;
+        uint32_t tick, entry;
+
+        if (!w) {
+            if (work)
+                *ret_wake = true;
+            seen->worker = NULL;
+            continue;
+        }
+        tick = load_relaxed(&p->tick);
+        entry = load_acquire(&w->entry);
+        if (w != seen->worker || tick != seen->tick) {
+            *seen = (struct glance){w, tick, entry, now, -1};
+            *ret_changed = true;
+            continue;
+        }
+        if (!work) {
+            seen->entry = entry;
+            seen->cpu = -1;
+            continue;
+        }
+        if (rt->idle_procs > 0) { /* whoever has one can come for the work */
+            *ret_wake = true;
+            continue;
+        }
+        *ret_changed = true;
+        if (entry == seen->entry && !(entry & 1)) {
+            if (n < STEALS_MAX)
+                s[n++] = (struct suspect){p, w, entry, false, w->tid, seen->cpu, seen->since};
+            continue;
+        }
+        seen->entry = entry;
+        seen->cpu = -1;
+        if (now - seen->since >= 2 * slice() && n < STEALS_MAX)
+            s[n++] = (struct suspect){p, w, entry, true, w->tid, -1, seen->since};
+        else if (now - seen->since >= slice())
+            or_acq_rel(&w->attention, ATTEND_YIELD);
+    }
+    return n;
+}
+
+/* Is s to be taken? Without the lock: it asks the kernel. */
+static bool convicted(struct suspect *s, int64_t now)
+{
+    int64_t cpu;
+
+    if (s->any_entry || now - s->since >= slice())
+        return true;
+    if (rn__tools & TOOL_VALGRIND) /* others ran meanwhile, whatever this one did */
+        return false;
+    cpu = rn__os_thread_cpu(s->tid);
+    if (s->cpu_before >= 0 && cpu >= 0 && cpu - s->cpu_before < no_cpu_ns && rn__os_thread_sleeps(s->tid))
+        return true;
+    s->proc->seen.cpu = cpu;
+    return false;
+}
+
+static void take(struct rt *rt, struct suspect *s, uint32_t n)
+{
+    uint32_t left = 0;
+    bool taken = false;
+
+    spin_lock(&rt->lock);
+    for (uint32_t i = 0; i < n; i++) {
+        struct proc *p = s[i].proc;
+
+        if (p->idle || p->worker != s[i].worker || load_relaxed(&p->tick) != p->seen.tick || rt->stopping)
+            continue;
+        or_acq_rel(&s[i].worker->attention, ATTEND_STEALING); /* M6 */
+        s[left++] = s[i];
+    }
+    spin_unlock(&rt->lock);
+    if (left == 0)
+        return;
+    if (rt->fences)
+        fence_seq_cst();
+    else
+        rn__os_fence_all();
+    for (uint32_t i = 0; i < left; i++) {
+        struct worker *w = s[i].worker;
+        uint32_t entry = load_acquire(&w->entry); /* M7, pairs with M5 */
+
+        if (!(entry & 1) && (s[i].any_entry || entry == s[i].entry) && w->proc == s[i].proc) {
+            w->proc = NULL; /* M8 */
+            w->without = true;
+            rn__proc_taken(rt, s[i].proc);
+            or_acq_rel(&w->attention, ATTEND_YIELD); /* rejoin in the next call that waits */
+            taken = true;
+        }
+        and_acq_rel(&w->attention, ~(uint32_t)ATTEND_STEALING); /* M9; w may be gone after this */
+    }
+    if (taken)
+        rn__wake_one(rt);
+}
+
+static void join_retired(struct rt *rt)
+{
+    struct worker_slot *slot, *next;
+
+    spin_lock(&rt->lock);
+    slot = rt->retired;
+    rt->retired = NULL;
+    spin_unlock(&rt->lock);
+    for (; slot; slot = next) {
+        next = slot->next;
+        pthread_join(slot->thread, NULL);
+        rn__mem_free(slot);
+    }
+}
+
+/* One look. True if there was something to see: look again soon. */
+static bool tick(struct rt *rt, int64_t now, bool late)
+{
+    struct suspect s[STEALS_MAX];
+    bool wake = false, changed = false;
+    uint32_t n, guilty = 0;
+
+    spin_lock(&rt->lock);
+    if (late)
+        for (uint32_t i = 0; i < rt->nprocs; i++)
+            rt->procs[i].seen.worker = NULL;
+    n = look(rt, now, s, &wake, &changed);
+    spin_unlock(&rt->lock);
+    for (uint32_t i = 0; i < n; i++)
+        if (convicted(&s[i], now))
+            s[guilty++] = s[i];
+    if (guilty)
+        take(rt, s, guilty);
+    if (wake)
+        rn__wake_one(rt);
+    if (rt->retired) /* a glance: the next tick sees it otherwise */
+        join_retired(rt);
+    return n > 0 || changed;
+}
+
+/* Sleep until told, or until the time. */
+static void pause(struct rt *rt, int64_t until)
+{
+    if (!load_acquire(&rt->monitor_futex)) /* pairs with rn__monitor_tell */
+        rn__os_futex_wait(&rt->monitor_futex, 0, until);
+    store_relaxed(&rt->monitor_futex, 0);
+}
+
+/* Nothing has run for a while. Sleep until a processor is taken or, if no idle worker minds the timers, one is due. */
+static void deep(struct rt *rt)
+{
+    bool quiet;
+    int64_t until;
+
+    swap_seq_cst(&rt->monitor_deep, 1);
+    spin_lock(&rt->lock); /* proc_take looks at monitor_deep under it: it sees us, or we see what it took */
+    quiet = rt->idle_procs == rt->nprocs && rt->global_len == 0 && !rt->stopping;
+    until = rt->keeper ? INT64_MAX : rn__timers_first(rt);
+    spin_unlock(&rt->lock);
+    if (quiet)
+        pause(rt, until);
+    store_relaxed(&rt->monitor_deep, 0);
+}
+
+static void *monitor_thread(void *arg)
+{
+    struct rt *rt = arg;
+    int64_t period = tick_ns, last = rn__os_now();
+    unsigned calm = 0, idle = 0;
+
+    while (!load_acquire(&rt->stopping)) { /* pairs with rn__stop */
+        int64_t now;
+
+        pause(rt, last + period);
+        now = rn__os_now();
+        calm = tick(rt, now, now - last > period + late_ns) ? 0 : calm + 1;
+        period = calm == 0 ? tick_ns : calm < 16 ? calm_ns : calm_max_ns;
+        idle = load_relaxed(&rt->idle_procs) == rt->nprocs ? idle + 1 : 0;
+        if (idle > DEEP_AFTER) {
+            join_retired(rt);
+            deep(rt);
+            idle = 0;
+            calm = 0;
+        }
+        last = rn__os_now();
+    }
+    return NULL;
+}
+
+void rn__monitor_tell(struct rt *rt)
+{
+    if (likely(!load_relaxed(&rt->monitor_deep)))
+        return;
+    store_relaxed(&rt->monitor_deep, 0);
+    store_release(&rt->monitor_futex, 1);
+    rn__os_futex_wake(&rt->monitor_futex);
+}
+
+/* Without a thread to be had there is no monitor: the next wake tries anew (decision 25). */
+void rn__monitor_start(struct rt *rt)
+{
+    bool mine;
+
+    spin_lock(&rt->lock);
+    mine = !rt->has_monitor && !rt->stopping;
+    if (mine) {
+        rt->has_monitor = true;
+        add_relaxed(&rt->creating, 1);
+    }
+    spin_unlock(&rt->lock);
+    if (!mine)
+        return;
+    if (rn__os_thread_new(&rt->monitor, rn__tools ? 0 : 64 << 10, true, monitor_thread, rt) != 0)
+        rt->has_monitor = false;
+    sub_release(&rt->creating, 1); /* pairs with rt_end */
+}
+
+void rn__monitor_end(struct rt *rt)
+{
+    if (rt->has_monitor) {
+        store_release(&rt->monitor_futex, 1);
+        rn__os_futex_wake(&rt->monitor_futex);
+        pthread_join(rt->monitor, NULL);
+        rt->has_monitor = false;
+    }
+    join_retired(rt);
+}
