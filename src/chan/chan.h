@@ -49,7 +49,6 @@ struct chan {
     uint64_t count; /* elements in the buffer; written under the lock, read by anybody */
     uint64_t send_at, recv_at; /* next slot; guarded by the lock */
     struct chan_queue receivers, senders; /* guarded by the lock */
-    struct chan *next_free;
     char *buffer;
 };
 

@@ -922,6 +922,20 @@ int64_t rn__timers_first(struct rt *rt)
     return first;
 }
 
+/* The keeper shall look again at what it waits for. */
+static void keeper_tell(struct rt *rt)
+{
+    struct worker *keeper;
+
+    spin_lock(&rt->lock);
+    keeper = rt->keeper;
+    if (keeper)
+        worker_tell(keeper);
+    spin_unlock(&rt->lock);
+    if (keeper)
+        worker_rouse(keeper);
+}
+
 /*
  * Sleep without a processor until one is given, or, as the keeper, until a timer is due and a processor idle:
  * w->proc is then set. False: the runtime stops, or w is one thread too many.
@@ -964,10 +978,15 @@ static bool idle_wait(struct worker *w)
         }
         spin_unlock(&rt->lock);
 
-        if (keeper && load_relaxed(&rt->idle_procs) == rt->nprocs && until == INT64_MAX &&
-            rn__deadlock_check(rt)) {
-            until = now_ns() + recheck; /* a thread we do not know may end without a word to us */
-            recheck = recheck * 2 > recheck_max_ns ? recheck_max_ns : recheck * 2;
+        /* Whoever is the last to go idle looks whether anything can ever run again. */
+        if (load_relaxed(&rt->idle_procs) == rt->nprocs && rn__timers_first(rt) == INT64_MAX &&
+            rn__deadlock_check(rt)) { /* a thread we do not know may end without a word to us: the keeper looks again */
+            if (keeper) {
+                until = now_ns() + recheck;
+                recheck = recheck * 2 > recheck_max_ns ? recheck_max_ns : recheck * 2;
+            } else {
+                keeper_tell(rt);
+            }
         }
         while (load_acquire(&w->futex) == 0) { /* pairs with worker_tell */
             rn__os_futex_wait(&w->futex, 0, until);
@@ -1032,22 +1051,14 @@ void rn__timer_wake(int64_t when)
 {
     bool held;
     struct rt *rt = rn__rt_hold_running(worker_self(), &held);
-    struct worker *keeper;
 
     if (!rt)
         return;
     fence_seq_cst(); /* T1 */
-    if (when < load_relaxed(&rt->keeper_until)) {
-        spin_lock(&rt->lock);
-        keeper = rt->keeper;
-        if (keeper)
-            worker_tell(keeper);
-        spin_unlock(&rt->lock);
-        if (keeper)
-            worker_rouse(keeper);
-    } else {
+    if (when < load_relaxed(&rt->keeper_until))
+        keeper_tell(rt);
+    else
         rn__monitor_tell(rt); /* if there is no keeper it is the one that minds */
-    }
     rt_drop(rt, held);
 }
 

@@ -7,7 +7,7 @@
  * in a step or two. Four children per node: half the depth of a binary heap, and siblings share cache lines.
  *
  * A timer that is ARMED is in heap->at[index]. FIRING, beside or instead of it, says that fire is running on a
- * BORROWED timer, without the lock; clearing it is the last access of the worker that fired. An OWNED timer is idle
+ * timer that is not OWNED, without the lock; clearing it is the last access of the worker that fired. An OWNED timer is idle
  * when its fire is called, and fire's own. A periodic timer is re-armed before fire is called; should it be due again
  * while that still runs, the tick is dropped, so no two fires of a timer overlap.
  *
@@ -145,6 +145,11 @@ bool rn__timer_stop_sync(struct timer *t)
     return was;
 }
 
+void rn__timer_fired(struct timer *t)
+{
+    and_acq_rel(&t->state, ~(uint32_t)TIMER_FIRING); /* pairs with rn__timer_stop_sync */
+}
+
 int rn__timers_run(struct timer_heap *h, int64_t now)
 {
     int fired = 0;
@@ -153,7 +158,7 @@ int rn__timers_run(struct timer_heap *h, int64_t now)
         struct timer *t;
         int64_t when;
         uint64_t seq;
-        bool again, owned, busy;
+        bool again, owned, itself, busy;
 
         spin_lock(&h->lock);
         t = h->count ? h->at[0] : NULL;
@@ -165,6 +170,7 @@ int rn__timers_run(struct timer_heap *h, int64_t now)
         seq = t->seq;
         again = t->period > 0;
         owned = t->kind == TIMER_OWNED;
+        itself = t->kind == TIMER_FIRES_ITSELF;
         busy = load_acquire(&t->state) & TIMER_FIRING;
         if (again) {
             /* The next tick after now, in phase with the first. */
@@ -185,8 +191,8 @@ int rn__timers_run(struct timer_heap *h, int64_t now)
         if (busy) /* the last tick's fire still runs: this one is dropped */
             continue;
         t->fire(t, when, seq);
-        if (!owned) /* pairs with rn__timer_stop_sync; t may be gone now */
-            and_acq_rel(&t->state, ~(uint32_t)TIMER_FIRING);
+        if (!owned && !itself)
+            rn__timer_fired(t); /* t may be gone now */
         fired++;
     }
 }

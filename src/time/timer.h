@@ -5,18 +5,19 @@
  * A timer lies in somebody's memory. Armed, it is in the heap of one processor; when due, a worker takes
  * it out and calls fire on its own stack, without any lock held. fire must be short and must not park.
  *
- * What may be done with the memory while fire runs on another thread is the difference between the two
+ * What may be done with the memory while fire runs on another thread is the difference between the
  * kinds: a TIMER_BORROWED one (on a stack) is touched once more after fire, so its owner calls
- * rn__timer_stop_sync before the memory goes; a TIMER_OWNED one belongs to fire, which may free it, and is
- * not touched after.
+ * rn__timer_stop_sync before the memory goes; a TIMER_FIRES_ITSELF one is the same, but fire makes that last
+ * access itself, by rn__timer_fired; a TIMER_OWNED one belongs to fire, which may free it, and is not touched
+ * after.
  */
 #ifndef RN_SRC_TIMER_H
 #define RN_SRC_TIMER_H
 
 #include "sched/sched.h"
 
-enum timer_kind { TIMER_BORROWED, TIMER_OWNED };
-/* Both, either or none; a BORROWED one alone can be FIRING. */
+enum timer_kind { TIMER_BORROWED, TIMER_OWNED, TIMER_FIRES_ITSELF };
+/* Both, either or none; an OWNED one is never FIRING. */
 enum timer_state { TIMER_ARMED = 1, TIMER_FIRING = 2 };
 
 struct timer_heap;
@@ -57,6 +58,9 @@ bool rn__timer_stop(struct timer *t);
 /* The same, and if fire is running on another thread, wait (spinning) until it has returned: t is idle then. Not
  * from fire itself, not for TIMER_OWNED. */
 bool rn__timer_stop_sync(struct timer *t);
+
+/* From a TIMER_FIRES_ITSELF timer's fire: it is over, as far as rn__timer_stop_sync is concerned. */
+void rn__timer_fired(struct timer *t);
 
 /* From the scheduler. */
 

@@ -11,6 +11,10 @@
  * Whoever arms, stops or frees a timer holds its hands lock meanwhile, so that a timer may be in many hands; the lock
  * order is hands, then the channel's or a heap's. A fire does not take it, so one under way can be waited for.
  *
+ * Last access. A timer may leave scope when its value has been received, or when it has been stopped. So a fire is over,
+ * for whoever waits for it, before it sends, under the channel's lock; the store that unlocks is the last access of both
+ * fire and receive; and who stops a timer takes that lock after it has waited for the fire.
+ *
  * An after-function's timer has no channel: its fire starts a goroutine with a copy of the captured call, so that
  * it can be reset and fire again. Its memory begins with the rn_timer that the user holds.
  *
@@ -30,11 +34,10 @@ struct user_timer {
     uint64_t seq;   /* the present setting; guarded by the channel's lock */
     int64_t slot;   /* the channel's one element */
     struct spin hands;
-    uint32_t face;     /* enum timer_face; guarded by hands until it is set */
-    struct chan *chan; /* NULL until first used; guarded by hands until then */
+    uint32_t face; /* enum timer_face; guarded by hands until it is set */
+    struct chan chan;
 };
 
-/* The channel does not fit into the public structure beside the timer: it is allocated at first use. */
 _Static_assert(sizeof(struct user_timer) <= sizeof(rn_timer), "rn_timer has room");
 _Static_assert(sizeof(rn_timer) == sizeof(rn_ticker), "one code for both");
 
@@ -59,46 +62,45 @@ static struct user_timer *of_ticker(rn_ticker *t)
 
 /* ---- Timers with a channel ------------------------------------------------------------------------------ */
 
+struct firing {
+    struct user_timer *ut;
+    uint64_t seq;
+};
+
+/* Under the channel's lock: is the setting that fired still the present one? */
 static bool still_current(void *arg)
 {
-    const uint64_t *const *pair = arg; /* {present, fired} */
+    const struct firing *f = arg;
+    bool current = f->ut->seq == f->seq;
 
-    return *pair[0] == *pair[1];
+    rn__timer_fired(&f->ut->timer);
+    return current;
 }
 
 static void channel_fire(struct timer *t, int64_t when, uint64_t seq)
 {
-    struct user_timer *ut = container_of(t, struct user_timer, timer);
-    const uint64_t *pair[2] = {&ut->seq, &seq};
+    struct firing f = {container_of(t, struct user_timer, timer), seq};
 
-    rn__chan_offer(ut->chan, &when, still_current, pair);
+    rn__chan_offer(&f.ut->chan, &when, still_current, &f);
 }
 
 /* First use: zero until now. hands is held. */
 static void make_channel(struct user_timer *ut)
 {
-    if (ut->chan)
+    if (ut->face != FACE_NEW)
         return;
-    ut->chan = rn__mem_new_zero(sizeof *ut->chan, 16);
-    if (!ut->chan) {
-        spin_unlock(&ut->hands);
-        rn__panic("out of memory for a timer's channel");
-    }
-    rn__chan_init(ut->chan, sizeof(int64_t), 1, (char *)&ut->slot, CHAN_TIMER);
-    ut->timer.kind = TIMER_BORROWED;
+    rn__chan_init(&ut->chan, sizeof(int64_t), 1, (char *)&ut->slot, CHAN_TIMER);
+    ut->timer.kind = TIMER_FIRES_ITSELF;
     ut->timer.fire = channel_fire;
     ut->face = FACE_CHANNEL;
 }
 
 static struct chan *channel_of(struct user_timer *ut)
 {
-    struct chan *c;
-
     spin_lock(&ut->hands);
     make_channel(ut);
-    c = ut->chan;
     spin_unlock(&ut->hands);
-    return c;
+    return &ut->chan;
 }
 
 static void next_setting(void *arg)
@@ -108,15 +110,15 @@ static void next_setting(void *arg)
     ut->seq++;
 }
 
-/* Take t out of its heap and withdraw its value; true if it was pending. */
+/* Take t out of its heap, wait for a fire under way, and withdraw its value; true if it was pending. */
 static bool withdraw(struct user_timer *ut)
 {
-    bool armed = rn__timer_stop(&ut->timer);
+    bool armed = rn__timer_stop_sync(&ut->timer);
 
-    return rn__chan_reset(ut->chan, next_setting, ut) > 0 || armed;
+    return rn__chan_reset(&ut->chan, next_setting, ut) > 0 || armed;
 }
 
-/* Start ut, whose hands are held and whose fire is over. */
+/* Start ut, whose hands are held and which is idle. */
 static void start(struct user_timer *ut, rn_dur d, int64_t period)
 {
     int err = rn__timer_start(&ut->timer, time_after(now_ns(), d), period, ut->seq);
@@ -135,8 +137,7 @@ static bool set(struct user_timer *ut, rn_dur d, int64_t period)
     spin_lock(&ut->hands);
     make_channel(ut);
     was = withdraw(ut);
-    edge_release(ut->chan);
-    rn__timer_stop_sync(&ut->timer); /* a fire under way ends soon, and finds its number old */
+    edge_release(&ut->chan);
     start(ut, d, period);
     spin_unlock(&ut->hands);
     return was;
@@ -147,31 +148,27 @@ static bool unset(struct user_timer *ut)
     bool was;
 
     spin_lock(&ut->hands);
-    was = ut->chan && withdraw(ut);
+    was = ut->face != FACE_NEW && withdraw(ut);
     spin_unlock(&ut->hands);
     return was;
 }
 
-static void free_channel(struct user_timer *ut)
+/* Stop ut; then it is as new. */
+static void end(struct user_timer *ut)
 {
-    struct chan *c;
-    bool in_use;
+    bool in_use = false;
 
     spin_lock(&ut->hands);
-    c = ut->chan;
-    if (c)
+    if (ut->face != FACE_NEW) {
         withdraw(ut);
-    rn__timer_stop_sync(&ut->timer);
-    ut->chan = NULL;
+        spin_lock(&ut->chan.lock);
+        in_use = ut->chan.receivers.first;
+        spin_unlock(&ut->chan.lock);
+        ut->face = FACE_NEW;
+    }
     spin_unlock(&ut->hands);
-    if (!c)
-        return;
-    spin_lock(&c->lock); /* whoever fires or received is done with it */
-    in_use = c->receivers.first;
-    spin_unlock(&c->lock);
     if (in_use)
         rn__panic("release of a channel in use");
-    rn__mem_free(c);
 }
 
 rn_recv_only(rn_time) rn_timer_chan(rn_timer *t)
@@ -206,7 +203,7 @@ void rn_ticker_stop(rn_ticker *t)
 void rn_ticker_free(rn_ticker *t)
 {
     if (t)
-        free_channel(of_ticker(t));
+        end(of_ticker(t));
 }
 
 /* ---- After-functions ------------------------------------------------------------------------------------ */
@@ -303,7 +300,7 @@ void rn_timer_free(rn_timer *t)
     if (!t)
         return;
     if (of(t)->face != FACE_AFTER) {
-        free_channel(of(t));
+        end(of(t));
         return;
     }
     (void)rn_timer_stop(t);

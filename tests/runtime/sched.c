@@ -290,9 +290,11 @@ static void ping(rn_chan(int) in, rn_chan(int) out, _Atomic int64_t *n, _Atomic 
 static int hog_pair(void)
 {
     rn_chan(int) a = rn_chan_make(int, 1), b = rn_chan_make(int, 1);
-    _Atomic int stop = 0, flag = 0;
-    _Atomic int64_t n = 0;
+    static _Atomic int stop, flag; /* not on the stack: the last of the pair may outlive this goroutine */
+    static _Atomic int64_t n;
 
+    stop = flag = 0;
+    n = 0;
     rn_go(ping, a, b, &n, &stop);
     rn_go(ping, b, a, &n, &stop);
     rn_send(a, 1);
