@@ -23,6 +23,7 @@
 #include "sched/rt.h"
 
 void rn__signals_stop(void);
+void rn__signals_fork(void);
 bool rn__signals_awaited(void);
 
 enum { SIGNALS = 64 };
@@ -201,4 +202,18 @@ void rn__signals_stop(void)
         next = w->next;
         rn__mem_free(w);
     }
+}
+
+/* In a child process: the thread is gone, and signals have their former effect. */
+void rn__signals_fork(void)
+{
+    lock = (struct spin){0};
+    for (int i = 0; i < SIGNALS; i++)
+        if (watching[i]) {
+            watching[i] = 0;
+            sigaction(i + 1, &former[i], NULL);
+        }
+    watches = NULL;
+    started = false;
+    pending = 0;
 }

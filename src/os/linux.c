@@ -226,6 +226,13 @@ int rn__os_cpus(void)
     return cgroup_quota(cpus);
 }
 
+int rn__os_cpus_all(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return n > 0 ? (int)n : 1;
+}
+
 int rn__os_threads(void)
 {
     char text[4096];

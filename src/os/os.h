@@ -31,6 +31,8 @@ int rn__os_renew(void *at, size_t size);
 
 /* CPUs this process may use: affinity mask and the cgroup quota of every ancestor. At least 1. */
 int rn__os_cpus(void);
+/* CPUs that the machine has. */
+int rn__os_cpus_all(void);
 /* Threads of this process now; negative if it cannot be known. */
 int rn__os_threads(void);
 /* Make every thread of this process pass a full fence, cheaply for them; at first ask whether the kernel allows it. */

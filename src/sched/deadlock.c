@@ -22,7 +22,7 @@ static bool quiet(struct rt *rt, uint32_t *ret_known)
     bool is;
 
     spin_lock(&rt->lock);
-    is = !rt->stopping && rt->idle_procs == rt->nprocs && rt->blocked == 0 && rt->global_len == 0;
+    is = !rt->stopping && all_idle(rt) && rt->blocked == 0 && rt->global_len == 0;
     for (uint32_t i = 0; is && i < rt->nprocs; i++) {
         const struct proc *p = &rt->procs[i];
 

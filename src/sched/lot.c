@@ -219,6 +219,13 @@ int rn__lot_park(struct lot_waiter *w, enum wait_reason why, struct rn_ctx *ctx)
     return w->cancelled ? rn_ctx_err(ctx) : 0;
 }
 
+void rn__lot_fork(void)
+{
+    for (size_t i = 0; i < BUCKETS; i++)
+        if (table[i].chain || table[i].lock.word) /* so that clean pages stay shared */
+            table[i] = (struct lot_bucket){.chain = NULL};
+}
+
 void rn__lot_ready_list(struct lot_waiter *w)
 {
     struct lot_waiter *next;

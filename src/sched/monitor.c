@@ -33,6 +33,8 @@
  * A monitor that woke late was stopped, debugged or suspended with everybody else, and knows nothing: it begins anew.
  * Under Valgrind, which runs one thread at a time, slices are longer.
  *
+ * Once a second, when anything runs, it looks which CPUs the process may use, and changes the number of processors.
+ *
  * The monitor is also the last resort of idle processors: work that waits at a processor whose holder has not picked for
  * a tick, or a timer that is due with nobody to mind it, gets a worker. It joins threads that ended early. When all
  * processors are idle for DEEP_AFTER ticks it sleeps until one is taken, so an idle program uses no CPU.
@@ -48,10 +50,13 @@
 enum { DEEP_AFTER = 8, STEALS_MAX = 64 };
 static const int64_t tick_ns = 1000000, calm_ns = 2500000, calm_max_ns = 10000000;
 static const int64_t late_ns = 100000000, slice_ns = 10000000;
+static const int64_t follow_ns = 1000000000; /* between two looks at the CPUs that may be used */
 static const int64_t no_cpu_ns = 20000; /* below it a thread is taken to have used none */
 
 COLD void rn__enter_slow(struct worker *w)
 {
+    if (load_relaxed(&w->attention) & ATTEND_FORKED)
+        rn__panic("runtime call in the child of a goroutine's fork: only exec and _exit work there");
     if (load_relaxed(&w->attention) & ATTEND_FENCE)
         fence_seq_cst(); /* M1 before M2 */
     for (unsigned tries = 0; load_acquire(&w->attention) & ATTEND_STEALING; tries++) { /* M2, pairs with M9 */
@@ -247,7 +252,7 @@ static void deep(struct rt *rt)
 
     swap_seq_cst(&rt->monitor_deep, 1);
     spin_lock(&rt->lock); /* proc_take looks at monitor_deep under it: it sees us, or we see what it took */
-    quiet = rt->idle_procs == rt->nprocs && rt->global_len == 0 && !rt->stopping;
+    quiet = all_idle(rt) && rt->global_len == 0 && !rt->stopping;
     until = rt->keeper ? INT64_MAX : rn__timers_first(rt);
     spin_unlock(&rt->lock);
     if (quiet)
@@ -255,10 +260,21 @@ static void deep(struct rt *rt)
     store_relaxed(&rt->monitor_deep, 0);
 }
 
+/* The CPUs that the process may use change: a mask, a quota. */
+static void follow_cpus(struct rt *rt)
+{
+    uint32_t n = (uint32_t)rn__os_cpus();
+
+    if (n > rt->room)
+        n = rt->room;
+    if (n != load_relaxed(&rt->limit))
+        rn__procs_limit(rt, n);
+}
+
 static void *monitor_thread(void *arg)
 {
     struct rt *rt = arg;
-    int64_t period = tick_ns, last = rn__os_now();
+    int64_t period = tick_ns, last = rn__os_now(), followed = last;
     unsigned calm = 0, idle = 0;
 
     while (!load_acquire(&rt->stopping)) { /* pairs with rn__stop */
@@ -268,7 +284,7 @@ static void *monitor_thread(void *arg)
         now = rn__os_now();
         calm = tick(rt, now, now - last > period + late_ns) ? 0 : calm + 1;
         period = calm == 0 ? tick_ns : calm < 16 ? calm_ns : calm_max_ns;
-        idle = load_relaxed(&rt->idle_procs) == rt->nprocs ? idle + 1 : 0;
+        idle = all_idle(rt) ? idle + 1 : 0;
         if (idle > DEEP_AFTER) {
             join_retired(rt);
             deep(rt);
@@ -276,6 +292,10 @@ static void *monitor_thread(void *arg)
             calm = 0;
         }
         last = rn__os_now();
+        if (rt->follows && last - followed > follow_ns) {
+            follow_cpus(rt);
+            followed = last;
+        }
     }
     return NULL;
 }

@@ -54,7 +54,8 @@ struct proc {
 enum attention {
     ATTEND_STEALING = 1, /* its processor may be about to be taken: wait until this is clear */
     ATTEND_YIELD = 2,    /* its goroutine has had its time: yield in the next call that waits */
-    ATTEND_FENCE = 4     /* for good: the kernel refuses membarrier, so an entry needs a fence of its own */
+    ATTEND_FENCE = 4,    /* for good: the kernel refuses membarrier, so an entry needs a fence of its own */
+    ATTEND_FORKED = 8    /* for good: a goroutine alone in a child process, which has no runtime */
 };
 
 /* A thread. Its storage is thread-local, so that it costs no allocation. */
@@ -107,8 +108,14 @@ struct slab {
 };
 enum { SLAB_RECORDS = 170 };
 
+/*
+ * Of room processors, the first nprocs have been used; off of those are out of use because the process may use fewer CPUs
+ * now than it might: limit. The monitor follows affinity mask and quota, unless the number was asked for.
+ */
 struct rt {
-    uint32_t nprocs;
+    uint32_t nprocs; /* atomic: changed with lock held, never lowered */
+    uint32_t room;   /* processors there is memory for */
+    bool follows;
     uint32_t stopping;   /* atomic */
     uint32_t refs;       /* atomic: rn_run's, and one per orphan */
     struct proc *procs;
@@ -118,7 +125,10 @@ struct rt {
     task global_first, global_last;
     uint32_t global_len; /* atomic for readers without the lock */
     uint32_t idle_procs; /* atomic for readers without the lock */
+    uint32_t off_procs;  /* atomic for readers without the lock */
+    uint32_t limit;      /* atomic for readers without the lock */
     struct proc *idle_proc;
+    struct proc *off_proc;
     struct worker *idle_worker; /* asleep until woken */
     struct worker *keeper;      /* asleep until woken, or until the next timer is due */
     int64_t keeper_until;       /* atomic: INT64_MIN without a keeper */
@@ -195,7 +205,7 @@ static inline bool rt_enter(struct worker *w)
         return false;
     store_relaxed(&w->entry, entry + 1); /* M1 */
     fence_compiler();                    /* with the monitor's membarrier: M1 is seen, or M3 sees */
-    if (unlikely(load_acquire(&w->attention) & (ATTEND_STEALING | ATTEND_FENCE))) /* M2 */
+    if (unlikely(load_acquire(&w->attention) & (ATTEND_STEALING | ATTEND_FENCE | ATTEND_FORKED))) /* M2 */
         rn__enter_slow(w);
     return true;
 }
@@ -215,7 +225,15 @@ static inline void wait_point(void)
         rn__yield_due(w);
 }
 
+/* Is no processor held? A glance without the lock. */
+static inline bool all_idle(struct rt *rt)
+{
+    return load_relaxed(&rt->idle_procs) + load_relaxed(&rt->off_procs) == load_relaxed(&rt->nprocs);
+}
+
 /* sched.c */
+/* From now on n processors may be held, 1 to rt->room. Those beyond go out of use when they are given up. */
+void rn__procs_limit(struct rt *rt, uint32_t n);
 void rn__sched_loop(struct worker *w);
 void rn__inject(struct rt *rt, task t);
 void rn__push_fresh(struct worker *w, struct fresh *f);

@@ -81,13 +81,73 @@ struct g *rn__self(void)
 
 /* ---- Idle lists; all with rt->lock held ----------------------------------------------------------- */
 
+static void global_put(struct rt *rt, task t)
+{
+    if (task_is_fresh(t))
+        task_fresh(t)->next = NULL;
+    else
+        task_g(t)->next = NULL;
+    if (!rt->global_first)
+        rt->global_first = t;
+    else if (task_is_fresh(rt->global_last))
+        task_fresh(rt->global_last)->next = (struct fresh *)t;
+    else
+        task_g(rt->global_last)->next = (struct g *)t;
+    rt->global_last = t;
+    store_relaxed(&rt->global_len, rt->global_len + 1);
+}
+
 static void proc_idle(struct rt *rt, struct proc *p)
 {
     p->worker = NULL;
     store_relaxed(&p->idle, true);
+    if (unlikely(rt->nprocs - rt->off_procs > rt->limit)) {
+        struct fresh *f;
+        task t;
+
+        while ((t = runq_take(&p->ready)))
+            global_put(rt, t);
+        while ((f = freshq_steal(&p->fresh)))
+            global_put(rt, task_of_fresh(f));
+        p->next_idle = rt->off_proc;
+        rt->off_proc = p;
+        store_relaxed(&rt->off_procs, rt->off_procs + 1);
+        return;
+    }
     p->next_idle = rt->idle_proc;
     rt->idle_proc = p;
     store_relaxed(&rt->idle_procs, rt->idle_procs + 1);
+}
+
+void rn__procs_limit(struct rt *rt, uint32_t n)
+{
+    bool more = false;
+
+    spin_lock(&rt->lock);
+    store_relaxed(&rt->limit, n);
+    while (rt->nprocs - rt->off_procs > n && rt->idle_proc) {
+        struct proc *p = rt->idle_proc;
+
+        rt->idle_proc = p->next_idle;
+        store_relaxed(&rt->idle_procs, rt->idle_procs - 1);
+        proc_idle(rt, p);
+    }
+    while (rt->nprocs - rt->off_procs < n) {
+        struct proc *p = rt->off_proc;
+
+        if (p) {
+            rt->off_proc = p->next_idle;
+            store_relaxed(&rt->off_procs, rt->off_procs - 1);
+        } else {
+            p = &rt->procs[rt->nprocs];
+            store_release(&rt->nprocs, rt->nprocs + 1);
+        }
+        proc_idle(rt, p);
+        more = true;
+    }
+    spin_unlock(&rt->lock);
+    if (more)
+        rn__wake_one(rt);
 }
 
 /* An idle processor for w; NULL w: for a worker that is not there yet. */
@@ -121,22 +181,6 @@ void rn__proc_taken(struct rt *rt, struct proc *p)
     rt->blocked++;
     proc_idle(rt, p);
     spin_unlock(&rt->lock);
-}
-
-static void global_put(struct rt *rt, task t)
-{
-    if (task_is_fresh(t))
-        task_fresh(t)->next = NULL;
-    else
-        task_g(t)->next = NULL;
-    if (!rt->global_first)
-        rt->global_first = t;
-    else if (task_is_fresh(rt->global_last))
-        task_fresh(rt->global_last)->next = (struct fresh *)t;
-    else
-        task_g(rt->global_last)->next = (struct g *)t;
-    rt->global_last = t;
-    store_relaxed(&rt->global_len, rt->global_len + 1);
 }
 
 static task global_take(struct rt *rt)
@@ -588,6 +632,28 @@ static NOINLINE void errno_set(int value)
     __asm__ volatile("" ::: "memory");
 }
 
+/*
+ * C++ keeps the exceptions that are being handled in the thread (struct __cxa_eh_globals of the Itanium ABI: a pointer
+ * and a count). In a program with libstdc++ they go with the goroutine, so that it may wait inside a catch block.
+ */
+void *__cxa_get_globals(void) __attribute__((weak));
+
+static COLD void exceptions_save(struct g *g)
+{
+    void **at = __cxa_get_globals();
+
+    g->exceptions[0] = at[0];
+    g->exceptions[1] = at[1];
+    at[0] = at[1] = NULL;
+}
+static COLD void exceptions_restore(const struct g *g)
+{
+    void **at = __cxa_get_globals();
+
+    at[0] = g->exceptions[0];
+    at[1] = g->exceptions[1];
+}
+
 static void thread_park(struct g *g)
 {
     struct rt *rt;
@@ -598,7 +664,7 @@ static void thread_park(struct g *g)
     add_acq_rel(&rn__threads_parked, 1); /* rn__ready, which may have come already, takes one off */
     rt = rn__rt_hold_running(worker_self(), &held);
     if (rt) {
-        if (!load_acquire(&g->futex) && load_relaxed(&rt->idle_procs) == rt->nprocs)
+        if (!load_acquire(&g->futex) && all_idle(rt))
             rn__deadlock_check(rt);
         rt_drop(rt, held);
     }
@@ -621,7 +687,11 @@ void rn__park(struct g *g, enum wait_reason why, const void *on, bool (*unlink)(
     } else {
         rt_enter(w);
         store_relaxed(&g->status, G_WAITING);
+        if (unlikely(__cxa_get_globals))
+            exceptions_save(g);
         leave_cpu(w, g, AFTER_NOTHING);
+        if (unlikely(__cxa_get_globals))
+            exceptions_restore(g);
         rt_leave(worker_self());
     }
     store_relaxed(&g->why, WAIT_NONE);
@@ -694,7 +764,11 @@ void rn__yield_to(enum g_after after)
     }
     store_relaxed(&g->status, G_RUNNABLE);
     w->yielded = true;
+    if (unlikely(__cxa_get_globals))
+        exceptions_save(g);
     leave_cpu(w, g, after);
+    if (unlikely(__cxa_get_globals))
+        exceptions_restore(g);
     rt_leave(worker_self());
     errno_set(saved);
 }
@@ -979,7 +1053,7 @@ static bool idle_wait(struct worker *w)
         spin_unlock(&rt->lock);
 
         /* Whoever is the last to go idle looks whether anything can ever run again. */
-        if (load_relaxed(&rt->idle_procs) == rt->nprocs && rn__timers_first(rt) == INT64_MAX &&
+        if (all_idle(rt) && rn__timers_first(rt) == INT64_MAX &&
             rn__deadlock_check(rt)) { /* a thread we do not know may end without a word to us: the keeper looks again */
             if (keeper) {
                 until = now_ns() + recheck;
@@ -1119,7 +1193,7 @@ again:
 
     if (rt->nprocs > 1) {
         if (!w->spinning &&
-            2 * load_relaxed(&rt->spinning) < rt->nprocs - load_relaxed(&rt->idle_procs) + 1) {
+            2 * load_relaxed(&rt->spinning) < rt->nprocs - load_relaxed(&rt->off_procs) - load_relaxed(&rt->idle_procs) + 1) {
             w->spinning = true;
             add_seq_cst(&rt->spinning, 1);
         }
@@ -1270,7 +1344,7 @@ static bool run_locked(struct worker *w)
             rn__wake_one(rt);
         if (load_relaxed(&rt->global_len))
             rn__wake_one(rt);
-        if (load_relaxed(&rt->idle_procs) == rt->nprocs)
+        if (all_idle(rt))
             rn__deadlock_check(rt);
     } else if (w->requeue) {
         rn__inject(rt, task_of_g(g));

@@ -106,6 +106,7 @@ struct g {
     void (*done)(void *owner, int result); /* called when it ends */
     void *owner;
     void *payload; /* rn_go_copy's memory, freed at the end */
+    void *exceptions[2]; /* what libstdc++ keeps of exceptions caught, while off the CPU */
 
     uint64_t id;
     void *created_at;     /* the address after the rn_go */

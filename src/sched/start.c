@@ -22,6 +22,7 @@
 #include "base/fiber.h"
 #include "base/mem.h"
 #include "os/os.h"
+#include "sched/lot.h"
 #include "sched/rt.h"
 
 #include <stdio.h>
@@ -36,6 +37,7 @@ static pthread_once_t thread_once = PTHREAD_ONCE_INIT;
 
 void rn__errors_free(struct g *g);
 void rn__signals_stop(void) __attribute__((weak));
+void rn__signals_fork(void) __attribute__((weak));
 
 /* ---- Threads ---------------------------------------------------------------------------------------- */
 
@@ -47,9 +49,39 @@ static void thread_gone(void *arg)
     w->cur = NULL;
 }
 
+/*
+ * In a child process, with the one thread that forked. The other threads are gone and whatever lock they held stays
+ * held, so everything of the process's is made new: a plain thread may start a runtime as in any process. Goroutines,
+ * and what they waited on, belong to the parent. A goroutine that forked has no runtime in the child.
+ */
+static void fork_child(void)
+{
+    struct worker *w = arch_tls_address(rn__tls_worker);
+
+    store_relaxed(&rn__rt, NULL); /* its memory is left where it is */
+    start_lock = (struct spin){0};
+    store_relaxed(&running, 0);
+    store_relaxed(&rn__threads_parked, 0);
+    store_relaxed(&rn__threads_own, 0);
+    rn__lot_fork();
+    rn__timers_fork();
+    if (rn__signals_fork)
+        rn__signals_fork();
+    if (!w->cur)
+        return;
+    if (w->cur->kind == G_GOROUTINE) {
+        store_relaxed(&w->attention, ATTEND_FORKED);
+    } else {
+        w->rt = NULL;
+        w->proc = NULL;
+        store_relaxed(&w->attention, 0);
+    }
+}
+
 static void thread_key_make(void)
 {
     pthread_key_create(&thread_key, thread_gone);
+    pthread_atfork(NULL, NULL, fork_child);
 }
 
 COLD void rn__worker_init(struct worker *w)
@@ -104,7 +136,7 @@ int rn_procs(void)
     int n;
 
     if (rt) {
-        n = (int)rt->nprocs;
+        n = (int)load_relaxed(&rt->limit);
         rt_drop(rt, held);
         return n;
     }
@@ -150,31 +182,38 @@ static uint32_t max_threads(void)
 static struct rt *rt_new(void)
 {
     struct rt *rt;
-    uint32_t n = (uint32_t)default_procs();
+    uint32_t n = (uint32_t)default_procs(), room = n;
+    bool follows = wanted_procs == 0 && env_procs() == 0;
 
     rn__tools_find();
     rt = rn__mem_new_zero(sizeof *rt, CACHE_LINE);
     if (!rt)
         return NULL;
-    rt->procs = rn__mem_new_zero(n * sizeof *rt->procs, CACHE_LINE);
+    if (follows && n > 1 && rn__os_cpus_all() > (int)n) /* of one alone there is less to do: it stays alone */
+        room = rn__os_cpus_all() > PROCS_MAX ? PROCS_MAX : (uint32_t)rn__os_cpus_all();
+    rt->procs = rn__mem_new_zero(room * sizeof *rt->procs, CACHE_LINE);
     if (!rt->procs) {
         rn__mem_free(rt);
         return NULL;
     }
-    rt->nprocs = n;
+    rt->nprocs = rt->limit = n;
+    rt->room = room;
+    rt->follows = follows && room > 1;
     rt->refs = 1;
     rt->next_id = 1;
     rt->keeper_until = INT64_MIN;
     rt->max_workers = max_threads();
     rt->fences = !rn__os_fence_all_start();
-    for (uint32_t i = n; i-- > 0;) {
+    for (uint32_t i = room; i-- > 0;) {
         struct proc *p = &rt->procs[i];
 
         p->index = i;
-        p->alone = n == 1;
+        p->alone = room == 1;
         p->timers = &rn__timer_heaps[i];
         rn__timers_begin(p->timers);
         p->idle = true;
+        if (i >= n)
+            continue;
         p->next_idle = rt->idle_proc;
         rt->idle_proc = p;
     }

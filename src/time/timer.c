@@ -239,3 +239,12 @@ bool rn__timers_end(struct timer_heap *h)
         kept = 0; /* the order has changed */
     }
 }
+
+void rn__timers_fork(void)
+{
+    for (size_t i = 0; i < PROCS_MAX; i++)
+        if (rn__timer_heaps[i].room)
+            rn__timer_heaps[i] = (struct timer_heap){.first = INT64_MAX};
+        else
+            rn__timer_heaps[i].lock = (struct spin){0};
+}

@@ -84,6 +84,8 @@ void rn__timers_begin(struct timer_heap *h);
 int rn__timers_run(struct timer_heap *h, int64_t now);
 /* The runtime has ended: drop what is armed in h but timers that stay; true if there are such. */
 bool rn__timers_end(struct timer_heap *h);
+/* In a child process: all heaps are empty. */
+void rn__timers_fork(void);
 
 static inline int64_t timers_first(struct timer_heap *h)
 {

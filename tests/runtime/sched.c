@@ -287,9 +287,8 @@ static void ping(rn_chan(int) in, rn_chan(int) out, _Atomic int64_t *n, _Atomic 
     }
 }
 
-static int hog_pair(void)
+static int hog_pair(rn_chan(int) a, rn_chan(int) b)
 {
-    rn_chan(int) a = rn_chan_make(int, 1), b = rn_chan_make(int, 1);
     static _Atomic int stop, flag; /* not on the stack: the last of the pair may outlive this goroutine */
     static _Atomic int64_t n;
 
@@ -310,8 +309,12 @@ static int hog_pair(void)
 PLAIN_TEST(rt_25_a_pair_that_talks_only_to_each_other_does_not_starve_the_rest)
 {
     for (int procs = 1; procs <= 3; procs += 2) {
+        rn_chan(int) a = rn_chan_make(int, 1), b = rn_chan_make(int, 1);
+
         CHECK_EQ(rn_set_procs(procs), 0);
-        CHECK_EQ(rn_run(hog_pair), 0);
+        CHECK_EQ(rn_run(hog_pair, a, b), 0);
+        rn_chan_release(a);
+        rn_chan_release(b);
     }
 }
 
