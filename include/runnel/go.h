@@ -72,7 +72,8 @@ RN__API int rn_procs(void);
 /* Set it for the next start of the runtime (1 to 1024; 0: the default). Returns 0, -EINVAL with
  * nothing changed, or -EBUSY while the runtime runs. */
 RN__API int rn_set_procs(int n);
-/* Wait until no goroutine but the caller's is left, or d has passed; returns how many remain. */
+/* Wait until no goroutine but the caller's is left, or d has passed; returns how many remain.
+ * Happens-before: the end of every goroutine -> the return that says that none remains. */
 RN__API size_t rn_settle(rn_dur d);
 
 /* End this goroutine now: deferred calls run, other cleanups do not. result goes to the group,

@@ -13,6 +13,7 @@
 
 uint32_t rn__threads_parked;
 uint32_t rn__threads_own;
+bool rn__forked;
 
 bool rn__signals_awaited(void) __attribute__((weak));
 
@@ -47,7 +48,7 @@ bool rn__deadlock_check(struct rt *rt)
     if (threads < 0)
         return false;
     if (rn__tools & TOOL_TSAN)
-        threads--;
+        threads -= rn__forked ? 2 : 1; /* it starts another in a child */
     if (threads > (int)known)
         return true;
     if (!quiet(rt, &again) || again != known)

@@ -363,10 +363,11 @@ void rn__g_end(struct g *g, int result)
         w->doomed = true; /* g->worker stays, so that g leaves for the thread's own stack */
     }
     store_relaxed(&g->status, G_DEAD);
+    edge_release(&rn__threads_own); /* for rn_settle: an address that every runtime has */
     if (likely(w->proc))
-        store_relaxed(&w->proc->ended, w->proc->ended + 1);
+        store_release(&w->proc->ended, w->proc->ended + 1); /* pairs with rn__goroutines */
     else
-        add_relaxed(&rt->ended, 1);
+        add_acq_rel(&rt->ended, 1);
     if (unlikely(load_relaxed(&rt->main_exited))) {
         fence_seq_cst(); /* of two that end at once, one sees both */
         if (rn__goroutines(rt) == 0)
@@ -377,11 +378,11 @@ void rn__g_end(struct g *g, int result)
 
 size_t rn__goroutines(struct rt *rt)
 {
-    uint64_t ended = load_relaxed(&rt->ended), started;
+    uint64_t ended = load_acquire(&rt->ended), started;
 
+    /* Ends first: never more ends than starts. */
     for (uint32_t i = 0; i < rt->nprocs; i++)
-        ended += load_relaxed(&rt->procs[i].ended);
-    fence_acquire(); /* ends first: never more ends than starts */
+        ended += load_acquire(&rt->procs[i].ended); /* pairs with rn__g_end: who sees none left sees what they did */
     started = load_relaxed(&rt->started);
     for (uint32_t i = 0; i < rt->nprocs; i++)
         started += load_relaxed(&rt->procs[i].started);
@@ -485,8 +486,10 @@ size_t rn_settle(rn_dur d)
         size_t n = rn_count() - mine;
         int64_t left;
 
-        if (n == 0)
+        if (n == 0) {
+            edge_acquire(&rn__threads_own); /* all ends release it */
             return 0;
+        }
         left = until - now_ns();
         if (left <= 0)
             return n;

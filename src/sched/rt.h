@@ -288,6 +288,7 @@ void rn__monitor_tell(struct rt *rt);
 bool rn__deadlock_check(struct rt *rt);
 extern uint32_t rn__threads_parked; /* atomic: plain threads inside rn__park, not yet readied */
 extern uint32_t rn__threads_own;    /* atomic: helper threads of the library */
+extern bool rn__forked;             /* this is a child process of one that used the library */
 
 /* dump.c */
 void rn__threads_exhausted(uint32_t max) __attribute__((noreturn));

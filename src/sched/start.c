@@ -58,6 +58,7 @@ static void fork_child(void)
 {
     struct worker *w = arch_tls_address(rn__tls_worker);
 
+    rn__forked = true;
     store_relaxed(&rn__rt, NULL); /* its memory is left where it is */
     start_lock = (struct spin){0};
     store_relaxed(&running, 0);

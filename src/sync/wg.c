@@ -115,8 +115,12 @@ static COLD int wg_wait(rn_wg *wg, struct rn_ctx *ctx)
         } while (first && !cas_acq_rel(&wg->rn__state, &word, word | WAITING));
         rn__lot_enqueue(b, &w, wg, LOT_WG, false);
         rn__lot_unlock(b);
-        if (first)
+        if (first) {
+            /* Waits that end with their contexts leave the group to another first one: no race of theirs. */
+            edge_acquire(pseudo(wg) + 1);
             tool_write(pseudo(wg), sizeof wg->rn__reserved[0]);
+            edge_release(pseudo(wg) + 1);
+        }
 
         err = rn__lot_park(&w, WAIT_WG_WAIT, ctx);
         if (w.granted) /* E2; the group may be gone */

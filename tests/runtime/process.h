@@ -72,6 +72,8 @@ void child_said(const char *file, int line, const struct child *c, const char *a
 /* ---- What the process has ----------------------------------------------------------------------- */
 
 int count_threads(void);
+/* The same, before a test starts any. */
+int count_threads_at_rest(void);
 int count_maps(void);
 int count_fds(void);
 long rss_kib(void);
