@@ -29,6 +29,8 @@ void rn__tool_stack_clean(char *lo, char *hi);
 /* A region that holds stacks: leak checkers look for pointers there. */
 void rn__tool_region_new(char *lo, size_t size);
 void rn__tool_region_free(char *lo, size_t size);
+/* A variable of the thread that every goroutine on it may use: that is no race. */
+void rn__tool_shared(const void *at, size_t size);
 /* While on, mapping memory makes ThreadSanitizer forget it instead of taking it for a write. */
 void rn__tool_ignore_writes(bool on);
 

@@ -30,6 +30,8 @@ void __asan_storeN(void *p, size_t size) __attribute__((weak));
 void __lsan_register_root_region(const void *p, size_t size) __attribute__((weak));
 void __lsan_unregister_root_region(const void *p, size_t size) __attribute__((weak));
 void AnnotateIgnoreWritesBegin(const char *file, int line) __attribute__((weak));
+void AnnotateBenignRaceSized(const char *file, int line, const volatile void *at, size_t size,
+                             const char *what) __attribute__((weak));
 void AnnotateIgnoreWritesEnd(const char *file, int line) __attribute__((weak));
 
 /* A Valgrind client request; the default answer where there is no Valgrind. */
@@ -187,4 +189,10 @@ void rn__tool_ignore_writes(bool on)
         AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
     else
         AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+}
+
+void rn__tool_shared(const void *at, size_t size)
+{
+    if ((rn__tools & TOOL_TSAN) && AnnotateBenignRaceSized)
+        AnnotateBenignRaceSized(__FILE__, __LINE__, at, size, "a variable of the thread");
 }

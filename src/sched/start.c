@@ -95,6 +95,7 @@ COLD void rn__worker_init(struct worker *w)
     w->random = ((uint64_t)(uintptr_t)w ^ (uint64_t)rn__os_now()) | 1;
     w->tid = rn__os_thread_id();
     rn__tools_find();
+    rn__tool_shared(&errno, sizeof errno);
     pthread_once(&thread_once, thread_key_make);
     pthread_setspecific(thread_key, w); /* so that what it holds goes with the thread */
     errno = saved;
@@ -337,8 +338,15 @@ void rn__g_drop(struct rt *rt, struct g *g)
         spin_unlock(&rt->lock);
     }
     rn__g_clear(g);
-    rn__fiber_free(g->tsan_fiber);
-    g->tsan_fiber = NULL;
+    if (g->tsan_fiber) { /* what it did is before the end of rn_run */
+        void *mine = rn__fiber_current();
+
+        rn__fiber_borrow(g->tsan_fiber);
+        edge_release(&rn__threads_own);
+        rn__fiber_borrow(mine);
+        rn__fiber_free(g->tsan_fiber);
+        g->tsan_fiber = NULL;
+    }
     store_relaxed(&g->status, G_FREE);
 }
 
@@ -371,6 +379,7 @@ static void rt_end(struct rt *rt)
             pthread_detach(s->thread);
     }
     drop_all(rt);
+    edge_acquire(&rn__threads_own); /* with rn__g_end and rn__g_drop */
     for (uint32_t i = 0; i < rt->nprocs; i++)
         waited_for |= rn__timers_end(rt->procs[i].timers);
     spin_lock(&start_lock);
@@ -470,8 +479,8 @@ static void run_start(struct rn__call *call)
     w->requeue = false;
     spin_unlock(&rt->lock);
     rt_leave(w);
-    rt_end(rt);
     edge_acquire(run);
+    rt_end(rt);
     store_release(&running, 0);
 }
 

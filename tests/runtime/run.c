@@ -353,6 +353,7 @@ PLAIN_TEST(d15_one_that_computes_or_is_in_a_c_call_ends_at_its_next_wait)
     CHECK_EQ(write(fds[1], "x", 1), 1);
     while (count_threads() > threads)
         sched_yield(); /* their threads end */
+    CHECK(rn_run(rn_procs) > 0); /* whose end is after all that they did */
     CHECK_EQ(computing.inside, 1);
     CHECK_EQ(computing.after, 0);
     CHECK_EQ(left.deferred, 0);
