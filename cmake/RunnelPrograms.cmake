@@ -131,7 +131,7 @@ function(runnel_test_program name)
     set(env ${A_ENV})
     # UBSan without a stack is hard to act on; the others print one anyway.
     if(RUNNEL_TEST_SANITIZE STREQUAL "undefined")
-        list(APPEND env UBSAN_OPTIONS=print_stacktrace=1)
+        list(APPEND env UBSAN_OPTIONS=print_stacktrace=1:handle_segv=0)
     endif()
 
     set(under_valgrind FALSE)

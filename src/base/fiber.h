@@ -6,9 +6,6 @@
 
 #include "base/tools.h"
 
-/* Find out which tools are here; at the start of each runtime. */
-void rn__tools_find(void);
-
 /* ThreadSanitizer's view of a goroutine; NULL without it. The creator is ordered before the fiber. */
 void *rn__fiber_new(void);
 void rn__fiber_free(void *fiber);

@@ -65,7 +65,8 @@ static uint64_t valgrind_request(uint64_t fallback, uint64_t request, uint64_t a
 
 enum { VG_RUNNING = 0x1001, VG_STACK_REGISTER = 0x1501, VG_STACK_DEREGISTER = 0x1502 };
 
-void rn__tools_find(void)
+/* Before any call of the library: also what never asks who calls, such as a lock that is free, makes edges. */
+__attribute__((constructor(101))) static void tools_find(void)
 {
     uint32_t tools = 0;
 

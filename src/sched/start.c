@@ -94,7 +94,6 @@ COLD void rn__worker_init(struct worker *w)
     w->self.on_cpu = 1;
     w->random = ((uint64_t)(uintptr_t)w ^ (uint64_t)rn__os_now()) | 1;
     w->tid = rn__os_thread_id();
-    rn__tools_find();
     rn__tool_shared(&errno, sizeof errno);
     pthread_once(&thread_once, thread_key_make);
     pthread_setspecific(thread_key, w); /* so that what it holds goes with the thread */
@@ -187,7 +186,6 @@ static struct rt *rt_new(void)
     uint32_t n = (uint32_t)default_procs(), room = n;
     bool follows = wanted_procs == 0 && env_procs() == 0;
 
-    rn__tools_find();
     rt = rn__mem_new_zero(sizeof *rt, CACHE_LINE);
     if (!rt)
         return NULL;
