@@ -18,7 +18,7 @@ void *rn__mem_new(size_t size)
     return p;
 }
 
-void *rn__mem_new_zero(size_t size, size_t align)
+void *rn__mem_new_aligned(size_t size, size_t align)
 {
     int saved = errno;
     void *p = NULL;
@@ -26,10 +26,19 @@ void *rn__mem_new_zero(size_t size, size_t align)
     rn__tool_ignore_writes(true);
     if (posix_memalign(&p, align < sizeof(void *) ? sizeof(void *) : align, size))
         p = NULL;
-    else
-        memset(p, 0, size);
     rn__tool_ignore_writes(false);
     errno = saved;
+    return p;
+}
+
+void *rn__mem_new_zero(size_t size, size_t align)
+{
+    void *p = rn__mem_new_aligned(size, align);
+
+    rn__tool_ignore_writes(true);
+    if (p)
+        memset(p, 0, size);
+    rn__tool_ignore_writes(false);
     return p;
 }
 

@@ -13,6 +13,7 @@
 
 /* NULL when there is none; errno is as before. */
 void *rn__mem_new(size_t size);
+void *rn__mem_new_aligned(size_t size, size_t align);
 void *rn__mem_new_zero(size_t size, size_t align);
 void *rn__mem_resize(void *p, size_t size);
 void rn__mem_free(void *p);

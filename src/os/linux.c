@@ -125,6 +125,11 @@ int rn__os_renew(void *at, size_t size)
     return got == at ? 0 : -errno;
 }
 
+void rn__os_forget(void *at, size_t size)
+{
+    madvise(at, size, MADV_DONTNEED); /* refused for locked memory: then it stays */
+}
+
 /* ---- How many CPUs ------------------------------------------------------------------------------ */
 
 static bool read_file(const char *path, char *text, size_t room)

@@ -29,6 +29,9 @@ int rn__os_guard(void *at, size_t size);
 /* Replace [at, at + size), a part of a mapping, by fresh zero pages. */
 int rn__os_renew(void *at, size_t size);
 
+/* Give the pages of [at, at + size), page-aligned memory of any kind, back; they read as zero from now on, or as before. */
+void rn__os_forget(void *at, size_t size);
+
 /* CPUs this process may use: affinity mask and the cgroup quota of every ancestor. At least 1. */
 int rn__os_cpus(void);
 /* CPUs that the machine has. */

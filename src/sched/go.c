@@ -6,7 +6,8 @@
  * is moved into the control block of a stack, the warmest there is, and given back. So a goroutine that waits
  * for its first turn costs less than 400 bytes, and one that never parks never has a stack of its own.
  *
- * Records are cached per processor, and by the runtime behind that; slabs go when the runtime does.
+ * Records are cached per processor, and in their slabs behind that; slabs go when the runtime does, their pages when
+ * all their records are free.
  *
  * Counting: each processor counts what it started and ended; threads without one count in the runtime. The
  * number of goroutines is the difference of the sums, which is exact when nobody starts or ends one meanwhile.
@@ -15,6 +16,7 @@
 
 #include "base/fiber.h"
 #include "base/mem.h"
+#include "os/os.h"
 #include "sched/rt.h"
 
 #include <stdlib.h>
@@ -38,49 +40,95 @@ const uintptr_t rn__capture_x15_at = (uintptr_t)&rn__capture_x15;
 
 /* ---- Records --------------------------------------------------------------------------------------- */
 
-/* From the runtime's cache, or a new slab; rest, if not NULL, takes a batch for the caller's cache. */
+static void slab_link(struct rt *rt, struct slab *slab)
+{
+    slab->next_free = rt->free_slabs;
+    slab->at_free = &rt->free_slabs;
+    if (slab->next_free)
+        slab->next_free->at_free = &slab->next_free;
+    rt->free_slabs = slab;
+}
+
+static void slab_unlink(struct slab *slab)
+{
+    *slab->at_free = slab->next_free;
+    if (slab->next_free)
+        slab->next_free->at_free = slab->at_free;
+}
+
+/* A record of the runtime's slabs, or NULL; rt->memory held. */
+static struct fresh *slab_take(struct rt *rt)
+{
+    struct slab *slab = rt->free_slabs;
+    struct fresh *f;
+
+    if (!slab)
+        return NULL;
+    if (slab->free_count == SLAB_RECORDS)
+        rt->spare_slabs--;
+    f = slab->free;
+    if (f)
+        slab->free = f->next;
+    else
+        f = &slab->record[slab->carved++];
+    if (--slab->free_count == 0)
+        slab_unlink(slab);
+    return f;
+}
+
+/* f is free; rt->memory held. */
+static void slab_give(struct rt *rt, struct fresh *f)
+{
+    struct slab *slab = (struct slab *)((uintptr_t)f & ~(uintptr_t)(SLAB_BYTES - 1));
+
+    f->next = slab->free;
+    slab->free = f;
+    if (slab->free_count++ == 0)
+        slab_link(rt, slab);
+    if (slab->free_count < SLAB_RECORDS)
+        return;
+    if (rt->spare_slabs < SLABS_SPARE || rn__tools) {
+        rt->spare_slabs++;
+        return;
+    }
+    /* From now on its pages read as records not in use. */
+    slab->free = NULL;
+    slab->carved = 0;
+    rn__os_forget((char *)slab + 4096, SLAB_BYTES - 2 * 4096);
+    rt->spare_slabs++;
+}
+
+/* From the runtime's slabs, or a new one; p, if not NULL, takes a batch for its cache. */
 static COLD struct fresh *fresh_refill(struct rt *rt, struct proc *p)
 {
-    struct fresh *f;
+    struct fresh *f, *more;
     struct slab *slab;
 
     spin_lock(&rt->memory);
-    f = rt->free_fresh;
-    if (f) {
-        rt->free_fresh = f->next;
-        for (uint32_t i = 0; p && i < FRESH_CACHE / 2 && rt->free_fresh; i++) {
-            struct fresh *more = rt->free_fresh;
-
-            rt->free_fresh = more->next;
-            more->next = p->free_fresh;
-            p->free_fresh = more;
-            p->fresh_count++;
-        }
+    f = slab_take(rt);
+    for (uint32_t i = 0; f && p && i < FRESH_CACHE / 2 && (more = slab_take(rt)); i++) {
+        more->next = p->free_fresh;
+        p->free_fresh = more;
+        p->fresh_count++;
     }
     spin_unlock(&rt->memory);
     if (f)
         return f;
 
-    slab = rn__mem_new(sizeof *slab + SLAB_RECORDS * sizeof(struct fresh));
+    slab = rn__mem_new_aligned(sizeof *slab + SLAB_RECORDS * sizeof(struct fresh), SLAB_BYTES);
     if (!slab)
         return NULL;
     for (uint32_t i = 0; i < SLAB_RECORDS; i++)
         slab->record[i].in_use = 0;
-    f = &slab->record[0];
-    if (p) {
-        for (uint32_t i = SLAB_RECORDS - 1; i > 0; i--) {
-            slab->record[i].next = p->free_fresh;
-            p->free_fresh = &slab->record[i];
-        }
-        p->fresh_count += SLAB_RECORDS - 1;
-    }
+    slab->free = NULL;
+    slab->carved = 0;
+    slab->free_count = SLAB_RECORDS;
     spin_lock(&rt->memory);
     slab->next = rt->slabs;
     rt->slabs = slab;
-    for (uint32_t i = 1; !p && i < SLAB_RECORDS; i++) {
-        slab->record[i].next = rt->free_fresh;
-        rt->free_fresh = &slab->record[i];
-    }
+    slab_link(rt, slab);
+    rt->spare_slabs++;
+    f = slab_take(rt);
     spin_unlock(&rt->memory);
     return f;
 }
@@ -95,15 +143,12 @@ void rn__fresh_recycle(struct rt *rt, struct proc *p, struct fresh *f)
         return;
     }
     spin_lock(&rt->memory);
-    f->next = rt->free_fresh;
-    rt->free_fresh = f;
+    slab_give(rt, f);
     for (uint32_t i = 0; p && i < FRESH_CACHE; i++) {
-        struct fresh *g = p->free_fresh;
-
-        p->free_fresh = g->next;
+        f = p->free_fresh;
+        p->free_fresh = f->next;
         p->fresh_count--;
-        g->next = rt->free_fresh;
-        rt->free_fresh = g;
+        slab_give(rt, f);
     }
     spin_unlock(&rt->memory);
 }

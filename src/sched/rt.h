@@ -72,6 +72,7 @@ struct worker {
     struct proc *given; /* atomic: a processor handed to this thread for its locked goroutine */
     bool caller;        /* rn_run's thread: runs the first goroutine until it leaves, then only waits */
     struct g *last;     /* the goroutine that left this thread last, for the end of rn_run */
+    bool home;          /* rn_run's thread, which cannot end */
     bool doomed;        /* its goroutine ended while locked to it: the thread ends too */
     bool yielded;       /* the last goroutine to reach the loop yielded */
     bool requeue;       /* the locked goroutine yielded: queue it once the processor is given up */
@@ -102,11 +103,20 @@ struct arena {
     uint32_t stack_class;
 };
 
+/*
+ * Records are carved from slabs, aligned so that a record finds its own. A processor's cache spills into them; one whose
+ * records are all free gives its pages back to the kernel, but for a few. Guarded by rt->memory.
+ */
+enum { SLAB_BYTES = 65536, SLAB_RECORDS = 170, SLABS_SPARE = 8 };
 struct slab {
-    struct slab *next;
+    struct slab *next;             /* of all */
+    struct slab *next_free, **at_free; /* of those with free records */
+    struct fresh *free;
+    uint32_t carved;               /* records beyond were never used, or not since the pages went */
+    uint32_t free_count;           /* those in free, and those not carved */
     struct fresh record[] ALIGNED(16);
 };
-enum { SLAB_RECORDS = 170 };
+_Static_assert(sizeof(struct slab) + SLAB_RECORDS * sizeof(struct fresh) <= SLAB_BYTES - 64, "with malloc's head");
 
 /*
  * Of room processors, the first nprocs have been used; off of those are out of use because the process may use fewer CPUs
@@ -150,8 +160,8 @@ struct rt {
     /* Guarded by memory: arenas and the caches behind those of the processors. */
     struct arena *arenas;
     struct g *stacks[STACK_CLASSES];
-    struct slab *slabs;
-    struct fresh *free_fresh;
+    struct slab *slabs, *free_slabs;
+    uint32_t spare_slabs;   /* of free_slabs, those that are all free */
     struct fresh *starved, *starved_last; /* records for which there was no stack, oldest first */
     uint32_t starving;      /* atomic: how many */
 

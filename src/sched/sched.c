@@ -1033,7 +1033,7 @@ static bool idle_wait(struct worker *w)
         if (!w->in_list) {
             if (!rt->keeper) {
                 rt->keeper = w;
-            } else if (rt->idle_workers >= rt->nprocs + SPARE_WORKERS && !w->caller) {
+            } else if (rt->idle_workers >= rt->nprocs + SPARE_WORKERS && !w->home) {
                 spin_unlock(&rt->lock);
                 return false;
             } else {
@@ -1430,10 +1430,12 @@ void rn__sched_loop(struct worker *w)
         if (w->caller && !first && step_aside(w))
             break;
         first = false;
-        if (unlikely(w->doomed)) {
-            rn__proc_give_up(w);
-            fence_seq_cst(); /* with find_task: a spinner that we see will see that the processor is idle */
-            rn__wake_one(w->rt);
+        if (unlikely(w->doomed && !w->home)) {
+            if (w->proc) {
+                rn__proc_give_up(w);
+                fence_seq_cst(); /* with find_task: a spinner that we see will see that the processor is idle */
+                rn__wake_one(w->rt);
+            }
             break;
         }
         t = find_task(w);

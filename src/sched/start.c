@@ -439,7 +439,7 @@ static void run_start(struct rn__call *call)
     rt->workers++;
     spin_unlock(&rt->lock);
     rn__worker_join(w, rt, &slot);
-    w->caller = true;
+    w->caller = w->home = true;
     w->proc = rn__proc_take_idle(rt, w);
     rn__monitor_start(rt);
 
@@ -469,7 +469,7 @@ static void run_start(struct rn__call *call)
     w->handed = 0;
     w->spinning = false;
     w->without = false;
-    w->caller = false;
+    w->caller = w->home = false;
     w->in_list = false;
     w->yielded = false;
     w->doomed = false;

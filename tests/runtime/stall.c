@@ -136,6 +136,12 @@ static void echo(rn_chan(int) in, rn_chan(int) out)
         rn_send(out, v + 1);
 }
 
+static void end_locked(void)
+{
+    rn_lock_thread(); /* its thread ends with it, with no processor to give up */
+    lose_processor();
+}
+
 static int early_exit(void)
 {
     lose_processor();
@@ -185,6 +191,8 @@ static int without_processor(void)
         rn_group_go(&g, early_exit);
         CHECK_EQ(rn_group_wait(&g), -7);
         g = (rn_group){0};
+        rn_wg_go(&wg, end_locked);
+        rn_wg_wait(&wg);
         lose_processor();
     }
     CHECK_EQ(n, 3);
