@@ -291,18 +291,6 @@ int rn__os_thread_id(void)
     return (int)syscall(SYS_gettid);
 }
 
-int64_t rn__os_thread_cpu(int tid)
-{
-    /* The kernel's encoding of a thread's CPU clock, as pthread_getcpuclockid gives it; but that one reads the
-     * memory of a thread that may have gone. */
-    clockid_t clock = (clockid_t)(~(unsigned)tid << 3 | 6);
-    struct timespec ts;
-
-    if (clock_gettime(clock, &ts) != 0)
-        return -1;
-    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
-
 bool rn__os_thread_sleeps(int tid)
 {
     char path[64], text[512];

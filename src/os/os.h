@@ -43,10 +43,9 @@ bool rn__os_fence_all_start(void);
 void rn__os_fence_all(void);
 /* A new thread, joinable; stack 0: the default size. quiet: it takes no signals. -EAGAIN: not now. */
 int rn__os_thread_new(pthread_t *ret_thread, size_t stack, bool quiet, void *(*fn)(void *), void *arg);
-/* The kernel's number of the calling thread; and of a thread of this process: the CPU time that it has used, ns,
- * negative if it cannot be known, and whether it sleeps in the kernel (true if it cannot be known). */
+/* The kernel's number of the calling thread; and whether a thread of this process sleeps in the kernel (true if it
+ * cannot be known). */
 int rn__os_thread_id(void);
-int64_t rn__os_thread_cpu(int tid);
 bool rn__os_thread_sleeps(int tid);
 void rn__os_thread_yield(void);
 void rn__os_thread_sleep(int64_t ns);

@@ -5,7 +5,7 @@
  * A goroutine may call anything: a database client, getaddrinfo, a loop of ten seconds. Its processor must not wait for
  * it. The monitor looks at every processor each millisecond or so. One whose worker has run the same goroutine since
  * the last look, without an entry into the runtime, while work waits, is taken: at once if the thread sleeps in the
- * kernel and used no CPU, after SLICE if it computes. The goroutine goes on undisturbed on its own thread, without a
+ * kernel, after SLICE if it computes. The goroutine goes on undisturbed on its own thread, without a
  * processor, and rejoins when it next waits: it parks like any other, or, in a call that could go on, yields first
  * (wait_point). What it readies or starts meanwhile goes to the global queue.
  *
@@ -51,7 +51,6 @@ enum { DEEP_AFTER = 8, STEALS_MAX = 64 };
 static const int64_t tick_ns = 1000000, calm_ns = 2500000, calm_max_ns = 10000000;
 static const int64_t late_ns = 100000000, slice_ns = 10000000;
 static const int64_t follow_ns = 1000000000; /* between two looks at the CPUs that may be used */
-static const int64_t no_cpu_ns = 20000; /* below it a thread is taken to have used none */
 
 COLD void rn__enter_slow(struct worker *w)
 {
@@ -81,7 +80,6 @@ struct suspect {
     uint32_t entry;
     bool any_entry; /* it has had its time twice over: take it at whatever entry it is */
     int tid;
-    int64_t cpu_before;
     int64_t since;
 };
 
@@ -113,13 +111,12 @@ static uint32_t look(struct rt *rt, int64_t now, struct suspect *s, bool *ret_wa
         tick = load_relaxed(&p->tick);
         entry = load_acquire(&w->entry);
         if (w != seen->worker || tick != seen->tick) {
-            *seen = (struct glance){w, tick, entry, now, -1};
+            *seen = (struct glance){w, tick, entry, now};
             *ret_changed = true;
             continue;
         }
         if (!work) {
             seen->entry = entry;
-            seen->cpu = -1;
             continue;
         }
         if (rt->idle_procs > 0) { /* whoever has one can come for the work */
@@ -129,13 +126,12 @@ static uint32_t look(struct rt *rt, int64_t now, struct suspect *s, bool *ret_wa
         *ret_changed = true;
         if (entry == seen->entry && !(entry & 1)) {
             if (n < STEALS_MAX)
-                s[n++] = (struct suspect){p, w, entry, false, w->tid, seen->cpu, seen->since};
+                s[n++] = (struct suspect){p, w, entry, false, w->tid, seen->since};
             continue;
         }
         seen->entry = entry;
-        seen->cpu = -1;
         if (now - seen->since >= 2 * slice() && n < STEALS_MAX)
-            s[n++] = (struct suspect){p, w, entry, true, w->tid, -1, seen->since};
+            s[n++] = (struct suspect){p, w, entry, true, w->tid, seen->since};
         else if (now - seen->since >= slice())
             or_acq_rel(&w->attention, ATTEND_YIELD);
     }
@@ -143,19 +139,12 @@ static uint32_t look(struct rt *rt, int64_t now, struct suspect *s, bool *ret_wa
 }
 
 /* Is s to be taken? Without the lock: it asks the kernel. */
-static bool convicted(struct suspect *s, int64_t now)
+static bool convicted(const struct suspect *s, int64_t now)
 {
-    int64_t cpu;
-
     if (s->any_entry || now - s->since >= slice())
         return true;
-    if (rn__tools & TOOL_VALGRIND) /* others ran meanwhile, whatever this one did */
-        return false;
-    cpu = rn__os_thread_cpu(s->tid);
-    if (s->cpu_before >= 0 && cpu >= 0 && cpu - s->cpu_before < no_cpu_ns && rn__os_thread_sleeps(s->tid))
-        return true;
-    s->proc->seen.cpu = cpu;
-    return false;
+    /* Under Valgrind others ran meanwhile, whatever this one did. */
+    return !(rn__tools & TOOL_VALGRIND) && rn__os_thread_sleeps(s->tid);
 }
 
 static void take(struct rt *rt, struct suspect *s, uint32_t n)

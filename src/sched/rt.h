@@ -46,7 +46,6 @@ struct proc {
         struct worker *worker;
         uint32_t tick, entry;
         int64_t since;       /* since when this worker has run without a pick */
-        int64_t cpu;         /* the thread's CPU time, ns; negative: not asked */
     } seen;
 };
 

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/* stall.c - how long others stand still beside goroutines that block in C or compute. Workloads: README.md. */
+#define _GNU_SOURCE
+#include "driver.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* What the goroutines beside do, until told to end. */
+struct beside {
+    _Atomic bool end;
+    int fds[2];
+    pthread_mutex_t mutex;
+};
+
+static void in_usleep(struct beside *s)
+{
+    while (!s->end)
+        usleep(500000);
+}
+
+static void in_read(struct beside *s)
+{
+    char c;
+
+    while (!s->end)
+        if (read(s->fds[0], &c, 1) != 1)
+            return;
+}
+
+static void in_mutex(struct beside *s)
+{
+    while (!s->end) {
+        pthread_mutex_lock(&s->mutex);
+        usleep(5000);
+        pthread_mutex_unlock(&s->mutex);
+    }
+}
+
+static void in_loop(struct beside *s)
+{
+    while (!s->end) {
+    }
+}
+
+static void ping(rn_chan(int) in, rn_chan(int) out, _Atomic int64_t *rounds)
+{
+    for (;;) {
+        int v = rn_recv(in);
+
+        ++*rounds;
+        rn_send(out, v);
+        if (v < 0)
+            return;
+    }
+}
+
+enum { ALONE, USLEEP, READ, MUTEX, LOOP };
+
+/* arg: what is done beside << 16 | by how many */
+static void gap(struct bench *b)
+{
+    static void (*const what[])(struct beside *) = {NULL, in_usleep, in_read, in_mutex, in_loop};
+    struct beside s = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+    rn_chan(int) to = rn_chan_make(int, 0), from = rn_chan_make(int, 0);
+    rn_time end, start;
+    rn_dur most = 0;
+    _Atomic int64_t rounds = 0;
+    int count = (int)(b->arg & 0xffff);
+    rn_wg wg = {0};
+    int v = 1;
+
+    if (pipe(s.fds) != 0)
+        bench_fail("no pipe");
+    for (int i = 0; i < count; i++)
+        rn_wg_go(&wg, what[b->arg >> 16], &s);
+    start = rn_now();
+    end = start + (b->is_smoke ? 20 : 2000) * RN_MILLISECOND;
+    for (rn_time before = start; before < end;) {
+        rn_time now;
+
+        rn_sleep(RN_MILLISECOND);
+        now = rn_now();
+        if (now - before - RN_MILLISECOND > most)
+            most = now - before - RN_MILLISECOND;
+        before = now;
+    }
+    rn_go(ping, to, from, &rounds); /* and the pace of a pair that has nothing to do with them */
+    start = rn_now();
+    end = start + (b->is_smoke ? 20 : 500) * RN_MILLISECOND;
+    while (rn_now() < end) {
+        rn_send(to, v);
+        v = rn_recv(from);
+    }
+    rn_send(to, -1);
+    (void)rn_recv(from);
+    b->is_final = true;
+    bench_report(b, (double)most / 1e6, "ms-max-gap");
+    bench_report(b, (double)(rn_now() - start) / (double)rounds, "ns/round-trip");
+    s.end = true;
+    close(s.fds[1]); /* ends the reads */
+    rn_wg_wait(&wg);
+    close(s.fds[0]);
+    rn_chan_release(to);
+    rn_chan_release(from);
+}
+
+/* What a call of the runtime costs that enters and leaves, and does nothing between: a ready that comes second. */
+static void enter_leave(struct bench *b)
+{
+    for (int64_t i = 0; i < b->n; i++) {
+        rn__block_enter();
+        rn__block_leave();
+    }
+}
+
+static const struct bench_entry entries[] = {
+    {"Gap/alone", gap, ALONE << 16, 0},
+    {"Gap/100-in-usleep", gap, USLEEP << 16 | 100, 0},
+    {"Gap/8-in-read", gap, READ << 16 | 8, 0},
+    {"Gap/4-on-a-mutex", gap, MUTEX << 16 | 4, 0},
+    {"Gap/4-computing", gap, LOOP << 16 | 4, 0},
+    {"Blocking", enter_leave, 0, 0},
+};
+
+int main(int argc, char **argv)
+{
+    return bench_main(argc, argv, entries, sizeof(entries) / sizeof(entries[0]));
+}
