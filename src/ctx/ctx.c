@@ -53,7 +53,7 @@ struct rn_ctx {
     bool ended;             /* guarded by lock: error and cause are decided */
     struct ctx_hook hooks;  /* head of the ring; guarded by lock */
     struct ctx_hook link;   /* in scope of the parent's */
-    rn_ctx *next_ending;    /* in an ender's list */
+    rn_ctx *next_ending;    /* in the list of whoever ends the parent, and written by that one alone */
     int err;                /* written once, before done is closed */
     rn_error cause;
     rn_error expiry;        /* the cause if the deadline passes */
@@ -207,18 +207,15 @@ static bool decide(rn_ctx *ctx, int err, const rn_error *cause, struct ctx_hook 
     return true;
 }
 
-/* End top and everything below it. The caller holds a reference. */
+/* End top and everything below it. The caller holds a reference. top itself is not linked: whoever ends its parent
+ * may have it in a list at this very moment, and next_ending is that one's. */
 static void end_all(rn_ctx *top, int err, const rn_error *cause)
 {
-    rn_ctx *todo = top, *ctx;
-    bool first = true;
+    rn_ctx *todo = NULL, *ctx = top;
 
-    top->next_ending = NULL;
-    while ((ctx = todo)) {
+    for (;;) {
         struct ctx_hook ring, *h, *next;
-        rn_ctx *mine = ctx;
 
-        todo = ctx->next_ending;
         if (decide(ctx, err, cause, &ring)) {
             rn__ctx_hook_remove(&ctx->link);
             if (ctx->kind == CTX_DEADLINE && rn__timer_stop(&ctx->timer))
@@ -238,9 +235,17 @@ static void end_all(rn_ctx *top, int err, const rn_error *cause)
                 }
             }
         }
-        if (!first)
-            unref(mine);
-        first = false;
+        {
+            rn_ctx *ended = ctx;
+
+            ctx = todo;
+            if (ctx)
+                todo = ctx->next_ending;
+            if (ended != top)
+                unref(ended);
+        }
+        if (!ctx)
+            return;
     }
 }
 

@@ -981,3 +981,38 @@ GO_TEST(ctx_07_19_children_come_and_go_while_the_parent_ends)
         rn_ctx_end(parent);
     }
 }
+
+static void end_one(rn_ctx *child, int *go)
+{
+    while (!__atomic_load_n(go, __ATOMIC_ACQUIRE))
+        rn_yield();
+    rn_ctx_end(child);
+}
+
+/* Whoever ends the parent has the child in a list while the child is ended on its own: no sibling is forgotten. */
+GO_TEST_PROCS(ctx_07_siblings_end_while_a_child_ends_itself, 2)
+{
+    enum { CHILDREN = 8 };
+
+    for (int round = 0; round < test_times(20000); round++) {
+        rn_ctx *parent = rn_ctx_with_cancel(rn_ctx_background()), *child[CHILDREN];
+        rn_wg wg = {0};
+        int go = 0;
+
+        for (int i = 0; i < CHILDREN; i++)
+            child[i] = rn_ctx_with_cancel(parent);
+        rn_wg_go(&wg, end_one, child[CHILDREN / 2], &go);
+        if (round % 2)
+            rn_yield();
+        __atomic_store_n(&go, 1, __ATOMIC_RELEASE);
+        rn_ctx_cancel(parent);
+        for (int i = 0; i < CHILDREN; i++) {
+            if (i == CHILDREN / 2)
+                continue;
+            CHECK_EQ(rn_ctx_err(child[i]), -ECANCELED);
+            rn_ctx_end(child[i]);
+        }
+        rn_wg_wait(&wg);
+        rn_ctx_end(parent);
+    }
+}
