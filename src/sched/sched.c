@@ -45,8 +45,15 @@ enum {
     TICK_TIMERS = 8,    /* picks between two looks at the clock, if there are timers */
     TICK_GLOBAL = 64,   /* picks between two looks at the global queue */
     KEPT_MAX = 8,
+#ifdef RN_EXPLORE
+    SPIN_ROUNDS = 2,
+    SPIN_WAITED = 1,
+    SPIN_PARK = 1,
+#else
     SPIN_ROUNDS = 60,   /* about 20 us of looking for work before going to sleep: less than waking costs */
     SPIN_WAITED = 6,    /* rounds that a lone task must have been seen waiting */
+    SPIN_PARK = 100,    /* of a thread, before it sleeps */
+#endif
     SPARE_WORKERS = 8,  /* idle threads beyond the processors that are kept for the next blocking calls */
     GLOBAL_BATCH = 64,
     GLOBAL_FAIR = 8     /* taken from the global queue while there is work of our own */
@@ -659,7 +666,7 @@ static void thread_park(struct g *g)
     struct rt *rt;
     bool held;
 
-    for (unsigned i = 0; i < 100 && !load_acquire(&g->futex); i++)
+    for (unsigned i = 0; i < SPIN_PARK && !load_acquire(&g->futex); i++)
         cpu_relax();
     add_acq_rel(&rn__threads_parked, 1); /* rn__ready, which may have come already, takes one off */
     rt = rn__rt_hold_running(worker_self(), &held);

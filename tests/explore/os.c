@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * os.c - os/os.h for the explorer: no kernel, time that stands still, two CPUs. And what the sanitizers and
+ * Valgrind would be told, which nobody hears.
+ */
+#include "os/os.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include <runnel.h>
+
+#include "base/fiber.h"
+#include "arch/arch.h"
+#include "explorer.h"
+
+enum { MAP_MAX = 1 << 20 };
+
+void rn__os_futex_wait(uint32_t *word, uint32_t value, int64_t until)
+{
+    explore_futex_wait(word, value, until);
+}
+void rn__os_futex_wake(uint32_t *word)
+{
+    explore_futex_wake(word);
+}
+int64_t rn__os_now(void)
+{
+    return explore_now();
+}
+
+/* Arenas shrink until they fit; so that making one does not take longer than the run. */
+void *rn__os_map(size_t size)
+{
+    void *at;
+
+    if (size > MAP_MAX)
+        return NULL;
+    at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return at == MAP_FAILED ? NULL : at;
+}
+void rn__os_unmap(void *at, size_t size)
+{
+    munmap(at, size);
+}
+int rn__os_guard(void *at, size_t size)
+{
+    (void)at;
+    (void)size;
+    return 0;
+}
+int rn__os_renew(void *at, size_t size)
+{
+    (void)at;
+    (void)size;
+    return 0;
+}
+int rn__os_cpus(void)
+{
+    return 2;
+}
+int rn__os_threads(void)
+{
+    return explore_threads();
+}
+void rn__os_thread_yield(void)
+{
+    explore_relax();
+}
+void rn__os_thread_sleep(int64_t ns)
+{
+    (void)ns;
+    explore_relax();
+}
+
+/* ---- Tools ------------------------------------------------------------------------------------------ */
+
+uint32_t rn__tools;
+void rn__tools_find(void) {}
+void rn__tool_read(const void *p, size_t size)
+{
+    (void)p;
+    (void)size;
+}
+void rn__tool_write(void *p, size_t size)
+{
+    (void)p;
+    (void)size;
+}
+void *rn__fiber_new(void)
+{
+    return NULL;
+}
+void rn__fiber_free(void *fiber)
+{
+    (void)fiber;
+}
+void rn__fiber_name(void *fiber, const char *name)
+{
+    (void)fiber;
+    (void)name;
+}
+void *rn__fiber_current(void)
+{
+    return NULL;
+}
+void rn__fiber_borrow(void *fiber)
+{
+    (void)fiber;
+}
+void rn__fiber_leave(void *to_fiber, void **fake, const void *to_lo, size_t to_size)
+{
+    (void)to_fiber;
+    (void)fake;
+    (void)to_lo;
+    (void)to_size;
+}
+void rn__fiber_arrive(void *fake, const void **from_lo, size_t *from_size)
+{
+    (void)fake;
+    (void)from_lo;
+    (void)from_size;
+}
+uint32_t rn__tool_stack_new(char *lo, char *hi)
+{
+    (void)lo;
+    (void)hi;
+    return 0;
+}
+void rn__tool_stack_free(uint32_t id)
+{
+    (void)id;
+}
+void rn__tool_stack_clean(char *lo, char *hi)
+{
+    (void)lo;
+    (void)hi;
+}
+void rn__tool_region_new(char *lo, size_t size)
+{
+    (void)lo;
+    (void)size;
+}
+void rn__tool_region_free(char *lo, size_t size)
+{
+    (void)lo;
+    (void)size;
+}
+void rn__tool_ignore_writes(bool on)
+{
+    (void)on;
+}
+
+/* ---- Panics: in this test, bugs -------------------------------------------------------------------------- */
+
+void rn__panic(const char *text)
+{
+    explore_fail("panic: %s", text);
+}
+void rn__fatal(const char *text)
+{
+    explore_fail("fatal error: %s", text);
+}
+#undef rn_panic
+void rn_panic(const char *fmt, ...)
+{
+    explore_fail("panic: %s", fmt);
+}

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sync.c - the primitives over the lot, between plain threads: mutual exclusion, hand-over to a waiter, the end of
+ * waiting, and that an object may go when its meaning allows.
+ *
+ * Objects lie in memory of the run's own, freed when the interface says that they may go.
+ */
+#include <runnel.h>
+
+#include "explorer.h"
+
+#include "explore.h"
+
+void *explore_malloc(size_t size);
+void explore_free(void *p);
+
+static uint64_t data;
+static unsigned count;
+
+static void critical(void)
+{
+    explore_read(&data, 8); /* a race if another is inside, or was and has not handed its writes over */
+    data++;
+    explore_write(&data, 8);
+    count++;
+}
+
+static void *new_zero(size_t size)
+{
+    void *p = explore_malloc(size);
+
+    memset(p, 0, size);
+    return p;
+}
+
+static void reset(void)
+{
+    data = 0;
+    count = 0;
+}
+
+/* ---- Mutex ---------------------------------------------------------------------------------------------- */
+
+static rn_mutex *mutex;
+
+static void locker(void *arg)
+{
+    uintptr_t times = (uintptr_t)arg;
+
+    while (times--) {
+        rn_mutex_lock(mutex);
+        critical();
+        rn_mutex_unlock(mutex);
+    }
+}
+
+EXPLORE(mutex_two, .preemptions = 3, .stale = 2, .random_runs = 5000,
+        .breaks = {{"rn__mutex_lock", "cas_acquire", 0}, {"rn__mutex_unlock", "cas_release", 0}})
+{
+    reset();
+    mutex = new_zero(sizeof *mutex);
+    explore_start(locker, (void *)2);
+    locker((void *)1);
+    explore_join_all();
+    EXPECT(count == 3);
+    explore_free(mutex);
+}
+
+EXPLORE(mutex_three, .preemptions = 2, .stale = 1, .random_runs = 10000,
+        .breaks = {{"mutex_wait", "cas_acquire", 0}, {"mutex_wake", "cas_release", 0}})
+{
+    reset();
+    mutex = new_zero(sizeof *mutex);
+    explore_start(locker, (void *)1);
+    explore_start(locker, (void *)1);
+    locker((void *)1);
+    explore_join_all();
+    EXPECT(count == 3);
+    explore_free(mutex);
+}
+
+/* Waiters that time makes starve: the lock is passed on by unlock. */
+static void slow_locker(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        rn_mutex_lock(mutex);
+        critical();
+        explore_advance(2000000);
+        rn_mutex_unlock(mutex);
+    }
+}
+
+EXPLORE(mutex_hand_off, .preemptions = 2, .stale = 0, .random_runs = 10000)
+{
+    reset();
+    mutex = new_zero(sizeof *mutex);
+    explore_start(slow_locker, NULL);
+    explore_start(slow_locker, NULL);
+    locker((void *)1);
+    explore_join_all();
+    EXPECT(count == 5);
+    EXPECT(rn_mutex_try_lock(mutex));
+    explore_free(mutex);
+}
+
+/* A waiter whose context ends meanwhile: it has the lock, or it has not, and the others go on. */
+static rn_ctx *ctx;
+
+static void lock_under_ctx(void *arg)
+{
+    (void)arg;
+    if (rn_mutex_lock_ctx(ctx, mutex) == 0) {
+        critical();
+        rn_mutex_unlock(mutex);
+    } else {
+        EXPECT(rn_ctx_err(ctx) == -ECANCELED);
+    }
+}
+
+static void cancel_it(void *arg)
+{
+    (void)arg;
+    rn_ctx_cancel(ctx);
+}
+
+EXPLORE(mutex_cancelled, .preemptions = 2, .stale = 0, .random_runs = 10000)
+{
+    reset();
+    mutex = new_zero(sizeof *mutex);
+    ctx = rn_ctx_with_cancel(rn_ctx_background());
+    explore_start(lock_under_ctx, NULL);
+    explore_start(cancel_it, NULL);
+    locker((void *)1);
+    explore_join_all();
+    EXPECT(rn_mutex_try_lock(mutex));
+    explore_free(mutex);
+    rn_ctx_end(ctx);
+    EXPECT(explore_allocated() == 0);
+}
+
+/* ---- Semaphore ------------------------------------------------------------------------------------------- */
+
+static rn_sem *sem;
+
+static void acquire_one(void *arg)
+{
+    int64_t n = (int64_t)(intptr_t)arg;
+
+    EXPECT(rn_sem_acquire(NULL, sem, n) == 0);
+    if (n == 2)
+        critical();
+    rn_sem_release(sem, n);
+}
+
+/* Of two units one wants both and is served in its turn. */
+EXPLORE(sem_weights, .preemptions = 2, .stale = 1, .random_runs = 10000)
+{
+    reset();
+    sem = new_zero(sizeof *sem);
+    *sem = (rn_sem)RN_SEM(2);
+    explore_start(acquire_one, (void *)2);
+    explore_start(acquire_one, (void *)1);
+    acquire_one((void *)2);
+    explore_join_all();
+    EXPECT(count == 2);
+    EXPECT(rn_sem_try_acquire(sem, 2));
+    explore_free(sem);
+}
+
+EXPLORE(sem_as_mutex, .preemptions = 3, .stale = 2, .random_runs = 5000,
+        .breaks = {{"take", "cas_acquire", 0}, {"rn_sem_release", "cas_release", 0}})
+{
+    reset();
+    sem = new_zero(sizeof *sem);
+    *sem = (rn_sem)RN_SEM(2);
+    explore_start(acquire_one, (void *)2);
+    acquire_one((void *)2);
+    explore_join_all();
+    EXPECT(count == 2);
+    explore_free(sem);
+}
+
+static void acquire_under_ctx(void *arg)
+{
+    (void)arg;
+    if (rn_sem_acquire(ctx, sem, 2) == 0)
+        rn_sem_release(sem, 2);
+}
+
+EXPLORE(sem_cancelled, .preemptions = 2, .stale = 0, .random_runs = 10000)
+{
+    reset();
+    sem = new_zero(sizeof *sem);
+    *sem = (rn_sem)RN_SEM(2);
+    ctx = rn_ctx_with_cancel(rn_ctx_background());
+    EXPECT(rn_sem_try_acquire(sem, 1));
+    explore_start(acquire_under_ctx, NULL);
+    explore_start(acquire_one, (void *)1);
+    rn_ctx_cancel(ctx);
+    rn_sem_release(sem, 1);
+    explore_join_all();
+    EXPECT(rn_sem_try_acquire(sem, 2));
+    explore_free(sem);
+    rn_ctx_end(ctx);
+    EXPECT(explore_allocated() == 0);
+}
+
+/* ---- Wait group -------------------------------------------------------------------------------------------- */
+
+static rn_wg *wg;
+
+static void done_it(void *arg)
+{
+    uint64_t *mine = arg;
+
+    *mine = 1;
+    explore_write(mine, 8);
+    rn_wg_done(wg);
+}
+
+static uint64_t results[2];
+
+/* Whoever waited may free it, although the last done is still returning (decision 9). */
+EXPLORE(wg_free_after_wait, .preemptions = 3, .stale = 1, .random_runs = 10000)
+{
+    wg = new_zero(sizeof *wg);
+    rn_wg_add(wg, 2);
+    explore_start(done_it, &results[0]);
+    explore_start(done_it, &results[1]);
+    rn_wg_wait(wg);
+    explore_free(wg);
+    explore_read(&results[0], 8);
+    explore_read(&results[1], 8);
+    explore_join_all();
+}
+
+/* ---- Once ---------------------------------------------------------------------------------------------------- */
+
+static rn_once *once;
+
+static void first(void)
+{
+    critical();
+}
+
+static void do_once(void *arg)
+{
+    (void)arg;
+    rn_once_do(once, first);
+    EXPECT(count == 1);
+    explore_read(&data, 8);
+}
+
+EXPLORE(once_do, .preemptions = 2, .stale = 2, .random_runs = 10000)
+{
+    reset();
+    once = new_zero(sizeof *once);
+    explore_start(do_once, NULL);
+    explore_start(do_once, NULL);
+    do_once(NULL);
+    explore_join_all();
+    explore_free(once);
+}
+
+/* ---- Condition -------------------------------------------------------------------------------------------------- */
+
+static rn_cond *cond;
+static bool ready;
+
+static void wait_for_ready(void *arg)
+{
+    (void)arg;
+    rn_mutex_lock(mutex);
+    while (!ready)
+        rn_cond_wait(cond, mutex);
+    critical();
+    rn_mutex_unlock(mutex);
+}
+
+EXPLORE(cond_signal, .preemptions = 2, .stale = 1, .random_runs = 10000)
+{
+    reset();
+    ready = false;
+    mutex = new_zero(sizeof *mutex);
+    cond = new_zero(sizeof *cond);
+    explore_start(wait_for_ready, NULL);
+    rn_mutex_lock(mutex);
+    ready = true;
+    rn_mutex_unlock(mutex);
+    rn_cond_signal(cond);
+    explore_join_all();
+    EXPECT(count == 1);
+    explore_free(mutex);
+    explore_free(cond);
+}
+
+EXPLORE(cond_broadcast, .preemptions = 2, .stale = 0, .random_runs = 10000)
+{
+    reset();
+    ready = false;
+    mutex = new_zero(sizeof *mutex);
+    cond = new_zero(sizeof *cond);
+    explore_start(wait_for_ready, NULL);
+    explore_start(wait_for_ready, NULL);
+    rn_mutex_lock(mutex);
+    ready = true;
+    rn_cond_broadcast(cond);
+    rn_mutex_unlock(mutex);
+    explore_join_all();
+    EXPECT(count == 2);
+    explore_free(mutex);
+    explore_free(cond);
+}
+
+/* ---- Readers and writers ---------------------------------------------------------------------------------------------- */
+
+static rn_rwmutex *rw;
+
+static void reader(void *arg)
+{
+    (void)arg;
+    rn_rwmutex_rlock(rw);
+    explore_read(&data, 8);
+    rn_rwmutex_runlock(rw);
+}
+
+static void writer(void *arg)
+{
+    (void)arg;
+    rn_rwmutex_lock(rw);
+    critical();
+    rn_rwmutex_unlock(rw);
+}
+
+EXPLORE(rwmutex, .preemptions = 2, .stale = 1, .random_runs = 10000)
+{
+    reset();
+    rw = new_zero(sizeof *rw);
+    explore_start(reader, NULL);
+    explore_start(writer, NULL);
+    reader(NULL);
+    writer(NULL);
+    explore_join_all();
+    EXPECT(count == 2);
+    explore_free(rw);
+}
+
+/* ---- Contexts ---------------------------------------------------------------------------------------------------------- */
+
+/* Ending a parent while a child is ended by its own: each context ends, and is freed once, after its last use. */
+static rn_ctx *child, *sibling;
+static void end_child(void *arg)
+{
+    (void)arg;
+    rn_ctx_end(child);
+}
+
+EXPLORE(ctx_end_both, .preemptions = 3, .stale = 1, .random_runs = 10000,
+        .breaks = {{"unref", "sub_acq_rel", 0}})
+{
+    ctx = rn_ctx_with_cancel(rn_ctx_background());
+    child = rn_ctx_with_cancel(ctx);
+    explore_start(end_child, NULL);
+    rn_ctx_end(ctx);
+    explore_join_all();
+    EXPECT(explore_allocated() == 0);
+}
+
+/* The same with a sibling, which must end too. */
+EXPLORE(ctx_end_siblings, .preemptions = 2, .stale = 0, .random_runs = 10000)
+{
+    ctx = rn_ctx_with_cancel(rn_ctx_background());
+    sibling = rn_ctx_with_cancel(ctx);
+    child = rn_ctx_with_cancel(ctx);
+    explore_start(end_child, NULL);
+    rn_ctx_cancel(ctx);
+    EXPECT(rn_ctx_err(sibling) == -ECANCELED);
+    explore_join_all();
+    rn_ctx_end(sibling);
+    rn_ctx_end(ctx);
+    EXPECT(explore_allocated() == 0);
+}
+
+static void wait_for_end(void *arg)
+{
+    uint64_t v;
+    rn_chan(uint64_t) c = arg;
+
+    EXPECT(rn_recv_ctx(child, c, &v) == -ECANCELED);
+    EXPECT(rn_ctx_err(child) == -ECANCELED);
+}
+
+EXPLORE(ctx_cancel_wakes, .preemptions = 2, .stale = 1, .random_runs = 10000)
+{
+    rn_chan(uint64_t) c = rn_chan_make(uint64_t, 0);
+
+    ctx = rn_ctx_with_cancel(rn_ctx_background());
+    child = rn_ctx_with_cancel(ctx);
+    explore_start(wait_for_end, (void *)(uintptr_t)c);
+    rn_ctx_cancel(ctx);
+    explore_join_all();
+    rn_ctx_end(child);
+    rn_ctx_end(ctx);
+    rn_chan_release(c);
+    EXPECT(explore_allocated() == 0);
+}
