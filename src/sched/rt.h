@@ -74,7 +74,7 @@ struct worker {
     bool home;          /* rn_run's thread, which cannot end */
     bool doomed;        /* its goroutine ended while locked to it: the thread ends too */
     bool yielded;       /* the last goroutine to reach the loop yielded */
-    bool requeue;       /* the locked goroutine yielded: queue it once the processor is given up */
+    bool requeue;       /* the locked goroutine yielded: queue it before the processor is given up */
     uint32_t futex;     /* atomic: what an idle worker sleeps on; see idle_wait */
     bool spinning;      /* counted in rt->spinning */
     bool in_list;       /* in rt->idle_workers or rt->keeper; guarded by rt->lock */

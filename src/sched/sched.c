@@ -1343,9 +1343,9 @@ static bool run_locked(struct worker *w)
         struct proc *p = w->proc;
         bool work = queued(p) > 0 || load_relaxed(&rt->global_len) > 0;
 
-        rn__proc_give_up(w);
-        if (w->requeue)
+        if (w->requeue) /* before the processor is idle: or nobody would know that something can run */
             rn__inject(rt, task_of_g(g));
+        rn__proc_give_up(w);
         fence_seq_cst(); /* with find_task: a spinner that we see will see that p is idle */
         if (work || load_relaxed(&rt->keeper_until) == INT64_MIN)
             rn__wake_one(rt);
