@@ -26,7 +26,8 @@
 #define store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 
 #define swap_acq_rel(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
-/* A full fence too: for a store that must be seen before the loads after it (StoreLoad). */
+/* In one order with the other seq_cst accesses, but no fence for what is around it (on aarch64 a relaxed load after
+ * it may be made before its store is seen): where a store must be seen before later loads, fence_seq_cst between. */
 #define swap_seq_cst(p, v) __atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST)
 #define swap_acquire(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQUIRE)
 

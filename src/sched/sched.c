@@ -1053,7 +1053,8 @@ static bool idle_wait(struct worker *w)
         keeper = rt->keeper == w;
         if (keeper) {
             /* T2: published before the heaps are looked at. */
-            swap_seq_cst(&rt->keeper_until, INT64_MAX);
+            store_relaxed(&rt->keeper_until, INT64_MAX);
+            fence_seq_cst();
             until = rn__timers_first(rt);
             store_relaxed(&rt->keeper_until, until);
         }
