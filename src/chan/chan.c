@@ -46,7 +46,7 @@ void rn__chan_enqueue(struct chan_queue *q, struct chan_waiter *w)
     if (q->last)
         q->last->next = w;
     else
-        q->first = w;
+        store_relaxed(&q->first, w); /* a try glances at it without the lock */
     q->last = w;
     store_relaxed(&w->queued, 1);
 }
@@ -56,7 +56,7 @@ void rn__chan_dequeue(struct chan_queue *q, struct chan_waiter *w)
     if (w->prev)
         w->prev->next = w->next;
     else
-        q->first = w->next;
+        store_relaxed(&q->first, w->next);
     if (w->next)
         w->next->prev = w->prev;
     else

@@ -143,7 +143,7 @@ struct rt {
     int64_t keeper_until;       /* atomic: INT64_MIN without a keeper */
     uint32_t idle_workers;      /* in idle_worker */
     uint32_t blocked;           /* goroutines that go on without a processor */
-    uint32_t workers;           /* worker threads, rn_run's caller included */
+    uint32_t workers;           /* atomic for readers without the lock: worker threads, rn_run's caller included */
     uint32_t creating;          /* atomic: threads that are being made; raised with stopping clear */
     struct worker_slot *slots;
     struct worker_slot *retired; /* threads that ended early and are to be joined */

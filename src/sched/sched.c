@@ -225,7 +225,7 @@ static void slot_unlink(struct rt *rt, struct worker_slot *slot)
     for (at = &rt->slots; *at != slot; at = &(*at)->next)
         ;
     *at = slot->next;
-    rt->workers--;
+    store_relaxed(&rt->workers, rt->workers - 1);
 }
 
 struct start {
@@ -252,7 +252,7 @@ static COLD void worker_new(struct rt *rt, struct proc *p)
         if (!stopping) {
             slot->next = rt->slots;
             rt->slots = slot;
-            rt->workers++;
+            store_relaxed(&rt->workers, rt->workers + 1);
             add_relaxed(&rt->creating, 1);
         }
         workers = rt->workers;
@@ -451,7 +451,7 @@ static inline task pick(struct proc *p)
     t = task_of_fresh(f);
 kept:
     if (!p->alone && load_relaxed(&p->kept) < KEPT_MAX)
-        store_relaxed(&p->kept, p->kept + 1); /* a thief's zero may be lost; it will steal again */
+        store_relaxed(&p->kept, load_relaxed(&p->kept) + 1); /* a thief's zero may be lost; it will steal again */
     return t;
 }
 

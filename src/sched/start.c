@@ -436,7 +436,7 @@ static void run_start(struct rn__call *call)
     spin_lock(&rt->lock);
     slot.next = rt->slots;
     rt->slots = &slot;
-    rt->workers++;
+    store_relaxed(&rt->workers, rt->workers + 1);
     spin_unlock(&rt->lock);
     rn__worker_join(w, rt, &slot);
     w->caller = w->home = true;
@@ -460,7 +460,7 @@ static void run_start(struct rn__call *call)
     for (at = &rt->slots; *at != &slot; at = &(*at)->next)
         ;
     *at = slot.next;
-    rt->workers--;
+    store_relaxed(&rt->workers, rt->workers - 1);
     w->proc = NULL;
     w->rt = NULL;
     w->slot = NULL;
