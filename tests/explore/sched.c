@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sched.c - the scheduler itself: a whole runtime of two processors in the explorer, its workers threads of it.
+ *
+ * What is looked for: a wake-up that is lost (nobody can go on), a goroutine that runs on two threads, or on a stack
+ * that is not yet saved (a data race on the stack, of which every word is watched), and whatever the runtime leaves
+ * behind.
+ */
+#include <runnel.h>
+
+#include "explorer.h"
+
+#include "explore.h"
+#include "sched/rt.h"
+
+void *explore_malloc(size_t size);
+
+static rn_chan(uint64_t) ch;
+static rn_wg wg;
+
+static int run_nothing(void)
+{
+    return 7;
+}
+
+EXPLORE(run_and_end, .preemptions = 2, .stale = 1, .random_runs = 3000)
+{
+    EXPECT(rn_run(run_nothing) == 7);
+    EXPECT(explore_allocated() == 0);
+}
+
+/* ---- Park and ready --------------------------------------------------------------------------------------- */
+
+static void send_two(void)
+{
+    uint64_t v = 1; /* on the goroutine's stack */
+
+    rn_send(ch, v);
+    explore_write(&v, sizeof v);
+    v = 2;
+    rn_send(ch, v);
+}
+
+static int run_pair(void)
+{
+    uint64_t a = 0, b = 0;
+
+    ch = rn_chan_make(uint64_t, 0);
+    rn_go(send_two);
+    rn_recv_ok(ch, &a);
+    rn_recv_ok(ch, &b);
+    explore_write(&a, sizeof a);
+    rn_chan_release(ch);
+    return (int)(a * 10 + b);
+}
+
+EXPLORE(park_and_ready, .preemptions = 1, .stale = 1, .random_runs = 10000,
+        .breaks = {{"rn__ready", "load_acquire", 0}, {"arrived", "store_release", 0}})
+{
+    EXPECT(rn_run(run_pair) == 12);
+    EXPECT(explore_allocated() == 0);
+}
+
+/* Yields send a goroutine through the queue, from where the other worker may take it. */
+static void yield_some(void)
+{
+    uint64_t v = 0;
+
+    for (int i = 0; i < 2; i++) {
+        explore_write(&v, sizeof v);
+        v++;
+        rn_yield();
+    }
+    rn_wg_done(&wg);
+}
+
+static int run_yields(void)
+{
+    wg = (rn_wg){0};
+    rn_wg_add(&wg, 2);
+    rn_go(yield_some);
+    rn_go(yield_some);
+    rn_wg_wait(&wg);
+    return 0;
+}
+
+EXPLORE(yields, .preemptions = 1, .stale = 0, .random_runs = 10000)
+{
+    rn_run(run_yields);
+    EXPECT(explore_allocated() == 0);
+}
+
+/* ---- Idle: submit against going to sleep ---------------------------------------------------------------------- */
+
+/* A thread that is no worker starts goroutines and wakes one that waits, while the workers are idle or about to be. */
+static void count_one(void)
+{
+    rn_send(ch, 1);
+}
+
+static void submit(void *arg)
+{
+    (void)arg;
+    rn_go(count_one);
+    rn_go(count_one);
+}
+
+static int submitter;
+
+static int run_submitted(void)
+{
+    uint64_t v, total = 0;
+
+    submitter = explore_start(submit, NULL);
+    for (int i = 0; i < 2; i++) {
+        rn_recv_ok(ch, &v);
+        total += v;
+    }
+    (void)rn_blocking((explore_join(submitter), 0)); /* it is still inside the runtime, which must not go before */
+    return (int)total;
+}
+
+EXPLORE(submit_against_sleep, .preemptions = 1, .stale = 1, .random_runs = 10000,
+        .breaks = {{"rn__inject", "fence_seq_cst", 0}})
+{
+    ch = rn_chan_make(uint64_t, 2);
+    EXPECT(rn_run(run_submitted) == 2);
+    rn_chan_release(ch);
+    EXPECT(explore_allocated() == 0);
+}
+
+/* The same without a wait for the thread: the runtime ends while it is still inside a call. */
+static int run_and_leave(void)
+{
+    uint64_t v, total = 0;
+
+    explore_start(submit, NULL);
+    for (int i = 0; i < 2; i++) {
+        rn_recv_ok(ch, &v);
+        total += v;
+    }
+    return (int)total;
+}
+
+EXPLORE(end_against_submit, .open = true, .preemptions = 1, .stale = 1, .random_runs = 10000)
+{
+    ch = rn_chan_make(uint64_t, 2);
+    EXPECT(rn_run(run_and_leave) == 2);
+    explore_join_all();
+    rn_chan_release(ch);
+    EXPECT(explore_allocated() == 0);
+}
+
+/* ---- Timers: arm against the keeper's sleep --------------------------------------------------------------------- */
+
+static int run_sleep(void)
+{
+    rn_sleep(1000);
+    return 3;
+}
+
+EXPLORE(sleep_alone, .preemptions = 1, .stale = 1, .random_runs = 5000)
+{
+    EXPECT(rn_run(run_sleep) == 3);
+    EXPECT(explore_allocated() == 0);
+}
+
+/* A thread that is no worker arms a timer, while the last idle worker goes to sleep until the first of all. */
+static void arm(void *arg)
+{
+    (void)arg;
+    rn_go_after(1000, count_one);
+}
+
+static int armer;
+
+static int run_armed(void)
+{
+    uint64_t v = 0;
+
+    armer = explore_start(arm, NULL);
+    rn_recv_ok(ch, &v);
+    (void)rn_blocking((explore_join(armer), 0));
+    return (int)v;
+}
+
+EXPLORE(arm_against_keeper, .preemptions = 1, .stale = 1, .random_runs = 20000,
+        .breaks = {{"rn__timer_wake", "fence_seq_cst", 0}, {"idle_wait", "fence_seq_cst", 0}})
+{
+    ch = rn_chan_make(uint64_t, 1);
+    EXPECT(rn_run(run_armed) == 1);
+    rn_chan_release(ch);
+    EXPECT(explore_allocated() == 0);
+}
+
+/* ---- Blocking calls ------------------------------------------------------------------------------------------------ */
+
+static int run_blocking(void)
+{
+    uint64_t v = 0;
+
+    ch = rn_chan_make(uint64_t, 1);
+    rn_go(count_one);
+    (void)rn_blocking((explore_relax(), 0));
+    rn_recv_ok(ch, &v);
+    rn_chan_release(ch);
+    return (int)v;
+}
+
+EXPLORE(blocking, .preemptions = 1, .stale = 0, .random_runs = 5000)
+{
+    EXPECT(rn_run(run_blocking) == 1);
+    EXPECT(explore_allocated() == 0);
+}
+
+/* Two goroutines in C calls at once, two processors: whoever comes back waits for one on its own thread. */
+static void block_and_send(void)
+{
+    (void)rn_blocking((explore_relax(), 0));
+    rn_send(ch, 1);
+}
+
+static int run_blocking_more(void)
+{
+    uint64_t v = 0, total = 0;
+
+    ch = rn_chan_make(uint64_t, 0);
+    for (int i = 0; i < 2; i++)
+        rn_go(block_and_send);
+    for (int i = 0; i < 2; i++) {
+        rn_recv_ok(ch, &v);
+        total += v;
+    }
+    rn_chan_release(ch);
+    return (int)total;
+}
+
+EXPLORE(blocking_more, .preemptions = 1, .stale = 0, .random_runs = 5000)
+{
+    EXPECT(rn_run(run_blocking_more) == 2);
+    EXPECT(explore_allocated() == 0);
+}
+
+/* ---- Goroutines of a thread ------------------------------------------------------------------------------------------ */
+
+static void locked(void)
+{
+    int before, after;
+
+    rn_lock_thread();
+    before = explore_self();
+    rn_yield();
+    rn_send(ch, 1);
+    after = explore_self();
+    EXPECT(before == after);
+    rn_unlock_thread();
+}
+
+static int run_locked_one(void)
+{
+    uint64_t v = 0;
+
+    ch = rn_chan_make(uint64_t, 0);
+    rn_go(locked);
+    rn_recv_ok(ch, &v);
+    rn_chan_release(ch);
+    return (int)v;
+}
+
+EXPLORE(locked_thread, .preemptions = 1, .stale = 0, .random_runs = 5000)
+{
+    EXPECT(rn_run(run_locked_one) == 1);
+    EXPECT(explore_allocated() == 0);
+}
+
+/* ---- Tickets ---------------------------------------------------------------------------------------------------------- */
+
+static rn_ticket ticket;
+
+static void ready_it(void)
+{
+    rn_ready(&ticket);
+}
+
+static int run_ticket(void)
+{
+    rn_park_init(&ticket);
+    rn_go(ready_it);
+    rn_park(&ticket);
+    return 5;
+}
+
+EXPLORE(ticket_park, .preemptions = 1, .stale = 0, .random_runs = 5000)
+{
+    EXPECT(rn_run(run_ticket) == 5);
+    EXPECT(explore_allocated() == 0);
+}
+
+/* ---- Wake-ups between goroutines of both processors --------------------------------------------------------------------- */
+
+static rn_mutex mutex;
+static uint64_t guarded;
+
+static void lock_some(void)
+{
+    for (int i = 0; i < 2; i++) {
+        rn_mutex_lock(&mutex);
+        explore_write(&guarded, 8);
+        guarded++;
+        rn_mutex_unlock(&mutex);
+    }
+    rn_wg_done(&wg);
+}
+
+static int run_mutex(void)
+{
+    mutex = (rn_mutex){0};
+    wg = (rn_wg){0};
+    guarded = 0;
+    rn_wg_add(&wg, 3);
+    for (int i = 0; i < 3; i++)
+        rn_go(lock_some);
+    rn_wg_wait(&wg);
+    return (int)guarded;
+}
+
+EXPLORE(goroutines_lock, .preemptions = 1, .stale = 0, .random_runs = 5000)
+{
+    EXPECT(rn_run(run_mutex) == 6);
+    EXPECT(explore_allocated() == 0);
+}

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * timer.c - timers: fire against stop, against the end of the timer's memory, and against a select and a close.
+ *
+ * Threads stand on a processor of the test's own, so that its heap is theirs without a runtime.
+ */
+#include <runnel.h>
+
+#include "explorer.h"
+
+#include "chan/chan.h"
+#include "explore.h"
+#include "sched/rt.h"
+
+void explore_free(void *p);
+void *explore_malloc(size_t size);
+
+static struct proc here;
+
+static void stand_here(void)
+{
+    struct worker *w = worker_self();
+
+    w->proc = &here;
+}
+
+static void reset(void)
+{
+    memset(&here, 0, sizeof here);
+    here.timers.first = INT64_MAX;
+    stand_here();
+}
+
+static void run_timers(void *arg)
+{
+    int64_t when = (int64_t)(intptr_t)arg;
+
+    stand_here();
+    rn__timers_run(&here.timers, when ? when : rn__clock());
+}
+
+static void clear(void)
+{
+    rn__timers_free(&here.timers);
+    EXPECT(explore_allocated() == 0);
+}
+
+/* ---- A timer on somebody's stack ---------------------------------------------------------------------- */
+
+static struct {
+    struct timer t;
+    uint64_t fired; /* plain: written by fire, read by whoever knows that it is over */
+} *borrowed;
+
+static void fire_borrowed(struct timer *t, int64_t when, uint64_t seq)
+{
+    (void)t;
+    (void)when;
+    (void)seq;
+    explore_write(&borrowed->fired, 8);
+    borrowed->fired++;
+}
+
+static void make_borrowed(void)
+{
+    borrowed = explore_malloc(sizeof *borrowed);
+    memset(borrowed, 0, sizeof *borrowed);
+    borrowed->t.kind = TIMER_BORROWED;
+    borrowed->t.fire = fire_borrowed;
+}
+
+/* After stop_sync the memory may go: fire has not begun, or is over and has touched it for the last time. */
+EXPLORE(timer_stop_sync, .preemptions = 3, .stale = 2, .random_runs = 10000,
+        .breaks = {{"rn__timers_run", "and_acq_rel", 0}, {"rn__timer_stop_sync", "load_acquire", 0}})
+{
+    bool stopped;
+    int f;
+
+    reset();
+    make_borrowed();
+    EXPECT(rn__timer_start(&borrowed->t, rn__clock(), 0, 0) == 0);
+    f = explore_start(run_timers, NULL);
+    stopped = rn__timer_stop_sync(&borrowed->t);
+    explore_read(&borrowed->fired, 8);
+    EXPECT(borrowed->fired == (stopped ? 0 : 1));
+    explore_free(borrowed);
+    explore_join(f);
+    clear();
+}
+
+/* Two workers look for due timers at once: it fires once. */
+EXPLORE(timer_fires_once, .preemptions = 3, .stale = 2, .random_runs = 10000)
+{
+    reset();
+    make_borrowed();
+    EXPECT(rn__timer_start(&borrowed->t, rn__clock(), 0, 0) == 0);
+    explore_start(run_timers, NULL);
+    run_timers(NULL);
+    explore_join_all();
+    EXPECT(borrowed->fired == 1);
+    EXPECT(!rn__timer_stop_sync(&borrowed->t));
+    explore_free(borrowed);
+    clear();
+}
+
+/* A periodic one is due again while its fire still runs: no two fires at once, and none after stop_sync. */
+static void run_timers_twice(void *arg)
+{
+    (void)arg;
+    stand_here();
+    rn__timers_run(&here.timers, rn__clock());
+    rn__timers_run(&here.timers, rn__clock() + 10);
+}
+
+EXPLORE(timer_periodic, .preemptions = 3, .stale = 1, .random_runs = 10000,
+        .breaks = {{"rn__timers_run", "load_acquire", 0}})
+{
+    reset();
+    make_borrowed();
+    EXPECT(rn__timer_start(&borrowed->t, rn__clock(), 10, 0) == 0);
+    explore_start(run_timers_twice, NULL);
+    rn__timers_run(&here.timers, rn__clock() + 10);
+    rn__timer_stop_sync(&borrowed->t);
+    explore_free(borrowed);
+    explore_join_all();
+    clear();
+}
+
+/* ---- Select ------------------------------------------------------------------------------------------------- */
+
+static rn_chan(uint64_t) ch;
+
+static void send_one(void *arg)
+{
+    (void)arg;
+    EXPECT(rn_try_send(ch, 6) || true);
+}
+
+static void close_it(void *arg)
+{
+    (void)arg;
+    rn_close(ch);
+}
+
+static int select_until(rn_dur d, uint64_t *v, bool *ok)
+{
+    rn_case cases[2] = {rn_on_recv_ok(ch, v, ok), rn_on_timeout(d)};
+    int chosen = rn_select_array(cases, 2);
+
+    explore_write(cases, sizeof cases); /* they are ours again */
+    return chosen;
+}
+
+/* The timer and a send want to decide the select: one does, and a value is neither lost nor doubled. */
+EXPLORE(select_timer_against_send, .preemptions = 2, .stale = 1, .random_runs = 10000)
+{
+    uint64_t v = 0;
+    bool ok = true;
+    int chosen;
+
+    reset();
+    ch = rn_chan_make(uint64_t, 1);
+    explore_start(run_timers, (void *)(intptr_t)(rn__clock() + 10));
+    explore_start(run_timers, (void *)(intptr_t)(rn__clock() + 20));
+    explore_start(send_one, NULL);
+    chosen = select_until(10, &v, &ok);
+    EXPECT(chosen == 0 ? ok && v == 6 : v == 0);
+    explore_join_all();
+    EXPECT(rn_len(ch) == (chosen == 0 ? 0 : 1));
+    rn_chan_release(ch);
+    clear();
+}
+
+/* ... and a close. The loser finds it decided. */
+EXPLORE(select_timer_against_close, .preemptions = 2, .stale = 1, .random_runs = 10000)
+{
+    uint64_t v = 1;
+    bool ok = true;
+    int chosen;
+
+    reset();
+    ch = rn_chan_make(uint64_t, 0);
+    explore_start(run_timers, (void *)(intptr_t)(rn__clock() + 10));
+    explore_start(close_it, NULL);
+    chosen = select_until(10, &v, &ok);
+    EXPECT(chosen == 0 ? !ok && v == 0 : v == 1);
+    explore_join_all();
+    rn_chan_release(ch);
+    clear();
+}
+
+/* ---- The public timer ----------------------------------------------------------------------------------------- */
+
+static rn_timer *timer;
+
+static void *new_zero(size_t size)
+{
+    void *p = explore_malloc(size);
+
+    memset(p, 0, size);
+    return p;
+}
+
+/* Stop: it says whether it prevented the value, and nothing of the old setting is received after it. */
+EXPLORE(timer_channel_stop, .preemptions = 3, .stale = 1, .random_runs = 10000)
+{
+    rn_time t = 0;
+
+    reset();
+    timer = new_zero(sizeof *timer);
+    rn_timer_reset(timer, 10);
+    explore_start(run_timers, (void *)(intptr_t)(rn__clock() + 10));
+    EXPECT(rn_timer_stop(timer));
+    EXPECT(!rn_try_recv(rn_timer_chan(timer), &t));
+    explore_join_all();
+    EXPECT(!rn_try_recv(rn_timer_chan(timer), &t));
+    rn_timer_free(timer);
+    explore_free(timer);
+    clear();
+}
+
+/* Free, while it fires. */
+EXPLORE(timer_channel_free, .preemptions = 3, .stale = 1, .random_runs = 10000)
+{
+    int f;
+
+    reset();
+    timer = new_zero(sizeof *timer);
+    rn_timer_reset(timer, 10);
+    f = explore_start(run_timers, (void *)(intptr_t)(rn__clock() + 10));
+    rn_timer_free(timer);
+    explore_free(timer);
+    explore_join(f);
+    clear();
+}
+
+/* Reset by one, receive by another: the value is of one of the settings, and comes once each at most. */
+static void reset_it(void *arg)
+{
+    (void)arg;
+    stand_here();
+    rn_timer_reset(timer, 20);
+}
+
+EXPLORE(timer_channel_reset, .preemptions = 2, .stale = 1, .random_runs = 10000)
+{
+    rn_time t = 0, began = rn__clock();
+
+    reset();
+    timer = new_zero(sizeof *timer);
+    rn_timer_reset(timer, 10);
+    explore_start(reset_it, NULL);
+    explore_start(run_timers, (void *)(intptr_t)(began + 10));
+    if (rn_try_recv(rn_timer_chan(timer), &t))
+        EXPECT(t == began + 10);
+    explore_join_all();
+    rn__timers_run(&here.timers, began + 100);
+    EXPECT(rn_try_recv(rn_timer_chan(timer), &t));
+    EXPECT(t == began + 20);
+    EXPECT(!rn_try_recv(rn_timer_chan(timer), &t));
+    rn_timer_free(timer);
+    explore_free(timer);
+    clear();
+}
+
+/* Sleep under a context: woken once, by the timer or by the end of the context. */
+static rn_ctx *ctx;
+
+static void sleep_under_ctx(void *arg)
+{
+    int err;
+
+    (void)arg;
+    stand_here();
+    err = rn_sleep_ctx(ctx, 10);
+    EXPECT(err == 0 || err == -ECANCELED);
+}
+
+EXPLORE(sleep_against_cancel, .preemptions = 2, .stale = 1, .random_runs = 10000)
+{
+    reset();
+    ctx = rn_ctx_with_cancel(rn_ctx_background());
+    explore_start(sleep_under_ctx, NULL);
+    explore_start(run_timers, (void *)(intptr_t)(rn__clock() + 10));
+    rn_ctx_cancel(ctx);
+    explore_join_all();
+    rn_ctx_end(ctx);
+    clear();
+}
