@@ -88,6 +88,42 @@ EXPLORE(chan_free_after_close, .preemptions = 3, .stale = 1, .random_runs = 5000
     explore_join_all();
 }
 
+/* The sender, once its call has returned, frees; the receiver that let it go may still be returning. */
+static void send_and_release(void *arg)
+{
+    (void)arg;
+    rn_send(ch, 5);
+    rn_chan_release(ch);
+}
+
+EXPLORE(chan_free_after_send, .preemptions = 3, .stale = 1, .random_runs = 5000)
+{
+    uint64_t v = 0;
+
+    ch = rn_chan_make(uint64_t, 0);
+    explore_start(send_and_release, NULL);
+    EXPECT(rn_recv_ok(ch, &v));
+    EXPECT(v == 5);
+    explore_join_all();
+    nothing_left();
+}
+
+/* Whoever sees it closed may free, too. */
+EXPLORE(chan_free_seen_closed, .preemptions = 3, .stale = 1, .random_runs = 5000)
+{
+    uint64_t v = 0;
+    bool ok = true;
+
+    ch = rn_chan_make(uint64_t, 0);
+    explore_start(close_it, NULL);
+    while (!rn_try_recv_ok(ch, &v, &ok))
+        explore_relax();
+    EXPECT(!ok);
+    rn_chan_release(ch);
+    nothing_left();
+    explore_join_all();
+}
+
 /* Two receivers wait, close wakes both; the last to return frees. */
 static uint32_t returned;
 static void receive_and_free(void *arg)
@@ -265,6 +301,29 @@ EXPLORE(select_free_winner, .preemptions = 3, .stale = 1, .random_runs = 8000)
     EXPECT(chosen == 1 && !ok_b);
     rn_chan_release(other);
     rn_chan_release(ch);
+    explore_join_all();
+    nothing_left();
+}
+
+/* A select that waits twice on its winning channel: the sender's call returned, so the channel may go. */
+static void send_and_free(void *arg)
+{
+    (void)arg;
+    rn_send(ch, 3);
+    rn_chan_release(ch);
+}
+
+EXPLORE(select_twice_on_one, .preemptions = 3, .stale = 1, .random_runs = 5000)
+{
+    rn_case cases[2];
+
+    from_a = from_b = 0;
+    ch = rn_chan_make(uint64_t, 0);
+    cases[0] = rn_on_recv_ok(ch, &from_a, &ok_a);
+    cases[1] = rn_on_recv_ok(ch, &from_b, &ok_b);
+    explore_start(send_and_free, NULL);
+    chosen = rn_select_array(cases, 2);
+    EXPECT(from_a + from_b == 3);
     explore_join_all();
     nothing_left();
 }

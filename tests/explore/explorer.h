@@ -45,6 +45,7 @@ struct explore_test {
     int preemptions, stale; /* the bounds of the exhaustive search; -1: random only */
     unsigned random_runs;   /* in the ordinary test */
     bool open;              /* known to fail: run only when named */
+    bool must_fail;         /* a broken variant of a model: the explorer must find the bug */
     struct weaken breaks[16]; /* each of them alone must make the test fail; up to the first without a func */
     struct explore_test *next;
 };

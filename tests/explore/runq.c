@@ -100,10 +100,9 @@ EXPLORE(runq_take_against_push, .preemptions = 3, .stale = 2, .random_runs = 200
     all_taken(3);
 }
 
-/* A queue of four slots is filled, emptied by thieves, and filled again: a slot is not rewritten before it has
- * been read. */
-EXPLORE(runq_wraps, .preemptions = 2, .stale = 2, .random_runs = 20000,
-        .breaks = {{"runq_take_half", "cas_acq_rel", 0}, {"runq_push", "load_acquire", 0}})
+/* A queue of four slots is filled, emptied by thieves, and filled again. (That a slot is not rewritten before it has
+ * been read, E2, is beyond the explorer, which lets no load read what is stored later.) */
+EXPLORE(runq_wraps, .preemptions = 2, .stale = 2, .random_runs = 20000)
 {
     unsigned pushed = 0;
 

@@ -54,7 +54,7 @@ static int run_pair(void)
     return (int)(a * 10 + b);
 }
 
-EXPLORE(park_and_ready, .preemptions = 1, .stale = 1, .random_runs = 10000,
+EXPLORE(park_and_ready, .preemptions = 1, .stale = 1, .random_runs = 3000,
         .breaks = {{"rn__ready", "load_acquire", 0}, {"arrived", "store_release", 0}})
 {
     EXPECT(rn_run(run_pair) == 12);
@@ -84,7 +84,7 @@ static int run_yields(void)
     return 0;
 }
 
-EXPLORE(yields, .preemptions = 1, .stale = 0, .random_runs = 10000)
+EXPLORE(yields, .preemptions = 1, .stale = 0, .random_runs = 3000)
 {
     rn_run(run_yields);
     EXPECT(explore_allocated() == 0);
@@ -120,7 +120,7 @@ static int run_submitted(void)
     return (int)total;
 }
 
-EXPLORE(submit_against_sleep, .preemptions = 1, .stale = 1, .random_runs = 10000,
+EXPLORE(submit_against_sleep, .preemptions = 1, .stale = 0, .random_runs = 3000,
         .breaks = {{"rn__inject", "fence_seq_cst", 0}})
 {
     ch = rn_chan_make(uint64_t, 2);
@@ -142,7 +142,7 @@ static int run_and_leave(void)
     return (int)total;
 }
 
-EXPLORE(end_against_submit, .open = true, .preemptions = 1, .stale = 1, .random_runs = 10000)
+EXPLORE(end_against_submit, .open = true, .preemptions = 1, .stale = 1, .random_runs = 3000)
 {
     ch = rn_chan_make(uint64_t, 2);
     EXPECT(rn_run(run_and_leave) == 2);
@@ -159,7 +159,7 @@ static int run_sleep(void)
     return 3;
 }
 
-EXPLORE(sleep_alone, .preemptions = 1, .stale = 1, .random_runs = 5000)
+EXPLORE(sleep_alone, .preemptions = 1, .stale = 1, .random_runs = 2000)
 {
     EXPECT(rn_run(run_sleep) == 3);
     EXPECT(explore_allocated() == 0);
@@ -184,7 +184,7 @@ static int run_armed(void)
     return (int)v;
 }
 
-EXPLORE(arm_against_keeper, .preemptions = 1, .stale = 1, .random_runs = 20000,
+EXPLORE(arm_against_keeper, .preemptions = 1, .stale = 0, .random_runs = 4000,
         .breaks = {{"rn__timer_wake", "fence_seq_cst", 0}, {"idle_wait", "fence_seq_cst", 0}})
 {
     ch = rn_chan_make(uint64_t, 1);
@@ -207,7 +207,7 @@ static int run_blocking(void)
     return (int)v;
 }
 
-EXPLORE(blocking, .preemptions = 1, .stale = 0, .random_runs = 5000)
+EXPLORE(blocking, .preemptions = 1, .stale = 0, .random_runs = 2000)
 {
     EXPECT(rn_run(run_blocking) == 1);
     EXPECT(explore_allocated() == 0);
@@ -235,7 +235,7 @@ static int run_blocking_more(void)
     return (int)total;
 }
 
-EXPLORE(blocking_more, .preemptions = 1, .stale = 0, .random_runs = 5000)
+EXPLORE(blocking_more, .preemptions = 0, .stale = 0, .random_runs = 3000)
 {
     EXPECT(rn_run(run_blocking_more) == 2);
     EXPECT(explore_allocated() == 0);
@@ -267,7 +267,7 @@ static int run_locked_one(void)
     return (int)v;
 }
 
-EXPLORE(locked_thread, .preemptions = 1, .stale = 0, .random_runs = 5000)
+EXPLORE(locked_thread, .preemptions = 1, .stale = 0, .random_runs = 2000)
 {
     EXPECT(rn_run(run_locked_one) == 1);
     EXPECT(explore_allocated() == 0);
@@ -290,7 +290,7 @@ static int run_ticket(void)
     return 5;
 }
 
-EXPLORE(ticket_park, .preemptions = 1, .stale = 0, .random_runs = 5000)
+EXPLORE(ticket_park, .preemptions = 1, .stale = 0, .random_runs = 2000)
 {
     EXPECT(rn_run(run_ticket) == 5);
     EXPECT(explore_allocated() == 0);
@@ -324,7 +324,7 @@ static int run_mutex(void)
     return (int)guarded;
 }
 
-EXPLORE(goroutines_lock, .preemptions = 1, .stale = 0, .random_runs = 5000)
+EXPLORE(goroutines_lock, .preemptions = 1, .stale = 0, .random_runs = 2000)
 {
     EXPECT(rn_run(run_mutex) == 6);
     EXPECT(explore_allocated() == 0);

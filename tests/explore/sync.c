@@ -190,14 +190,17 @@ static void acquire_under_ctx(void *arg)
 
 EXPLORE(sem_cancelled, .preemptions = 2, .stale = 0, .random_runs = 10000)
 {
+    int behind;
+
     reset();
     sem = new_zero(sizeof *sem);
     *sem = (rn_sem)RN_SEM(2);
     ctx = rn_ctx_with_cancel(rn_ctx_background());
     EXPECT(rn_sem_try_acquire(sem, 1));
     explore_start(acquire_under_ctx, NULL);
-    explore_start(acquire_one, (void *)1);
+    behind = explore_start(acquire_one, (void *)1);
     rn_ctx_cancel(ctx);
+    explore_join(behind); /* it fits once the one before it has given up */
     rn_sem_release(sem, 1);
     explore_join_all();
     EXPECT(rn_sem_try_acquire(sem, 2));
