@@ -58,6 +58,7 @@ enum {
     GLOBAL_BATCH = 64,
     GLOBAL_FAIR = 8     /* taken from the global queue while there is work of our own */
 };
+static const int64_t thread_retry_ns = 10000000;
 static const int64_t recheck_min_ns = 100000000, recheck_max_ns = 30000000000;
 
 _Thread_local struct worker rn__tls_worker;
@@ -669,14 +670,22 @@ static void thread_park(struct g *g)
     for (unsigned i = 0; i < SPIN_PARK && !load_acquire(&g->futex); i++)
         cpu_relax();
     add_acq_rel(&rn__threads_parked, 1); /* rn__ready, which may have come already, takes one off */
-    rt = rn__rt_hold_running(worker_self(), &held);
-    if (rt) {
-        if (!load_acquire(&g->futex) && all_idle(rt))
-            rn__deadlock_check(rt);
-        rt_drop(rt, held);
+    while (!load_acquire(&g->futex)) { /* pairs with rn__ready's store */
+        int64_t until = INT64_MAX;
+
+        rt = rn__rt_hold_running(worker_self(), &held);
+        if (rt) {
+            if (load_relaxed(&rt->workers) == 0) {
+                /* It started by itself, but the kernel refused it a thread: ask again, while we need one. */
+                rn__wake_one(rt);
+                until = rn__os_now() + thread_retry_ns;
+            } else if (all_idle(rt)) {
+                rn__deadlock_check(rt);
+            }
+            rt_drop(rt, held);
+        }
+        rn__os_futex_wait(&g->futex, 0, until);
     }
-    while (!load_acquire(&g->futex)) /* pairs with rn__ready's store */
-        rn__os_futex_wait(&g->futex, 0, INT64_MAX);
     store_relaxed(&g->futex, 0);
 }
 
@@ -1410,6 +1419,8 @@ static bool step_aside(struct worker *w)
     }
     if (load_relaxed(&rt->workers) < 2 && load_relaxed(&rt->spinning) == 0) {
         w->caller = false;
+        if (!w->proc) /* nobody else will look at what is queued */
+            w->proc = rn__proc_take_idle(rt, w);
         return false;
     }
     while (!load_relaxed(&rt->stopping)) { /* rn__stop wakes us */
