@@ -30,7 +30,7 @@ static bool quiet(struct rt *rt, uint32_t *ret_known)
         is = load_relaxed(&p->timers->count) == 0 && runq_len(&p->ready) == 0 &&
              freshq_len(&p->fresh) == 0;
     }
-    *ret_known = rt->workers + rt->has_monitor + load_acquire(&rn__threads_parked) + load_acquire(&rn__threads_own);
+    *ret_known = rt->workers + load_relaxed(&rt->has_monitor) + load_acquire(&rn__threads_parked) + load_acquire(&rn__threads_own);
     spin_unlock(&rt->lock);
     return is && !(rn__signals_awaited && rn__signals_awaited());
 }

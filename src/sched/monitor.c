@@ -304,16 +304,16 @@ void rn__monitor_start(struct rt *rt)
     bool mine;
 
     spin_lock(&rt->lock);
-    mine = !rt->has_monitor && !rt->stopping;
+    mine = !load_relaxed(&rt->has_monitor) && !rt->stopping;
     if (mine) {
-        rt->has_monitor = true;
+        store_relaxed(&rt->has_monitor, true);
         add_relaxed(&rt->creating, 1);
     }
     spin_unlock(&rt->lock);
     if (!mine)
         return;
     if (rn__os_thread_new(&rt->monitor, rn__tools ? 0 : 64 << 10, true, monitor_thread, rt) != 0)
-        rt->has_monitor = false;
+        store_relaxed(&rt->has_monitor, false);
     sub_release(&rt->creating, 1); /* pairs with rt_end */
 }
 
@@ -323,7 +323,7 @@ void rn__monitor_end(struct rt *rt)
         store_release(&rt->monitor_futex, 1);
         rn__os_futex_wake(&rt->monitor_futex);
         pthread_join(rt->monitor, NULL);
-        rt->has_monitor = false;
+        store_relaxed(&rt->has_monitor, false);
     }
     join_retired(rt);
 }

@@ -149,7 +149,7 @@ struct rt {
     struct worker_slot *retired; /* threads that ended early and are to be joined */
     bool fences;        /* the kernel refuses membarrier */
     uint32_t max_workers;
-    bool has_monitor;
+    bool has_monitor;   /* atomic */
     uint32_t monitor_deep;      /* atomic: the monitor sleeps until told */
     uint32_t monitor_futex;     /* atomic: 1: told */
     pthread_t monitor;

@@ -321,7 +321,7 @@ COLD void rn__wake_one(struct rt *rt)
         worker_new(rt, p);
     else
         sub_seq_cst(&rt->spinning, 1);
-    if (unlikely(!rt->has_monitor))
+    if (unlikely(!load_relaxed(&rt->has_monitor)))
         rn__monitor_start(rt);
     errno = saved;
 }
@@ -384,7 +384,7 @@ static inline void notify(struct rt *rt, struct proc *p)
     if (likely(load_relaxed(&rt->idle_procs) == 0))
         return;
     if (load_relaxed(&p->kept) >= KEPT_MAX && runq_len(&p->ready) + freshq_len(&p->fresh) < 2 &&
-        rt->has_monitor) /* which looks after it */
+        load_relaxed(&rt->has_monitor)) /* which looks after it */
         return;
     rn__wake_one(rt);
 }
