@@ -64,6 +64,36 @@ int rn__os_threads(void)
 {
     return explore_threads();
 }
+bool rn__os_fence_all_start(void)
+{
+    return true;
+}
+void rn__os_fence_all(void)
+{
+    explore_membarrier();
+}
+int explore_pthread_create(pthread_t *ret_thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg);
+int rn__os_thread_new(pthread_t *ret_thread, size_t stack, bool quiet, void *(*fn)(void *), void *arg)
+{
+    (void)stack;
+    (void)quiet;
+    return explore_pthread_create(ret_thread, NULL, fn, arg);
+}
+int rn__os_thread_id(void)
+{
+    return explore_self() + 1;
+}
+/* Nobody uses any CPU, and whoever is outside of the runtime may be asleep. */
+int64_t rn__os_thread_cpu(int tid)
+{
+    (void)tid;
+    return 0;
+}
+bool rn__os_thread_sleeps(int tid)
+{
+    (void)tid;
+    return true;
+}
 void rn__os_thread_yield(void)
 {
     explore_relax();
@@ -161,6 +191,11 @@ void rn__panic(const char *text)
 void rn__fatal(const char *text)
 {
     explore_fail("fatal error: %s", text);
+}
+void rn__threads_exhausted(uint32_t max);
+void rn__threads_exhausted(uint32_t max)
+{
+    explore_fail("more than %u threads", max);
 }
 #undef rn_panic
 void rn_panic(const char *fmt, ...)

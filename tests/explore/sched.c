@@ -23,7 +23,7 @@ static int run_nothing(void)
     return 7;
 }
 
-EXPLORE(run_and_end, .preemptions = 2, .stale = 1, .random_runs = 3000)
+EXPLORE(run_and_end, .preemptions = 2, .stale = 1, .random_runs = 1500)
 {
     EXPECT(rn_run(run_nothing) == 7);
     EXPECT(explore_allocated() == 0);
@@ -54,7 +54,7 @@ static int run_pair(void)
     return (int)(a * 10 + b);
 }
 
-EXPLORE(park_and_ready, .preemptions = 1, .stale = 1, .random_runs = 3000,
+EXPLORE(park_and_ready, .preemptions = 1, .stale = 1, .random_runs = 1500,
         .breaks = {{"rn__ready", "load_acquire", 0}, {"arrived", "store_release", 0}})
 {
     EXPECT(rn_run(run_pair) == 12);
@@ -84,7 +84,7 @@ static int run_yields(void)
     return 0;
 }
 
-EXPLORE(yields, .preemptions = 1, .stale = 0, .random_runs = 3000)
+EXPLORE(yields, .preemptions = 1, .stale = 0, .random_runs = 1500)
 {
     rn_run(run_yields);
     EXPECT(explore_allocated() == 0);
@@ -110,17 +110,20 @@ static int submitter;
 static int run_submitted(void)
 {
     uint64_t v, total = 0;
+    int64_t began = explore_now();
 
     submitter = explore_start(submit, NULL);
     for (int i = 0; i < 2; i++) {
         rn_recv_ok(ch, &v);
         total += v;
     }
+    /* Time moves only when nobody can go on: somebody has slept over the work, until the monitor saw it. */
+    EXPECT(explore_now() == began);
     (void)rn_blocking((explore_join(submitter), 0)); /* it is still inside the runtime, which must not go before */
     return (int)total;
 }
 
-EXPLORE(submit_against_sleep, .preemptions = 1, .stale = 0, .random_runs = 3000,
+EXPLORE(submit_against_sleep, .preemptions = 1, .stale = 0, .random_runs = 1500,
         .breaks = {{"rn__inject", "fence_seq_cst", 0}})
 {
     ch = rn_chan_make(uint64_t, 2);
@@ -142,7 +145,7 @@ static int run_and_leave(void)
     return (int)total;
 }
 
-EXPLORE(end_against_submit, .open = true, .preemptions = 1, .stale = 1, .random_runs = 3000)
+EXPLORE(end_against_submit, .preemptions = 1, .stale = 0, .random_runs = 1500)
 {
     ch = rn_chan_make(uint64_t, 2);
     EXPECT(rn_run(run_and_leave) == 2);
@@ -159,7 +162,7 @@ static int run_sleep(void)
     return 3;
 }
 
-EXPLORE(sleep_alone, .preemptions = 1, .stale = 1, .random_runs = 2000)
+EXPLORE(sleep_alone, .preemptions = 1, .stale = 1, .random_runs = 1000)
 {
     EXPECT(rn_run(run_sleep) == 3);
     EXPECT(explore_allocated() == 0);
@@ -177,14 +180,16 @@ static int armer;
 static int run_armed(void)
 {
     uint64_t v = 0;
+    int64_t began = explore_now();
 
     armer = explore_start(arm, NULL);
     rn_recv_ok(ch, &v);
+    EXPECT(explore_now() <= began + 1000); /* not only when the monitor looked */
     (void)rn_blocking((explore_join(armer), 0));
     return (int)v;
 }
 
-EXPLORE(arm_against_keeper, .preemptions = 1, .stale = 0, .random_runs = 4000,
+EXPLORE(arm_against_keeper, .preemptions = 1, .stale = 0, .random_runs = 2000,
         .breaks = {{"rn__timer_wake", "fence_seq_cst", 0}, {"idle_wait", "fence_seq_cst", 0}})
 {
     ch = rn_chan_make(uint64_t, 1);
@@ -207,7 +212,7 @@ static int run_blocking(void)
     return (int)v;
 }
 
-EXPLORE(blocking, .preemptions = 1, .stale = 0, .random_runs = 2000)
+EXPLORE(blocking, .preemptions = 1, .stale = 0, .random_runs = 1000)
 {
     EXPECT(rn_run(run_blocking) == 1);
     EXPECT(explore_allocated() == 0);
@@ -235,7 +240,7 @@ static int run_blocking_more(void)
     return (int)total;
 }
 
-EXPLORE(blocking_more, .preemptions = 0, .stale = 0, .random_runs = 3000)
+EXPLORE(blocking_more, .preemptions = 0, .stale = 0, .random_runs = 1500)
 {
     EXPECT(rn_run(run_blocking_more) == 2);
     EXPECT(explore_allocated() == 0);
@@ -267,7 +272,7 @@ static int run_locked_one(void)
     return (int)v;
 }
 
-EXPLORE(locked_thread, .preemptions = 1, .stale = 0, .random_runs = 2000)
+EXPLORE(locked_thread, .preemptions = 1, .stale = 0, .random_runs = 1000)
 {
     EXPECT(rn_run(run_locked_one) == 1);
     EXPECT(explore_allocated() == 0);
@@ -290,7 +295,7 @@ static int run_ticket(void)
     return 5;
 }
 
-EXPLORE(ticket_park, .preemptions = 1, .stale = 0, .random_runs = 2000)
+EXPLORE(ticket_park, .preemptions = 1, .stale = 0, .random_runs = 1000)
 {
     EXPECT(rn_run(run_ticket) == 5);
     EXPECT(explore_allocated() == 0);
@@ -324,7 +329,7 @@ static int run_mutex(void)
     return (int)guarded;
 }
 
-EXPLORE(goroutines_lock, .preemptions = 1, .stale = 0, .random_runs = 2000)
+EXPLORE(goroutines_lock, .preemptions = 1, .stale = 0, .random_runs = 1000)
 {
     EXPECT(rn_run(run_mutex) == 6);
     EXPECT(explore_allocated() == 0);
