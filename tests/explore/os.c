@@ -60,6 +60,10 @@ int rn__os_cpus(void)
 {
     return 2;
 }
+int rn__os_cpus_all(void)
+{
+    return 2;
+}
 int rn__os_threads(void)
 {
     return explore_threads();
@@ -175,6 +179,11 @@ void rn__tool_region_new(char *lo, size_t size)
 void rn__tool_region_free(char *lo, size_t size)
 {
     (void)lo;
+    (void)size;
+}
+void rn__tool_shared(const void *at, size_t size)
+{
+    (void)at;
     (void)size;
 }
 void rn__tool_ignore_writes(bool on)
