@@ -40,6 +40,8 @@ bool rn__deadlock_check(struct rt *rt)
     uint32_t known, again, parked = load_acquire(&rn__threads_parked);
     int threads;
 
+    if (load_acquire(&rt->creating)) /* it is counted, and may never be: look again; pairs with rn__monitor_start */
+        return true;
     if (!quiet(rt, &known))
         return false;
     if (rn__goroutines(rt) == 0 && parked == 0)
@@ -51,7 +53,7 @@ bool rn__deadlock_check(struct rt *rt)
         threads -= rn__forked ? 2 : 1; /* it starts another in a child */
     if (threads > (int)known)
         return true;
-    if (!quiet(rt, &again) || again != known)
+    if (!quiet(rt, &again) || again != known || load_acquire(&rt->creating))
         return true;
     if (load_relaxed(&rt->starving))
         rn__panic("out of memory for a goroutine's stack"); /* and nobody is left who could give one back */
