@@ -6,7 +6,7 @@
 
 Each mutant is a file, a piece of its text that occurs once, what takes its place, and what that breaks. The tree is
 copied to DIR (build/mutants), built once, and then for each mutant built and tested anew by a fast part of the suite,
-which stops at the first failure. Killed: it does not build, or a test fails or does not end. At the end the survivors
+which stops at the first failure. Killed: it does not build, or a test fails twice in a row or does not end. At the end the survivors
 are named; the exit status is 0 if at least 95 of 100 were killed.
 """
 import argparse
@@ -148,7 +148,7 @@ TARGETS = ["runnel", "explore-runq", "explore-chan", "explore-sync", "explore-ti
 # In this order, so that the quick ones come first.
 TESTS = ["explore-monitor", "explore-runq", "explore-chan", "explore-timer", "explore-sync", "chan-basic", "chan-panic", "select-basic",
          "sync-sem", "sync-wg", "sync-once", "sync-mutex", "runtime-group", "runtime-ctx", "runtime-ctx_wait", "chan-owner", "faults-each",
-         "explore-sched", "runtime-sched", "runtime-run", "runtime-time"]
+         "explore-sched", "runtime-sched", "runtime-run"]
 
 
 def run(command, cwd, timeout=None, env=None):
@@ -211,6 +211,8 @@ def main():
         for test, path in tests:
             arguments = ["--most", "1"] if test.startswith("explore-") else []
             status, _ = run([path] + arguments, work, options.timeout, env)
+            if status not in (0, 124): # a bug in the tests themselves, that shows now and then, is no kill
+                status, _ = run([path] + arguments, work, options.timeout, env)
             if status != 0:
                 return f"{test}, {'did not end' if status == 124 else 'status %d' % status}"
         return None
