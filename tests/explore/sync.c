@@ -107,6 +107,14 @@ EXPLORE(mutex_hand_off, .preemptions = 2, .stale = 0, .random_runs = 10000)
 /* A waiter whose context ends meanwhile: it has the lock, or it has not, and the others go on. */
 static rn_ctx *ctx;
 
+/* What lay on the stack of a call that has returned is somebody else's now. */
+static __attribute__((noinline)) void scribble(void)
+{
+    char room[2048];
+
+    explore_write(room, sizeof room);
+}
+
 static void lock_under_ctx(void *arg)
 {
     (void)arg;
@@ -116,6 +124,7 @@ static void lock_under_ctx(void *arg)
     } else {
         EXPECT(rn_ctx_err(ctx) == -ECANCELED);
     }
+    scribble();
 }
 
 static void cancel_it(void *arg)
@@ -124,7 +133,8 @@ static void cancel_it(void *arg)
     rn_ctx_cancel(ctx);
 }
 
-EXPLORE(mutex_cancelled, .preemptions = 2, .stale = 0, .random_runs = 10000)
+EXPLORE(mutex_cancelled, .preemptions = 2, .stale = 0, .random_runs = 10000,
+        .breaks = {{"end_all", "store_release", 1}, {"rn__ctx_hook_remove", "load_acquire", -1}})
 {
     reset();
     mutex = new_zero(sizeof *mutex);
@@ -137,6 +147,30 @@ EXPLORE(mutex_cancelled, .preemptions = 2, .stale = 0, .random_runs = 10000)
     explore_free(mutex);
     rn_ctx_end(ctx);
     EXPECT(explore_allocated() == 0);
+}
+
+/* A try that succeeds is a lock like any other. */
+static void try_some(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        if (rn_mutex_try_lock(mutex)) {
+            critical();
+            rn_mutex_unlock(mutex);
+        }
+    }
+}
+
+EXPLORE(mutex_try, .preemptions = 3, .stale = 1, .random_runs = 5000,
+        .breaks = {{"rn__mutex_try_lock", "cas_acquire", 0}})
+{
+    reset();
+    mutex = new_zero(sizeof *mutex);
+    explore_start(try_some, NULL);
+    explore_start(try_some, NULL);
+    explore_join_all();
+    EXPECT(count >= 2);
+    explore_free(mutex);
 }
 
 /* ---- Semaphore ------------------------------------------------------------------------------------------- */
@@ -186,6 +220,7 @@ static void acquire_under_ctx(void *arg)
     (void)arg;
     if (rn_sem_acquire(ctx, sem, 2) == 0)
         rn_sem_release(sem, 2);
+    scribble();
 }
 
 EXPLORE(sem_cancelled, .preemptions = 2, .stale = 0, .random_runs = 10000)

@@ -269,6 +269,14 @@ EXPLORE(timer_channel_reset, .preemptions = 2, .stale = 1, .random_runs = 10000)
 /* Sleep under a context: woken once, by the timer or by the end of the context. */
 static rn_ctx *ctx;
 
+/* What lay on the stack of a call that has returned is somebody else's now. */
+static __attribute__((noinline)) void scribble(void)
+{
+    char room[2048];
+
+    explore_write(room, sizeof room);
+}
+
 static void sleep_under_ctx(void *arg)
 {
     int err;
@@ -277,6 +285,7 @@ static void sleep_under_ctx(void *arg)
     stand_here();
     err = rn_sleep_ctx(ctx, 10);
     EXPECT(err == 0 || err == -ECANCELED);
+    scribble();
 }
 
 EXPLORE(sleep_against_cancel, .preemptions = 2, .stale = 1, .random_runs = 10000)
