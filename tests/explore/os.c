@@ -56,6 +56,11 @@ int rn__os_renew(void *at, size_t size)
     (void)size;
     return 0;
 }
+void rn__os_forget(void *at, size_t size)
+{
+    (void)at;
+    (void)size;
+}
 int rn__os_cpus(void)
 {
     return 2;
