@@ -10,6 +10,9 @@ set(runnel_cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/runnel)
 install(TARGETS runnel runnel_static EXPORT runnel-targets
     LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
     ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+if(RUNNEL_HAVE_SYMBOLS)
+    install(TARGETS runnel_symbols EXPORT runnel-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
 install(FILES include/runnel.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(DIRECTORY include/runnel DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
         FILES_MATCHING PATTERN "*.h")

@@ -39,6 +39,7 @@
 #include <runnel/call.h>
 #include <runnel/chan.h>
 #include <runnel/ctx.h>
+#include <runnel/debug.h>
 #include <runnel/err.h>
 #include <runnel/go.h>
 #include <runnel/group.h>

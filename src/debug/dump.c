@@ -1,26 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * dump.c - panics, fatal errors, and the list of goroutines that goes with them.
+ * dump.c - the list of all goroutines.
  *
- * The texts are Go's. A report is written with write(2) from a buffer on the stack, takes no lock and
- * allocates nothing, since whatever is broken may hold any lock; then the process ends with status 2. Other
- * goroutines may run meanwhile, so what is printed of them is a glance, not a snapshot.
+ * Where they are found: started ones in the control blocks of the arenas, those that have not run yet in the
+ * slabs. Both lists only grow while the runtime lives, and the memory of both stays, so they are walked without
+ * a lock; the caller has a hold on the runtime. What is found may change under our eyes: a goroutine's fields
+ * are read, its stack is walked within its bounds, then the fields that say who it is and that it has not moved
+ * (id, status, sp, since, on_cpu) are read again. If they differ we look once more, and after a few times take
+ * it for one that runs. A goroutine that begins its run while we look may be seen in both forms; the first
+ * counts.
  *
- * A parked goroutine's stack is walked by frame pointers from its saved context, inside its bounds: the
- * library keeps them, and so should the program (-fno-omit-frame-pointer).
+ * Entries are kept in memory from the kernel, one group for each kind (same state, reason, stack, and place of
+ * creation), sorted by id, and written at the end. Without memory they are written as they come, one by one.
  */
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <execinfo.h>
-#include <inttypes.h>
-#include <runnel/err.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
+#include "debug/debug.h"
+
+#include <runnel/debug.h>
 
 #include "os/os.h"
-#include "sched/rt.h"
 
 const char *const rn__wait_text[WAIT_REASONS] = {
     [WAIT_NONE] = "waiting",
@@ -46,171 +43,569 @@ const char *const rn__wait_text[WAIT_REASONS] = {
     [WAIT_PARK] = "park",
 };
 
-static void out(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static void out(const char *fmt, ...)
+enum {
+    GLANCES = 4,       /* at a goroutine that moves, before it is taken for running */
+    GROUPS_HASH = 4096 /* heads of chains */
+};
+
+enum look { LOOK_RUNNING, LOOK_RUNNABLE, LOOK_WAITING, LOOK_NEW };
+
+/* What is alike in the goroutines of one group, and is compared as words. */
+struct kind {
+    uintptr_t look, why, created_at, frames;
+    uintptr_t pc[FRAMES_MAX];
+};
+
+struct entry {
+    struct entry *next;
+    uint64_t id;
+    uint64_t created_by;
+    int64_t since; /* waiting only */
+    uintptr_t on;
+    char name[G_NAME_MAX];
+};
+
+struct group {
+    struct group *next;  /* in the chain of its hash */
+    struct group *after; /* in the list of all */
+    struct entry *first; /* newest found first */
+    size_t count;
+    struct kind kind; /* pc[frames] only */
+};
+
+struct dump {
+    struct rt *rt;
+    struct out *o; /* NULL: count */
+    struct pool pool;
+    struct places *known;
+    struct group **hash;
+    struct group *groups;
+    uint64_t *ids; /* of records seen, open addressing, 0: free */
+    size_t ids_room;
+    size_t count;
+    int64_t now;
+    bool streaming; /* no memory: entries are written as they come */
+    struct kind kind;   /* of the one looked at */
+    struct entry entry;
+};
+
+/* ---- Lines ---------------------------------------------------------------------------------------------- */
+
+static void out_name(struct out *o, const char *name)
 {
-    char line[1024];
-    va_list args;
-    size_t n;
-
-    va_start(args, fmt);
-    vsnprintf(line, sizeof line, fmt, args);
-    va_end(args);
-    n = strlen(line);
-    for (size_t at = 0; at < n;) {
-        ssize_t put = write(STDERR_FILENO, line + at, n - at);
-
-        if (put <= 0)
-            return;
-        at += (size_t)put;
-    }
+    if (!name[0])
+        return;
+    rn__out_str(o, " \"");
+    rn__out_str(o, name);
+    rn__out_str(o, "\"");
 }
 
-static void out_place(const void *pc)
+void rn__out_head(struct out *o, uint64_t id, const char *name, const char *state)
 {
-    Dl_info info;
-    uintptr_t at = (uintptr_t)pc;
-
-    if (dladdr(pc, &info) && info.dli_sname)
-        out("\t%s+0x%" PRIxPTR " [0x%" PRIxPTR "]\n", info.dli_sname, at - (uintptr_t)info.dli_saddr, at);
-    else if (dladdr(pc, &info) && info.dli_fname)
-        out("\t%s(+0x%" PRIxPTR ") [0x%" PRIxPTR "]\n", info.dli_fname, at - (uintptr_t)info.dli_fbase,
-            at);
-    else
-        out("\t[0x%" PRIxPTR "]\n", at);
+    rn__out_str(o, "goroutine ");
+    rn__out_int(o, id);
+    out_name(o, name);
+    rn__out_str(o, " [");
+    rn__out_str(o, state);
+    rn__out_str(o, "]:\n");
 }
 
-static void out_created(uint64_t by, const void *at)
+void rn__out_created(struct out *o, struct places *known, uint64_t by, const void *at)
 {
     if (!at)
         return;
-    if (by)
-        out("created by goroutine %" PRIu64 " at\n", by);
-    else
-        out("created by a thread at\n");
-    out_place(at);
+    rn__out_str(o, "created by ");
+    if (by) {
+        rn__out_str(o, "goroutine ");
+        rn__out_int(o, by);
+    } else {
+        rn__out_str(o, "a thread");
+    }
+    rn__out_str(o, " at\n");
+    rn__out_place(o, known, (uintptr_t)at, true);
 }
 
-static void out_own_stack(void)
+static void out_state(struct dump *d, const struct kind *k, int64_t longest)
 {
-    void *pc[64];
-    int n = backtrace(pc, 64);
+    int64_t minutes = longest / 60000000000;
 
-    for (int i = 2; i < n; i++) /* not ourselves */
-        out_place(pc[i]);
+    rn__out_str(d->o, " [");
+    rn__out_str(d->o, k->look == LOOK_WAITING                             ? rn__wait_text[k->why]
+                      : k->look == LOOK_RUNNABLE || k->look == LOOK_NEW ? "runnable"
+                                                                          : "running");
+    if (minutes > 0) { /* as Go prints it */
+        rn__out_str(d->o, ", ");
+        rn__out_int(d->o, (uint64_t)minutes);
+        rn__out_str(d->o, minutes == 1 ? " minute" : " minutes");
+    }
+    rn__out_str(d->o, "]");
 }
 
-static void out_parked_stack(const struct g *g)
+static bool same_name(const char *a, const char *b)
 {
-    uintptr_t fp = arch_frame_fp(g->sp);
+    for (size_t i = 0; i < G_NAME_MAX; i++) {
+        if (a[i] != b[i])
+            return false;
+        if (!a[i])
+            break;
+    }
+    return true;
+}
 
-    out_place((void *)(uintptr_t)arch_frame_pc(g->sp));
-    for (int i = 0; i < 64; i++) {
-        const uintptr_t *frame = (const uintptr_t *)fp;
+/* "2-51, 60 "name", 61": ids in order, with their names; up to a number. */
+static void out_ids(struct out *o, const struct entry *e)
+{
+    unsigned written = 0;
 
-        if (fp < (uintptr_t)g->stack_lo || fp + 16 > (uintptr_t)g || fp % sizeof(uintptr_t))
-            break;
-        if (!frame[1])
-            break;
-        out_place((void *)frame[1]);
-        if (frame[0] <= fp)
-            break;
-        fp = frame[0];
+    for (const struct entry *last; e; e = last->next) {
+        for (last = e; last->next && last->next->id == last->id + 1 && same_name(e->name, last->next->name);
+             last = last->next)
+            ;
+        if (written > 0)
+            rn__out_str(o, ", ");
+        if (written == 32) {
+            rn__out_str(o, "...");
+            return;
+        }
+        rn__out_int(o, e->id);
+        if (last != e) {
+            rn__out_str(o, "-");
+            rn__out_int(o, last->id);
+        }
+        out_name(o, e->name);
+        written++;
     }
 }
 
-static void out_head(uint64_t id, const char *name, const char *state)
+static void out_group(struct dump *d, const struct kind *k, const struct entry *first, size_t count)
 {
-    out("goroutine %" PRIu64 "%s%s%s [%s]:\n", id, name[0] ? " \"" : "", name, name[0] ? "\"" : "",
-        state);
+    int64_t shortest = INT64_MAX, longest = 0;
+    uint64_t by = first->created_by;
+    bool one_place = true, one_maker = true;
+    struct out *o = d->o;
+
+    for (const struct entry *e = first; e; e = e->next) {
+        int64_t span = d->now > e->since ? d->now - e->since : 0;
+
+        if (k->look == LOOK_WAITING) {
+            longest = span > longest ? span : longest;
+            shortest = span < shortest ? span : shortest;
+        }
+        one_place = one_place && e->on == first->on;
+        one_maker = one_maker && e->created_by == by;
+    }
+    rn__out_str(o, count > 1 ? "\ngoroutines " : "\ngoroutine ");
+    out_ids(o, first);
+    out_state(d, k, longest);
+    if (count > 1) {
+        rn__out_str(o, ", ");
+        rn__out_int(o, count);
+        rn__out_str(o, " alike");
+    }
+    rn__out_str(o, ":\n");
+    if (k->look == LOOK_WAITING) {
+        rn__out_str(o, "  for ");
+        if (longest - shortest > longest / 8 && count > 1) {
+            rn__out_span(o, shortest);
+            rn__out_str(o, " to ");
+        }
+        rn__out_span(o, longest);
+        if (first->on && one_place) {
+            rn__out_str(o, " on ");
+            rn__out_hex(o, first->on);
+        } else if (first->on) {
+            rn__out_str(o, ", not all on the same");
+        }
+        rn__out_str(o, "\n");
+    }
+    if (k->look == LOOK_RUNNING)
+        rn__out_str(o, "\t(running on another thread: its stack is not to be had)\n");
+    else
+        rn__out_frames(o, d->known, k->pc, k->frames, k->look != LOOK_NEW);
+    if (one_maker) {
+        rn__out_created(o, d->known, by, (void *)k->created_at);
+    } else {
+        rn__out_str(o, "created by several goroutines at\n");
+        rn__out_place(o, d->known, k->created_at, true);
+    }
 }
 
-void rn__dump_all(struct rt *rt, struct g *self)
+/* ---- Groups --------------------------------------------------------------------------------------------- */
+
+static bool same_kind(const struct kind *a, const struct kind *b)
 {
-    for (const struct arena *a = rt->arenas; a; a = a->next) {
-        uint32_t n = load_relaxed(&a->carved);
+    if (a->look != b->look || a->why != b->why || a->created_at != b->created_at || a->frames != b->frames)
+        return false;
+    for (size_t i = 0; i < a->frames; i++)
+        if (a->pc[i] != b->pc[i])
+            return false;
+    return true;
+}
+
+static struct group **group_slot(struct dump *d, const struct kind *k)
+{
+    uint64_t sum = (k->look * 64 + k->why) ^ k->created_at;
+
+    for (size_t i = 0; i < k->frames; i++)
+        sum = (sum ^ k->pc[i]) * 0x9E3779B97F4A7C15u + (sum >> 29);
+    return &d->hash[sum >> 40 & (GROUPS_HASH - 1)];
+}
+
+/* d->kind and d->entry are one more goroutine. */
+static void add(struct dump *d)
+{
+    const struct kind *k = &d->kind;
+    struct group **slot, *g;
+    struct entry *e;
+
+    d->count++;
+    if (!d->o)
+        return;
+    d->entry.next = NULL;
+    if (!d->streaming) {
+        slot = group_slot(d, k);
+        for (g = *slot; g && !same_kind(&g->kind, k); g = g->next)
+            ;
+        if (!g) {
+            size_t size = offsetof(struct group, kind.pc) + k->frames * sizeof k->pc[0];
+
+            g = rn__pool_take(&d->pool, size);
+            if (g) {
+                rn__copy(&g->kind, k, size - offsetof(struct group, kind));
+                g->next = *slot;
+                *slot = g;
+                g->after = d->groups;
+                d->groups = g;
+            }
+        }
+        e = g ? rn__pool_take(&d->pool, sizeof *e) : NULL;
+        if (e) {
+            rn__copy(e, &d->entry, sizeof *e);
+            e->next = g->first;
+            g->first = e;
+            g->count++;
+            return;
+        }
+    }
+    out_group(d, k, &d->entry, 1);
+}
+
+/* Sort a list of n by id, stably: the lists are short or nearly in order. */
+static struct entry *sort_entries(struct entry *list, size_t n)
+{
+    struct entry *a = list, *b, *sorted = NULL, **end = &sorted;
+
+    if (n < 2)
+        return list;
+    for (size_t i = 1; i < n / 2; i++)
+        list = list->next;
+    b = list->next;
+    list->next = NULL;
+    a = sort_entries(a, n / 2);
+    b = sort_entries(b, n - n / 2);
+    while (a && b) {
+        struct entry **least = a->id <= b->id ? &a : &b;
+
+        *end = *least;
+        end = &(*end)->next;
+        *least = *end;
+    }
+    *end = a ? a : b;
+    return sorted;
+}
+
+static struct group *sort_groups(struct group *list, size_t n)
+{
+    struct group *a = list, *b, *sorted = NULL, **end = &sorted;
+
+    if (n < 2)
+        return list;
+    for (size_t i = 1; i < n / 2; i++)
+        list = list->after;
+    b = list->after;
+    list->after = NULL;
+    a = sort_groups(a, n / 2);
+    b = sort_groups(b, n - n / 2);
+    while (a && b) {
+        struct group **least = a->first->id <= b->first->id ? &a : &b;
+
+        *end = *least;
+        end = &(*end)->after;
+        *least = *end;
+    }
+    *end = a ? a : b;
+    return sorted;
+}
+
+/* ---- Looking -------------------------------------------------------------------------------------------- */
+
+/* Remember a record's id, or ask whether it was one. */
+static bool seen_before(struct dump *d, uint64_t id, bool remember)
+{
+    size_t i;
+
+    if (!d->ids_room)
+        return false;
+    for (i = (size_t)(id * 0x9E3779B97F4A7C15u >> 20) & (d->ids_room - 1); d->ids[i];
+         i = (i + 1) & (d->ids_room - 1))
+        if (d->ids[i] == id)
+            return true;
+    if (remember)
+        d->ids[i] = id;
+    return false;
+}
+
+static void copy_name(char *to, const char *from)
+{
+    rn__copy(to, from, G_NAME_MAX);
+    to[G_NAME_MAX - 1] = 0;
+}
+
+/* Fill d->kind and d->entry with what g is and does. False: it is nobody (any more). */
+static bool look_at(struct dump *d, struct g *g)
+{
+    struct kind *k = &d->kind;
+    struct entry *e = &d->entry;
+
+    for (unsigned glance = 0;; glance++) {
+        uint8_t status = load_acquire(&g->status);
+        uint64_t id = load_relaxed(&g->id);
+        uint32_t on_cpu = load_acquire(&g->on_cpu); /* pairs with arrived(): its context is saved */
+        void *sp = load_relaxed(&g->sp);
+        int64_t since = load_relaxed(&g->since);
+        uintptr_t lo = (uintptr_t)load_relaxed(&g->stack_lo), hi = (uintptr_t)g;
+        bool still = !on_cpu && (status == G_WAITING || status == G_RUNNABLE) && (uintptr_t)sp >= lo &&
+                     (uintptr_t)sp + sizeof(struct arch_frame) <= hi && (uintptr_t)sp % sizeof lo == 0;
+
+        if (status == G_FREE || status == G_DEAD || id == 0)
+            return false;
+        k->look = status == G_WAITING ? LOOK_WAITING : status == G_RUNNABLE ? LOOK_RUNNABLE : LOOK_RUNNING;
+        k->why = status == G_WAITING ? load_relaxed(&g->why) : 0;
+        if (k->why >= WAIT_REASONS)
+            k->why = WAIT_NONE;
+        k->created_at = (uintptr_t)load_relaxed(&g->created_at);
+        k->frames = 0;
+        e->id = id;
+        e->created_by = load_relaxed(&g->created_by);
+        e->since = since;
+        e->on = status == G_WAITING ? (uintptr_t)load_relaxed(&g->wait_on) : 0;
+        copy_name(e->name, g->name);
+        if (!d->o) /* to count, a glance is enough */
+            return true;
+        if (still) {
+            k->pc[0] = arch_frame_pc(sp);
+            k->frames = 1 + rn__walk(arch_frame_fp(sp), lo, hi, &k->pc[1], FRAMES_MAX - 1);
+        }
+        fence_acquire(); /* the walk is over before we look whether it was right */
+        if (load_relaxed(&g->id) == id && load_relaxed(&g->status) == status) {
+            if (status == G_RUNNING)
+                return true;
+            if (still && !load_relaxed(&g->on_cpu) && load_relaxed(&g->sp) == sp &&
+                load_relaxed(&g->since) == since)
+                return true;
+        }
+        if (glance == GLANCES && load_relaxed(&g->id) == id) {
+            k->look = LOOK_RUNNING;
+            k->why = 0;
+            k->frames = 0;
+            return true;
+        }
+        if (glance > GLANCES)
+            return false; /* the stack of many short lives */
+    }
+}
+
+static bool look_at_record(struct dump *d, const struct fresh *f)
+{
+    struct kind *k = &d->kind;
+    struct entry *e = &d->entry;
+
+    if (!load_acquire(&f->in_use))
+        return false;
+    k->look = LOOK_NEW;
+    k->why = 0;
+    k->created_at = (uintptr_t)load_relaxed(&f->created_at);
+    k->frames = 1;
+    k->pc[0] = (uintptr_t)load_relaxed(&f->call.fn);
+    e->id = load_relaxed(&f->id);
+    e->created_by = load_relaxed(&f->created_by);
+    e->since = 0;
+    e->on = 0;
+    copy_name(e->name, f->name);
+    fence_acquire();
+    return load_relaxed(&f->in_use) && load_relaxed(&f->id) == e->id && e->id != 0;
+}
+
+static void look_around(struct dump *d, const struct g *self)
+{
+    size_t records = 0;
+
+    for (const struct slab *s = load_acquire(&d->rt->slabs); s; s = s->next)
+        records += SLAB_RECORDS;
+    while (records && d->ids_room < 2 * records)
+        d->ids_room = d->ids_room ? 2 * d->ids_room : 512;
+    d->ids = d->ids_room ? rn__pool_take(&d->pool, d->ids_room * sizeof *d->ids) : NULL;
+    if (!d->ids)
+        d->ids_room = 0;
+    for (const struct slab *s = load_acquire(&d->rt->slabs); s; s = s->next) {
+        if (records < SLAB_RECORDS)
+            d->ids_room = 0; /* a slab that came meanwhile: the table may be too small */
+        else
+            records -= SLAB_RECORDS;
+        for (uint32_t i = 0; i < SLAB_RECORDS; i++)
+            if (look_at_record(d, &s->record[i]) && !seen_before(d, d->entry.id, true))
+                add(d);
+    }
+    for (const struct arena *a = load_acquire(&d->rt->arenas); a; a = a->next) {
+        uint32_t n = load_acquire(&a->carved);
 
         for (uint32_t i = 0; i < n; i++) {
             struct g *g = rn__arena_g(a, i);
-            uint8_t status = load_relaxed(&g->status);
 
-            if (g == self || status == G_FREE || status == G_DEAD)
-                continue;
-            out("\n");
-            out_head(g->id, g->name,
-                     status == G_WAITING    ? rn__wait_text[load_relaxed(&g->why)]
-                     : status == G_RUNNABLE ? "runnable"
-                                            : "running");
-            if (status == G_WAITING)
-                out_parked_stack(g);
-            out_created(g->created_by, g->created_at);
-        }
-    }
-    for (const struct slab *s = rt->slabs; s; s = s->next) {
-        for (uint32_t i = 0; i < SLAB_RECORDS; i++) {
-            const struct fresh *f = &s->record[i];
-
-            if (!load_relaxed(&f->in_use))
-                continue;
-            out("\n");
-            out_head(f->id, f->name, "runnable");
-            out_place((void *)(uintptr_t)f->call.fn);
-            out_created(f->created_by, f->created_at);
+            if (g != self && look_at(d, g) && !seen_before(d, d->entry.id, false))
+                add(d);
         }
     }
 }
 
-static uint32_t ending; /* atomic: somebody reports already */
-
-static void report(const char *what, const char *text, bool all) __attribute__((noreturn));
-static void report(const char *what, const char *text, bool all)
+/* d is large for a goroutine's stack: it lies in its own pool if there is memory. */
+static NOINLINE size_t dump_with(struct dump *d, struct out *o, struct rt *rt, const struct g *self)
 {
-    struct worker *w = worker_self();
-    struct g *g = w->cur;
-    struct rt *rt = w->rt ? w->rt : load_acquire(&rn__rt);
-    const char *traceback = getenv("RUNNEL_TRACEBACK");
+    size_t groups = 0;
 
-    while (swap_acq_rel(&ending, 1)) /* the process is about to end */
-        rn__os_thread_sleep(1000000000);
-    out("%s: %s\n\n", what, text);
-    if (g->kind == G_GOROUTINE) {
-        out_head(g->id, g->name, "running");
-        out_own_stack();
-        out_created(g->created_by, g->created_at);
-    } else if (!all) {
-        out("thread [running]:\n");
-        out_own_stack();
+    d->rt = rt;
+    d->o = o;
+    if (o) {
+        d->now = now_ns();
+        d->known = rn__places_new(&d->pool);
+        d->hash = rn__pool_take(&d->pool, GROUPS_HASH * sizeof *d->hash);
+        d->streaming = !d->hash;
     }
-    if (all && rt)
-        rn__dump_all(rt, g);
-    if (traceback && strcmp(traceback, "crash") == 0)
-        abort();
-    _exit(2);
+    look_around(d, self);
+    for (struct group *g = d->groups; g; g = g->after) {
+        g->first = sort_entries(g->first, g->count);
+        groups++;
+    }
+    for (struct group *g = sort_groups(d->groups, groups); g; g = g->after)
+        out_group(d, &g->kind, g->first, g->count);
+    return d->count;
 }
 
-void rn__threads_exhausted(uint32_t max)
+static NOINLINE size_t dump_without_memory(struct out *o, struct rt *rt, const struct g *self)
 {
-    out("runnel: program exceeds %" PRIu32 "-thread limit\n", max);
-    rn__fatal("thread exhaustion");
+    struct dump d = {0};
+
+    return dump_with(&d, o, rt, self);
 }
 
-void rn__panic(const char *text)
+size_t rn__dump_others(struct out *o, struct rt *rt, const struct g *self)
 {
-    report("panic", text, false);
+    struct pool pool = {0};
+    struct dump *d = rn__pool_take(&pool, sizeof *d);
+    size_t count;
+
+    if (!d)
+        return dump_without_memory(o, rt, self);
+    d->pool = pool; /* which holds d itself */
+    count = dump_with(d, o, rt, self);
+    pool = d->pool;
+    rn__pool_free(&pool);
+    return count;
 }
 
-void rn__fatal(const char *text)
+/* ---- Public --------------------------------------------------------------------------------------------- */
+
+enum { BUFFER = 32 << 10, SMALL = 256 };
+
+static void dump_self(struct out *o, struct pool *pool, const struct g *g)
 {
-    report("fatal error", text, strstr(text, "deadlock") != NULL);
+    uintptr_t pc[FRAMES_MAX];
+    struct places *known = rn__places_new(pool);
+    size_t n = rn__walk_self(pc, FRAMES_MAX, 1);
+
+    rn__out_str(o, "\n");
+    rn__out_head(o, g->id, g->name, "running");
+    rn__out_frames(o, known, pc, n, true);
+    rn__out_created(o, known, g->created_by, g->created_at);
 }
 
-void rn_panic(const char *fmt, ...)
+static void out_count(struct out *o, size_t n, const char *what)
 {
-    char text[1024];
-    va_list args;
+    rn__out_int(o, n);
+    rn__out_str(o, what);
+    if (n != 1)
+        rn__out_str(o, "s");
+}
 
-    va_start(args, fmt);
-    vsnprintf(text, sizeof text, fmt, args);
-    va_end(args);
-    rn__panic(text);
+NOINLINE void rn_dump(int fd)
+{
+    struct rt *rt = rn__report_hold();
+    const struct g *self = rn__self();
+    struct pool pool = {0};
+    char small[SMALL];
+    struct out o = {fd, 0, BUFFER, rn__pool_take(&pool, BUFFER)};
+    uint32_t threads = load_relaxed(&rn__threads_parked);
+    int saved = errno;
+
+    if (!o.text) {
+        o.text = small;
+        o.room = SMALL;
+    }
+    rn__out_str(&o, "runnel: ");
+    out_count(&o, rt ? rn__goroutines(rt) : 0, " goroutine");
+    rn__out_str(&o, ", ");
+    out_count(&o, rt ? rt->nprocs : 0, " processor");
+    if (threads > 0) {
+        rn__out_str(&o, ", ");
+        out_count(&o, threads, " waiting thread");
+        rn__out_str(&o, " of the program's");
+    }
+    rn__out_str(&o, "\n");
+    if (self->kind == G_GOROUTINE)
+        dump_self(&o, &pool, self);
+    if (rt)
+        rn__dump_others(&o, rt, self);
+    rn__out_flush(&o);
+    rn__pool_free(&pool);
+    if (rt)
+        rn__rt_unref(rt);
+    errno = saved;
+}
+
+size_t rn__leaks(struct rt *rt, int fd, const char *when)
+{
+    const struct g *self = rn__self();
+    size_t n = rn__dump_others(NULL, rt, self);
+    struct pool pool = {0};
+    char small[SMALL];
+    struct out o = {fd, 0, BUFFER, NULL};
+
+    if (n == 0 || fd < 0)
+        return n;
+    o.text = rn__pool_take(&pool, BUFFER);
+    if (!o.text) {
+        o.text = small;
+        o.room = SMALL;
+    }
+    rn__out_str(&o, "runnel: ");
+    out_count(&o, n, " goroutine");
+    rn__out_str(&o, " left");
+    rn__out_str(&o, when);
+    rn__out_str(&o, ":\n");
+    n = rn__dump_others(&o, rt, self);
+    rn__out_flush(&o);
+    rn__pool_free(&pool);
+    return n;
+}
+
+size_t rn_leaks(int fd)
+{
+    struct rt *rt = rn__report_hold();
+    int saved = errno;
+    size_t n = rt ? rn__leaks(rt, fd, "") : 0;
+
+    if (rt)
+        rn__rt_unref(rt);
+    errno = saved;
+    return n;
 }

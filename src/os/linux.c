@@ -314,3 +314,20 @@ void rn__os_thread_sleep(int64_t ns)
 
     nanosleep(&ts, NULL);
 }
+
+void rn__os_write(int fd, const char *text, size_t size)
+{
+    int saved = errno;
+
+    while (size > 0) {
+        ssize_t put = write(fd, text, size);
+
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0)
+            break;
+        text += put;
+        size -= (size_t)put;
+    }
+    errno = saved;
+}

@@ -50,4 +50,7 @@ bool rn__os_thread_sleeps(int tid);
 void rn__os_thread_yield(void);
 void rn__os_thread_sleep(int64_t ns);
 
+/* Write all of it, as far as fd takes it. */
+void rn__os_write(int fd, const char *text, size_t size);
+
 #endif

@@ -125,7 +125,7 @@ static COLD struct fresh *fresh_refill(struct rt *rt, struct proc *p)
     slab->free_count = SLAB_RECORDS;
     spin_lock(&rt->memory);
     slab->next = rt->slabs;
-    rt->slabs = slab;
+    store_release(&rt->slabs, slab); /* pairs with reports, which read without the lock */
     slab_link(rt, slab);
     rt->spare_slabs++;
     f = slab_take(rt);
@@ -232,7 +232,7 @@ struct fresh *rn__fresh_new(void (*fn)(void), const rn_attr *attr, void (*done)(
         f->stack_class = c;
         name_copy(f->name, attr->name);
     }
-    store_relaxed(&f->in_use, 1);
+    store_release(&f->in_use, 1); /* pairs with reports */
     return f;
 }
 

@@ -271,6 +271,7 @@ static void *monitor_thread(void *arg)
 
         pause(rt, last + period);
         now = rn__os_now();
+        rt_time_is(rt, now_ns());
         calm = tick(rt, now, now - last > period + late_ns) ? 0 : calm + 1;
         period = calm == 0 ? tick_ns : calm < 16 ? calm_ns : calm_max_ns;
         idle = all_idle(rt) ? idle + 1 : 0;

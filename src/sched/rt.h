@@ -170,6 +170,9 @@ struct rt {
     bool has_main;          /* rn_run started it */
     uint32_t main_exited;   /* atomic: the first goroutine called rn_exit */
     uint32_t done;          /* atomic futex word: set when stopping, for rn_run's caller */
+    /* Atomic: a time not long ago, which stamps goroutines that park. The monitor refreshes it, and workers
+     * do now and then on their way; written rarely, since every park reads it. */
+    int64_t now ALIGNED(CACHE_LINE);
 };
 
 extern struct rt *rn__rt; /* atomic: the running runtime, or NULL */
@@ -240,6 +243,13 @@ static inline bool all_idle(struct rt *rt)
     return load_relaxed(&rt->idle_procs) + load_relaxed(&rt->off_procs) == load_relaxed(&rt->nprocs);
 }
 
+/* It is now about this late: for rt->now. A millisecond is exact enough, and rare enough to write. */
+static inline void rt_time_is(struct rt *rt, int64_t now)
+{
+    if (now - load_relaxed(&rt->now) > 1000000)
+        store_relaxed(&rt->now, now);
+}
+
 /* sched.c */
 /* From now on n processors may be held, 1 to rt->room. Those beyond go out of use when they are given up. */
 void rn__procs_limit(struct rt *rt, uint32_t n);
@@ -299,9 +309,8 @@ extern uint32_t rn__threads_parked; /* atomic: plain threads inside rn__park, no
 extern uint32_t rn__threads_own;    /* atomic: helper threads of the library */
 extern bool rn__forked;             /* this is a child process of one that used the library */
 
-/* dump.c */
+/* panic.c */
 void rn__threads_exhausted(uint32_t max) __attribute__((noreturn));
-void rn__dump_all(struct rt *rt, struct g *self);
 
 void *rn__switch(void **save_sp, void *to_sp, void *pass);
 void rn__entry(void);

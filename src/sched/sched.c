@@ -697,6 +697,8 @@ void rn__park(struct g *g, enum wait_reason why, const void *on, bool (*unlink)(
     g->wait_on = on;
     g->unlink = unlink;
     g->wait = wait;
+    if (likely(w->rt != NULL))
+        store_relaxed(&g->since, load_relaxed(&w->rt->now));
     store_relaxed(&g->why, (uint8_t)why);
     if (unlikely(g->kind == G_THREAD)) {
         thread_park(g);
@@ -1042,6 +1044,7 @@ static bool idle_wait(struct worker *w)
         spin_lock(&rt->lock);
         if (w->proc || rt->stopping) {
             spin_unlock(&rt->lock);
+            rt_time_is(rt, now_ns()); /* nobody did while all slept */
             store_relaxed(&w->futex, 0);
             return w->proc != NULL;
         }
@@ -1194,6 +1197,8 @@ again:
     }
     p = w->proc;
     store_relaxed(&p->tick, p->tick + 1);
+    if (p->tick % TICK_GLOBAL <= 1) /* pick_quick sends us here every TICK_GLOBAL ticks */
+        rt_time_is(rt, now_ns());
     run_due_timers(p);
     if (p->tick % TICK_GLOBAL == 0 || w->yielded) { /* who yields lets the global queue go first too */
         w->yielded = false;

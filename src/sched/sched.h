@@ -118,6 +118,7 @@ struct g {
     void *tsan_fiber;
     void *asan_fake;
     char name[G_NAME_MAX];
+    int64_t since; /* atomic: when it parked last, by the runtime's coarse clock; for reports */
 };
 
 /* ---- Whoever calls ----------------------------------------------------------------------------- */

@@ -78,7 +78,7 @@ static struct arena *arena_new(struct rt *rt, uint32_t stack_class)
     a->carved = 0;
     a->stack_class = stack_class;
     a->next = rt->arenas;
-    rt->arenas = a;
+    store_release(&rt->arenas, a); /* pairs with reports, which read without the lock */
     return a;
 }
 

@@ -21,6 +21,7 @@
  */
 #include "base/fiber.h"
 #include "base/mem.h"
+#include "debug/debug.h"
 #include "os/os.h"
 #include "sched/lot.h"
 #include "sched/rt.h"
@@ -204,6 +205,7 @@ static struct rt *rt_new(void)
     rt->keeper_until = INT64_MIN;
     rt->max_workers = max_threads();
     rt->fences = !rn__os_fence_all_start();
+    rt->now = now_ns();
     for (uint32_t i = room; i-- > 0;) {
         struct proc *p = &rt->procs[i];
 
@@ -292,6 +294,23 @@ struct rt *rn__rt_hold(struct worker *w, bool *ret_held)
         rn__rt_ref(rt);
         *ret_held = true;
     }
+    spin_unlock(&start_lock);
+    return rt;
+}
+
+struct rt *rn__report_hold(void)
+{
+    struct rt *rt = NULL;
+
+    /* A report may come from anywhere: whoever holds the lock may be what is broken. */
+    for (unsigned tries = 0; tries < 1000 && !spin_try(&start_lock); tries++) {
+        if (tries == 999)
+            return NULL;
+        rn__os_thread_yield();
+    }
+    rt = load_relaxed(&rn__rt);
+    if (rt)
+        add_relaxed(&rt->refs, 1);
     spin_unlock(&start_lock);
     return rt;
 }

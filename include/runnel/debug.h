@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * debug.h - see what all goroutines do, and which are left over.
+ *
+ * A report lists goroutines as panics and deadlocks do:
+ *
+ *     goroutine 7 "reader" [chan receive, 3 minutes]:
+ *       for 3m12s on 0x55d2c81f2a0
+ *             reader at server.c:41 [0x55d2c67e1b3]
+ *             serve at server.c:88 [0x55d2c67e4d0]
+ *     created by goroutine 1 at
+ *             program at server.c:102 [0x55d2c67e66e]
+ *
+ * that is: its id and name; its state, or the reason why it waits, with Go's whole minutes once there is one;
+ * for how long (to a few milliseconds) and on which channel, mutex or other object; its stack; who started it
+ * and where. Goroutines in the same state, with the same stack, started at the same place are one entry:
+ * "goroutines 2-51 [chan receive], 50 alike:". Calls inside the library are left out but for the one that the
+ * program made.
+ *
+ * A stack is walked by frame pointers: compile with -fno-omit-frame-pointer, else only the function that made
+ * the call into the library is sure to be there. Functions have names if they are exported; file, line and
+ * all other names come with librunnel-symbols, which needs only be linked, or preloaded.
+ *
+ * Goroutines go on while a report is made, so it is a glance, not a snapshot, at all of them; each entry is
+ * right in itself. A running goroutine's stack is not to be had, except the caller's own.
+ */
+#ifndef RUNNEL_DEBUG_H
+#define RUNNEL_DEBUG_H
+
+#include <runnel/base.h>
+#include <stddef.h>
+#include <stdint.h>
+
+RN__BEGIN
+
+/*
+ * Write a report of all goroutines to fd, the caller first. 10,000 take a few tens of milliseconds.
+ * From any thread, not from a signal handler. Takes no lock that anything but the start and end of the runtime
+ * holds, does not use malloc, waits for nothing but fd, and keeps errno.
+ */
+RN__API void rn_dump(int fd);
+
+/*
+ * How many goroutines there are besides the caller. If there are any and fd is not negative, report them there.
+ * One that is about to end counts: call rn_settle first. With RUNNEL_LEAKS=1 in the environment the same is
+ * reported on standard error at the end of rn_run, and at the end of a process that used the library without
+ * it, after goroutines have had a tenth of a second to end.
+ * As for rn_dump otherwise.
+ */
+RN__API size_t rn_leaks(int fd);
+
+/*
+ * From now on signal sig writes the report to standard error, by a thread made for that; after SIGQUIT the
+ * process then ends with status 2, as a Go program's. RUNNEL_DUMP_SIGNAL=QUIT (or USR1, USR2) in the
+ * environment does the same at the start of the runtime if the signal has its default disposition.
+ * For the life of the process: a handler installed later takes its place.
+ * Returns 0, -EINVAL if sig cannot be caught, -EAGAIN or -ENOMEM if there is no thread to be had.
+ */
+RN__API int rn_dump_on_signal(int sig);
+
+/*
+ * Where reports ask what lies at an address: librunnel-symbols sets it. find calls frame once for each
+ * function at pc, innermost (inlined) first, with function, file or both, and returns how often; the strings
+ * need only live for the call. find is called while the process may be broken: from any thread, on a
+ * goroutine's stack, with any lock held. NULL: dladdr only.
+ */
+typedef void rn_frame_fn(void *arg, const char *function, const char *file, int line);
+RN__API void rn_set_symbolizer(int (*find)(uintptr_t pc, rn_frame_fn *frame, void *arg));
+
+RN__END
+
+#endif

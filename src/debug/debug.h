@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* debug.h - what the files of debug/ have in common. */
+#ifndef RN_SRC_DEBUG_H
+#define RN_SRC_DEBUG_H
+
+#include "debug/out.h"
+#include "sched/rt.h"
+
+enum { FRAMES_MAX = 64 };
+
+/* ---- place.c: what lies at an address ------------------------------------------------------------------ */
+
+struct place {
+    struct place *next;
+    uintptr_t pc;
+    bool own; /* in this library */
+    size_t size;
+    char *text; /* lines, each with its tab and newline */
+};
+enum { PLACES = 1024 };
+
+/* What was asked already; NULL in its place: nothing is remembered. Lives in its pool. */
+struct places {
+    struct pool *pool;
+    struct place *hash[PLACES];
+};
+struct places *rn__places_new(struct pool *pool); /* NULL: no memory */
+
+/* A line for pc, or more where functions are inlined; is_call: it is a return address. */
+void rn__out_place(struct out *o, struct places *known, uintptr_t pc, bool is_call);
+/* A stack, innermost first: first is where it is, the rest return addresses. Without the library's own frames,
+ * except the one that the program called. */
+void rn__out_frames(struct out *o, struct places *known, const uintptr_t *pc, size_t n, bool first_is_call);
+
+/* The frame pointer chain from fp inside [lo, hi): up to room return addresses. */
+size_t rn__walk(uintptr_t fp, uintptr_t lo, uintptr_t hi, uintptr_t *pc, size_t room);
+/* The caller's own stack, without skip frames; room is at most FRAMES_MAX. */
+size_t rn__walk_self(uintptr_t *pc, size_t room, size_t skip);
+
+/* ---- dump.c --------------------------------------------------------------------------------------------- */
+
+/* Report rt's goroutines other than self, folded; how many there are. o may be NULL: count only. */
+size_t rn__dump_others(struct out *o, struct rt *rt, const struct g *self);
+/* Their number; if there are any and fd >= 0, "runnel: N goroutines left<when>:" and the report. */
+size_t rn__leaks(struct rt *rt, int fd, const char *when);
+/* One goroutine's first line, and where it was made. */
+void rn__out_head(struct out *o, uint64_t id, const char *name, const char *state);
+void rn__out_created(struct out *o, struct places *known, uint64_t by, const void *at);
+
+/* ---- panic.c -------------------------------------------------------------------------------------------- */
+
+/* The first to call it goes on; others wait for the end of the process. */
+void rn__ending(void);
+
+/* A hold on the running runtime, to be given back by rn__rt_unref; NULL: there is none, or it just begins or
+ * ends. start.c. */
+struct rt *rn__report_hold(void);
+
+#endif

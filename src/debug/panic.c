@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * panic.c - panics and fatal errors: the report, then the end of the process with status 2.
+ *
+ * The texts are Go's. A report takes no lock and does not use malloc (but see place.c), since whatever is broken
+ * may hold any lock. RUNNEL_TRACEBACK=all adds all other goroutines, which a deadlock report has anyway; crash
+ * does too, and aborts instead, for a core file.
+ */
+#include <runnel/err.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "debug/debug.h"
+#include "os/os.h"
+
+static uint32_t ending; /* atomic: somebody reports already */
+
+void rn__ending(void)
+{
+    while (swap_acq_rel(&ending, 1)) /* the process is about to end */
+        rn__os_thread_sleep(1000000000);
+}
+
+static bool is(const char *a, const char *b)
+{
+    return a && strcmp(a, b) == 0;
+}
+
+static void report(const char *what, const char *text, bool all) __attribute__((noreturn));
+static NOINLINE void report(const char *what, const char *text, bool all)
+{
+    struct worker *w = worker_self();
+    struct g *g = w->cur;
+    struct rt *rt = w->rt ? w->rt : rn__report_hold();
+    const char *traceback = getenv("RUNNEL_TRACEBACK");
+    uintptr_t pc[FRAMES_MAX];
+    struct pool pool = {0};
+    char small[256];
+    struct out o = {STDERR_FILENO, 0, sizeof small, small};
+    struct places *known;
+    size_t n;
+
+    rn__ending();
+    rn__out_str(&o, what);
+    rn__out_str(&o, ": ");
+    rn__out_str(&o, text);
+    rn__out_str(&o, "\n\n");
+    rn__out_flush(&o); /* whatever else goes wrong, this much is said */
+    known = rn__places_new(&pool);
+    n = rn__walk_self(pc, FRAMES_MAX, 2);
+    if (g->kind == G_GOROUTINE) {
+        rn__out_head(&o, g->id, g->name, "running");
+        rn__out_frames(&o, known, pc, n, true);
+        rn__out_created(&o, known, g->created_by, g->created_at);
+    } else if (!all) {
+        rn__out_str(&o, "thread [running]:\n");
+        rn__out_frames(&o, known, pc, n, true);
+    }
+    rn__out_flush(&o);
+    if (rt && (all || is(traceback, "all") || is(traceback, "crash"))) {
+        char *large = rn__pool_take(&pool, 32 << 10);
+
+        if (large) {
+            o.text = large;
+            o.room = 32 << 10;
+        }
+        rn__dump_others(&o, rt, g);
+        rn__out_flush(&o);
+    }
+    if (is(traceback, "crash"))
+        abort();
+    _exit(2);
+}
+
+void rn__threads_exhausted(uint32_t max)
+{
+    char small[100];
+    struct out o = {STDERR_FILENO, 0, sizeof small, small};
+
+    rn__out_str(&o, "runnel: program exceeds ");
+    rn__out_int(&o, max);
+    rn__out_str(&o, "-thread limit\n");
+    rn__out_flush(&o);
+    rn__fatal("thread exhaustion");
+}
+
+void rn__panic(const char *text)
+{
+    report("panic", text, false);
+}
+
+void rn__fatal(const char *text)
+{
+    report("fatal error", text, strstr(text, "deadlock") != NULL);
+}
+
+void rn_panic(const char *fmt, ...)
+{
+    char text[1024];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    rn__panic(text);
+}

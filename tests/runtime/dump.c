@@ -1,0 +1,514 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * dump.c - rn_dump, rn_leaks and what they say of goroutines in each state. Linked with the static library, so
+ * that the clock can be replaced.
+ */
+#define _GNU_SOURCE
+#include "process.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* The library's own. */
+extern int64_t (*rn__clock)(void);
+
+/* What a report says; to be freed. */
+static char *said_by(size_t (*report)(int fd))
+{
+    int fd = memfd_create("report", MFD_CLOEXEC);
+    off_t size;
+    char *text;
+
+    CHECK(fd >= 0);
+    (void)report(fd);
+    size = lseek(fd, 0, SEEK_END);
+    text = malloc((size_t)size + 1);
+    CHECK(text != NULL && pread(fd, text, (size_t)size, 0) == size);
+    text[size] = 0;
+    close(fd);
+    return text;
+}
+static size_t dump(int fd)
+{
+    rn_dump(fd);
+    return 0;
+}
+
+static void has(const char *report, const char *text)
+{
+    if (!strstr(report, text))
+        fputs(report, stderr), test_fail(__FILE__, __LINE__, "no \"%s\" in that", text);
+}
+static void begins(const char *report, const char *text)
+{
+    if (strncmp(report, text, strlen(text)) != 0)
+        test_fail(__FILE__, __LINE__, "no \"%s\" at the beginning of:\n%s", text, report);
+}
+static void has_not(const char *report, const char *text)
+{
+    if (strstr(report, text))
+        test_fail(__FILE__, __LINE__, "\"%s\" in:\n%s", text, report);
+}
+static int times_in(const char *report, const char *text)
+{
+    int n = 0;
+
+    for (const char *p = report; (p = strstr(p, text)) != NULL; p++)
+        n++;
+    return n;
+}
+
+/* A symbolizer that makes addresses of this test readable, whatever the program was built with: each function
+ * here registers a range by calling from inside it. */
+static const char *volatile known_name[8];
+static volatile uintptr_t known_pc[8];
+static int known_symbols(uintptr_t pc, rn_frame_fn *frame, void *arg)
+{
+    for (int i = 0; i < 8; i++) {
+        if (known_name[i] && pc - known_pc[i] < 400) {
+            frame(arg, known_name[i], "here.c", 7);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static rn_chan(int) gate;
+static rn_mutex mu;
+static _Atomic int arrived;
+
+static void receiver(void)
+{
+    arrived++;
+    (void)rn_recv(gate);
+}
+static void other_receiver(void)
+{
+    int v;
+
+    arrived++;
+    rn_recv_fn(gate, &v);
+}
+static void locker(void)
+{
+    arrived++;
+    rn_mutex_lock(&mu);
+    rn_mutex_unlock(&mu);
+}
+static void busy(_Atomic int *stop)
+{
+    arrived++;
+    while (!*stop)
+        ;
+}
+
+static void until_arrived(int n)
+{
+    AWAIT(arrived == n);
+    test_let_run(); /* from there to where they wait */
+}
+
+/* One goroutine of each state, and the caller. */
+GO_TEST_PROCS(every_state, 1)
+{
+    char *report;
+    char on[40];
+
+    gate = rn_chan_make(int, 0);
+    rn_mutex_lock(&mu);
+    rn_go_with(RN_ATTR(.name = "reader"), receiver);
+    rn_go_with(RN_ATTR(.name = "locker"), locker);
+    until_arrived(2);
+    rn_go_with(RN_ATTR(.name = "fresh"), receiver); /* does not run before we wait */
+    errno = 77;
+    report = said_by(dump);
+    CHECK_EQ(errno, 77);
+    begins(report, "runnel: 4 goroutines, 1 processor\n\n");
+    has(report, "\ngoroutine 1 [running]:\n\t");
+    has(report, "goroutine 2 \"reader\" [chan receive]:\n  for ");
+    has(report, "goroutine 3 \"locker\" [sync.Mutex.Lock]:\n  for ");
+    has(report, "goroutine 4 \"fresh\" [runnable]:\n\t");
+    snprintf(on, sizeof(on), " on %p\n", (void *)&mu);
+    has(report, on);
+    CHECK_EQ(times_in(report, "created by goroutine 1 at\n\t"), 3);
+    CHECK_EQ(times_in(report, "created by a thread at\n\t"), 1);
+    CHECK(strstr(report, "goroutine 1 ") < strstr(report, "goroutine 2 "));
+    CHECK(strstr(report, "goroutine 2 ") < strstr(report, "goroutine 3 "));
+    CHECK(strstr(report, "goroutine 3 ") < strstr(report, "goroutine 4 "));
+    free(report);
+
+    report = said_by(rn_leaks);
+    begins(report, "runnel: 3 goroutines left:\n\n");
+    has_not(report, "goroutine 1 [");
+    has(report, "goroutine 2 \"reader\" [chan receive]:\n");
+    free(report);
+    CHECK_EQ(rn_leaks(-1), 3);
+
+    rn_mutex_unlock(&mu);
+    rn_close(gate);
+    test_expect_settled(__FILE__, __LINE__);
+    CHECK_EQ(rn_leaks(-1), 0);
+    report = said_by(rn_leaks);
+    CHECK_STR(report, "");
+    free(report);
+    rn_chan_release(gate);
+}
+
+/* A goroutine that computes on another thread is said to run. */
+PLAIN_TEST(a_running_one)
+{
+    _Atomic int stop = 0;
+    char *report;
+
+    rn_go(busy, &stop);
+    AWAIT(arrived == 1);
+    report = said_by(dump);
+    has(report, "goroutine 1 [running]:\n\t(running on another thread");
+    has(report, "created by a thread at\n\t");
+    stop = 1;
+    AWAIT(rn_count() == 0);
+    free(report);
+}
+
+/* Without a runtime there is nothing to say, and none is started. */
+PLAIN_TEST(no_runtime)
+{
+    char *report = said_by(dump);
+
+    CHECK_STR(report, "runnel: 0 goroutines, 0 processors\n");
+    free(report);
+    CHECK_EQ(rn_leaks(-1), 0);
+    CHECK_EQ(count_threads(), 1);
+}
+
+static void do_start_alike(int n)
+{
+    for (int i = 0; i < n; i++)
+        rn_go(receiver);
+}
+static void (*volatile start_alike)(int n) = do_start_alike; /* one place, never inlined */
+
+/* Alike: one entry with their number and ids. Not alike: another reason, place, stack or creator's place. */
+GO_TEST_PROCS(alike_ones_are_folded, 1)
+{
+    const char *volatile names[] = {NULL, "odd", NULL}; /* volatile: one call of rn_go_with, not three */
+    char *report;
+
+    gate = rn_chan_make(int, 0);
+    start_alike(50);
+    until_arrived(50);
+    report = said_by(dump);
+    has(report, "\ngoroutines 2-51 [chan receive], 50 alike:\n  for ");
+    CHECK_EQ(times_in(report, "[chan receive]"), 1);
+    free(report);
+
+    rn_mutex_lock(&mu);
+    rn_go(locker);
+    rn_go(receiver); /* created elsewhere */
+    rn_go(other_receiver);
+    start_alike(2);
+    until_arrived(55);
+    for (int i = 0; i < 3; i++)
+        rn_go_with(RN_ATTR(.name = names[i]), receiver);
+    report = said_by(dump);
+    has(report, "\ngoroutines 2-51, 55-56 [chan receive], 52 alike:\n");
+    has(report, "\ngoroutine 52 [sync.Mutex.Lock]:\n");
+    has(report, "\ngoroutine 53 [chan receive]:\n");
+    has(report, "\ngoroutine 54 [chan receive]:\n");
+    has(report, "\ngoroutines 57, 58 \"odd\", 59 [runnable], 3 alike:\n");
+    free(report);
+    rn_mutex_unlock(&mu);
+    rn_close(gate);
+    test_expect_settled(__FILE__, __LINE__);
+    rn_chan_release(gate);
+}
+
+static _Atomic int64_t ahead;
+static int64_t (*true_clock)(void);
+static int64_t moved_clock(void)
+{
+    return true_clock() + ahead;
+}
+
+static int how_long(void)
+{
+    char *report;
+
+    gate = rn_chan_make(int, 0);
+    rn_go(receiver);
+    until_arrived(1);
+    report = said_by(dump);
+    has(report, "[chan receive]:\n  for ");
+    has(report, "s on 0x"); /* seconds or milliseconds, as slow as this machine is */
+    has_not(report, "minute");
+    free(report);
+    ahead = 61 * RN_SECOND;
+    report = said_by(dump);
+    has(report, "[chan receive, 1 minute]:\n  for 1m");
+    free(report);
+    ahead = 3 * RN_MINUTE + 30 * RN_SECOND;
+    report = said_by(dump);
+    has(report, "[chan receive, 3 minutes]:\n  for 3m3");
+    free(report);
+
+    /* Who parks now has not waited for minutes: the stamps follow the clock. */
+    rn_go_with(RN_ATTR(.name = "late"), other_receiver);
+    for (int i = 0; i < 200; i++)
+        rn_yield();
+    rn_go_with(RN_ATTR(.name = "later"), locker);
+    AWAIT(arrived == 3);
+    test_let_run();
+    ahead = 2 * RN_HOUR + 5 * RN_MINUTE + 30 * RN_SECOND;
+    report = said_by(dump);
+    has(report, "\"later\" [sync.Mutex.Lock, 122 minutes]:\n  for 2h2m on 0x");
+    has(report, "[chan receive, 125 minutes]:\n  for 2h5m on 0x");
+    free(report);
+    ahead = 0; /* or a sleep would take its time */
+    rn_mutex_unlock(&mu);
+    rn_close(gate);
+    test_expect_settled(__FILE__, __LINE__);
+    rn_chan_release(gate);
+    return 0;
+}
+
+/* The time each has waited, with a clock that we move. */
+PLAIN_TEST(how_long_they_wait)
+{
+    true_clock = rn__clock;
+    rn__clock = moved_clock;
+    rn_mutex_lock(&mu);
+    CHECK_EQ(rn_set_procs(1), 0);
+    CHECK_EQ(rn_run(how_long), 0);
+}
+
+static void named(void)
+{
+    known_pc[0] = (uintptr_t)&named;
+    known_name[0] = "a_name_of_ours";
+    arrived++;
+    (void)rn_recv(gate);
+    arrived++;
+}
+
+/* rn_set_symbolizer is asked, and dladdr where it knows nothing. */
+GO_TEST(a_symbolizer)
+{
+    char *report;
+
+    gate = rn_chan_make(int, 0);
+    rn_set_symbolizer(known_symbols);
+    rn_go(named);
+    until_arrived(1);
+    report = said_by(dump);
+    has(report, "\ta_name_of_ours at here.c:7 [0x");
+    free(report);
+    rn_set_symbolizer(NULL);
+    report = said_by(dump);
+    has_not(report, "a_name_of_ours");
+    free(report);
+    rn_close(gate);
+    test_expect_settled(__FILE__, __LINE__);
+    rn_chan_release(gate);
+}
+
+/* Frames of several depths, ends and starts all the time, while reports are made from three sides. Each entry
+ * must be of a goroutine, with a known state. */
+static _Atomic int enough;
+
+static int deep(rn_chan(int) ch, int depth)
+{
+    volatile char frame[64];
+
+    frame[0] = (char)depth;
+    if (depth == 0)
+        return rn_recv(ch) + frame[0];
+    return deep(ch, depth - 1) + frame[0];
+}
+static void sender(rn_chan(int) ch)
+{
+    rn_send(ch, 1);
+}
+static void pair(int depth)
+{
+    rn_chan(int) ch = rn_chan_make(int, 0);
+
+    rn_go(sender, ch);
+    (void)deep(ch, depth);
+    rn_yield();
+    rn_chan_release(ch);
+}
+static void churn(int seed)
+{
+    rn_wg wg = {0};
+
+    for (int i = 0; !enough; i++) {
+        for (int k = 0; k < 20; k++)
+            rn_wg_go(&wg, pair, (i + k + seed) % 40);
+        rn_wg_wait(&wg);
+    }
+}
+
+static void check_report(const char *report)
+{
+    static const char *const states[] = {"[running", "[runnable", "[chan ", "[sync.", "[sleep", "[waiting"};
+
+    for (const char *p = report; (p = strstr(p, "\n\ngoroutine")) != NULL; p++) {
+        const char *end = strchr(p + 2, '\n');
+        const char *state = strchr(p, '[');
+        bool ok = false;
+
+        CHECK(end != NULL && state != NULL && state < end);
+        CHECK(end[-1] == ':');
+        for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
+            ok = ok || strncmp(state, states[i], strlen(states[i])) == 0;
+        CHECK(ok);
+    }
+}
+
+static void *dump_thread(void *arg)
+{
+    (void)arg;
+    while (!enough) {
+        char *report = said_by(dump);
+
+        check_report(report);
+        free(report);
+    }
+    return NULL;
+}
+static int in_a_storm(void)
+{
+    pthread_t t[2];
+
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(pthread_create(&t[i], NULL, dump_thread, NULL), 0);
+    for (int i = 0; i < 4; i++)
+        rn_go(churn, i);
+    for (int i = 0; i < test_times(200); i++) {
+        char *report = said_by(i % 2 ? dump : rn_leaks);
+
+        check_report(report);
+        free(report);
+        rn_yield();
+    }
+    enough = 1;
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(rn_blocking(pthread_join(t[i], NULL)), 0);
+    test_expect_settled(__FILE__, __LINE__);
+    return 0;
+}
+PLAIN_TEST(while_goroutines_start_and_end)
+{
+    CHECK_EQ(rn_run(in_a_storm), 0);
+}
+
+/* Reports while runtimes begin and end: the hold keeps what is being read. */
+static int nothing_much(int n)
+{
+    for (int i = 0; i < n; i++)
+        rn_go(receiver);
+    rn_yield();
+    return 0;
+}
+PLAIN_TEST(while_runtimes_start_and_end)
+{
+    pthread_t t;
+
+    gate = rn_chan_make(int, 0);
+    CHECK_EQ(pthread_create(&t, NULL, dump_thread, NULL), 0);
+    for (int i = 0; i < test_times(500); i++)
+        CHECK_EQ(rn_run(nothing_much, i % 10), 0);
+    enough = 1;
+    CHECK_EQ(pthread_join(t, NULL), 0);
+    rn_chan_release(gate);
+}
+
+/* Many, in less than a time that is far beyond what is promised. */
+GO_TEST(ten_thousand)
+{
+    const int n = test_times(10000);
+    rn_time t;
+    char *report;
+
+    gate = rn_chan_make(int, 0);
+    start_alike(n);
+    AWAIT(arrived == n);
+    t = rn_now();
+    report = said_by(dump);
+    CHECK(rn_now() - t < 5 * RN_SECOND);
+    CHECK_EQ(strncmp(report, "runnel: ", 8), 0);
+    CHECK_EQ(atoi(report + 8), n + 1);
+    CHECK_EQ(rn_leaks(-1), n);
+    free(report);
+    rn_close(gate);
+    test_expect_settled(__FILE__, __LINE__);
+    rn_chan_release(gate);
+}
+
+/* Address space runs out: the report comes one by one, and whole. */
+GO_TEST_PROCS(without_memory, 1)
+{
+    char *report;
+    int lines;
+
+    gate = rn_chan_make(int, 0);
+    start_alike(20);
+    until_arrived(20);
+    report = said_by(dump);
+    CHECK_EQ(times_in(report, "[chan receive]"), 1);
+    free(report);
+    {
+        extern void *(*rn__pool_map)(size_t);
+        void *(*was)(size_t) = rn__pool_map;
+
+        rn__pool_map = NULL;
+        report = said_by(dump);
+        rn__pool_map = was;
+    }
+    lines = times_in(report, "[chan receive]");
+    CHECK_EQ(lines, 20);
+    for (int id = 2; id <= 21; id++) {
+        char head[40];
+
+        snprintf(head, sizeof(head), "\ngoroutine %d [chan receive]:\n", id);
+        has(report, head);
+    }
+    free(report);
+    rn_close(gate);
+    test_expect_settled(__FILE__, __LINE__);
+    rn_chan_release(gate);
+}
+
+static int panics_among_others(void)
+{
+    gate = rn_chan_make(int, 0);
+    start_alike(3);
+    until_arrived(3);
+    rn_panic("on purpose");
+}
+static void panic_run(void)
+{
+    CHECK_EQ(rn_set_procs(1), 0);
+    (void)!rn_run(panics_among_others);
+}
+static void panic_run_all(void)
+{
+    setenv("RUNNEL_TRACEBACK", "all", 1);
+    panic_run();
+}
+PLAIN_TEST(traceback_all)
+{
+    struct child c = run_child(panic_run);
+
+    CHECK_EXIT(&c, 2);
+    has_not(c.said, "goroutines 2-4");
+    free(c.said);
+    c = run_child(panic_run_all);
+    CHECK_EXIT(&c, 2);
+    begins(c.said, "panic: on purpose\n\ngoroutine 1 [running]:\n\t");
+    has(c.said, "\ngoroutines 2-4 [chan receive], 3 alike:\n");
+    free(c.said);
+}
