@@ -51,6 +51,16 @@ void rn__out_created(struct out *o, struct places *known, uint64_t by, const voi
 
 /* The first to call it goes on; others wait for the end of the process. */
 void rn__ending(void);
+/* The end after a report. */
+void rn__report_end(void) __attribute__((noreturn));
+
+/* ---- overflow.c ----------------------------------------------------------------------------------------- */
+
+/* At the start and end of a runtime, one at a time. */
+void rn__overflow_begin(void);
+void rn__overflow_end(void);
+/* At the start of a thread that runs goroutines; its result is for rn__os_signal_stack_free at its end. */
+void *rn__overflow_thread(void);
 
 /* A hold on the running runtime, to be given back by rn__rt_unref; NULL: there is none, or it just begins or
  * ends. start.c. */

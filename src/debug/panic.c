@@ -28,6 +28,13 @@ static bool is(const char *a, const char *b)
     return a && strcmp(a, b) == 0;
 }
 
+void rn__report_end(void)
+{
+    if (is(getenv("RUNNEL_TRACEBACK"), "crash"))
+        abort();
+    _exit(2);
+}
+
 static void report(const char *what, const char *text, bool all) __attribute__((noreturn));
 static NOINLINE void report(const char *what, const char *text, bool all)
 {
@@ -69,9 +76,7 @@ static NOINLINE void report(const char *what, const char *text, bool all)
         rn__dump_others(&o, rt, g);
         rn__out_flush(&o);
     }
-    if (is(traceback, "crash"))
-        abort();
-    _exit(2);
+    rn__report_end();
 }
 
 void rn__threads_exhausted(uint32_t max)

@@ -50,6 +50,21 @@ bool rn__os_thread_sleeps(int tid);
 void rn__os_thread_yield(void);
 void rn__os_thread_sleep(int64_t ns);
 
+/* A fault of this thread: at an address (0: the signal was sent), by the code at pc with this frame pointer. */
+struct os_fault {
+    uintptr_t address, pc, fp;
+};
+/* Have fn called on each, if nobody handles them yet; true if so. When it returns the fault takes its default
+ * course. fn runs on the thread's signal stack if it has one. */
+bool rn__os_fault_begin(void (*fn)(const struct os_fault *fault));
+void rn__os_fault_end(void);
+/* A signal stack for the calling thread; NULL if it has one already, or there is no memory. Freed by the same
+ * thread; NULL is fine. */
+void *rn__os_signal_stack_new(void);
+void rn__os_signal_stack_free(void *stack);
+/* End the process if it is still here then. */
+void rn__os_end_within(unsigned seconds);
+
 /* Write all of it, as far as fd takes it. */
 void rn__os_write(int fd, const char *text, size_t size);
 

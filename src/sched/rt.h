@@ -280,6 +280,7 @@ void rn__proc_regain(struct worker *w);
 void rn__goroutine_main(struct g *prev);
 
 /* stack.c */
+size_t rn__stack_guard(uint32_t stack_class); /* bytes of guard at its low end */
 uint32_t rn__stack_class(size_t bytes); /* STACK_CLASSES when too large */
 struct g *rn__stack_new(struct rt *rt, uint32_t stack_class); /* NULL: no memory */
 void rn__stack_put(struct rt *rt, struct g *g);

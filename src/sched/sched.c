@@ -36,6 +36,7 @@
  */
 #include "base/fiber.h"
 #include "base/mem.h"
+#include "debug/debug.h"
 #include "os/os.h"
 #include "sched/rt.h"
 
@@ -1514,6 +1515,7 @@ static void *worker_thread(void *arg)
     struct start s = *(struct start *)arg;
     struct worker *w = worker_self();
     struct rt *rt = s.rt;
+    void *signal_stack = rn__overflow_thread();
 
     rn__mem_free(arg);
     rn__worker_join(w, rt, s.slot);
@@ -1525,6 +1527,7 @@ static void *worker_thread(void *arg)
     spin_unlock(&rt->lock);
     rn__sched_loop(w);
     worker_leave(w);
+    rn__os_signal_stack_free(signal_stack);
     return NULL;
 }
 

@@ -31,7 +31,7 @@ static size_t class_bytes(uint32_t stack_class)
 }
 
 /* Larger stacks can afford a guard that a frame of a few pages cannot step over. */
-static size_t guard_bytes(uint32_t stack_class)
+size_t rn__stack_guard(uint32_t stack_class)
 {
     return stack_class < STACK_CLASS_DEFAULT ? 4096 : 16384;
 }
@@ -111,7 +111,7 @@ struct g *rn__stack_new(struct rt *rt, uint32_t stack_class)
     g = rn__arena_g(a, i);
     {
         char *lo = a->base + (size_t)i * a->stack_bytes;
-        size_t guard = guard_bytes(stack_class);
+        size_t guard = rn__stack_guard(stack_class);
 
         (void)rn__os_guard(lo, guard); /* unguarded beyond what the kernel allows */
         g->stack_lo = lo + guard;

@@ -187,6 +187,7 @@ static struct rt *rt_new(void)
     uint32_t n = (uint32_t)default_procs(), room = n;
     bool follows = wanted_procs == 0 && env_procs() == 0;
 
+    rn__overflow_begin();
     rt = rn__mem_new_zero(sizeof *rt, CACHE_LINE);
     if (!rt)
         return NULL;
@@ -402,6 +403,7 @@ static void rt_end(struct rt *rt)
     spin_lock(&start_lock);
     if (load_relaxed(&rn__rt) == rt)
         store_release(&rn__rt, NULL);
+    rn__overflow_end();
     spin_unlock(&start_lock);
     if (rn__signals_stop)
         rn__signals_stop();
@@ -436,6 +438,7 @@ static void run_start(struct rn__call *call)
     struct worker_slot **at;
     struct fresh *f;
     struct rt *rt, *old;
+    void *signal_stack;
 
     /* A runtime that started by itself and has nothing left to do makes room for this one. */
     old = load_acquire(&rn__rt);
@@ -467,7 +470,9 @@ static void run_start(struct rn__call *call)
     rn__fresh_announce(f);
     store_relaxed(&w->proc->started, 1);
     w->handed = task_of_fresh(f); /* in no queue, or another thread might be faster */
+    signal_stack = rn__overflow_thread();
     rn__sched_loop(w);
+    rn__os_signal_stack_free(signal_stack);
 
     for (;;) {
         spin_lock(&rt->lock);

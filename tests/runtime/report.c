@@ -683,16 +683,112 @@ PLAIN_TEST(rt_18_a_stack_overflow_kills_and_not_silently)
 
     for (int i = 0; i < 5; i++) {
         struct child c;
+        char first[100], advice[100];
+        size_t limit = sizes[i] ? sizes[i] : 128 << 10;
 
         overflow_size = sizes[i];
         c = run_child(overflow_run);
         if (UNDER_ASAN || UNDER_TSAN) {
             CHECK_SAYS(&c, "Sanitizer");
         } else {
-            CHECK_SIGNAL(&c, SIGSEGV);
+            snprintf(first, sizeof(first), "runtime: goroutine stack exceeds %zu-byte limit\n", limit);
+            snprintf(advice, sizeof(advice), "rn_go_with(RN_ATTR(.stack_size = %zu), ...)", 2 * limit);
+            CHECK_EXIT(&c, 2);
+            CHECK(strncmp(c.said, first, strlen(first)) == 0);
+            CHECK_SAYS(&c, "\nfatal error: stack overflow\n\n");
+            CHECK_SAYS(&c, advice);
+            CHECK_SAYS_LINE(&c, "goroutine ", "[running]:");
+            CHECK_SAYS(&c, i == 0 ? "created by a thread at\n\t" : "created by goroutine 1 at\n\t");
         }
         free(c.said);
     }
+}
+
+/* Any other fault is as without us: the default, or the user's handler, whichever it is and whenever it came. */
+static int *volatile nowhere;
+static int fault_here(void)
+{
+    *nowhere = 1;
+    return 0;
+}
+static void fault_run(void)
+{
+    const struct rlimit none = {0, 0};
+
+    setrlimit(RLIMIT_CORE, &none);
+    (void)!rn_run(fault_here);
+}
+static int send_itself(void)
+{
+    kill(getpid(), SIGSEGV);
+    rn_sleep(RN_MINUTE);
+    return 0;
+}
+static void sent_run(void)
+{
+    const struct rlimit none = {0, 0};
+
+    setrlimit(RLIMIT_CORE, &none);
+    (void)!rn_run(send_itself);
+}
+static void on_fault(int sig)
+{
+    (void)sig;
+    (void)!write(1, "mine\n", 5);
+    _exit(7);
+}
+static void handled_before_run(void)
+{
+    signal(SIGSEGV, on_fault);
+    fault_run();
+}
+static int handle_within(void)
+{
+    signal(SIGSEGV, on_fault);
+    return fault_here();
+}
+static void handled_within_run(void)
+{
+    (void)!rn_run(handle_within);
+}
+static int nothing_to_do(void)
+{
+    return 0;
+}
+static void disposition_after_run(void)
+{
+    struct sigaction sa;
+    stack_t alt;
+
+    (void)!rn_run(nothing_to_do);
+    CHECK(sigaction(SIGSEGV, NULL, &sa) == 0 && sa.sa_handler == SIG_DFL);
+    CHECK(sigaltstack(NULL, &alt) == 0 && (alt.ss_flags & SS_DISABLE));
+    signal(SIGSEGV, on_fault);
+    (void)!rn_run(nothing_to_do);
+    CHECK(sigaction(SIGSEGV, NULL, &sa) == 0 && sa.sa_handler == on_fault);
+}
+
+PLAIN_TEST(rt_18_other_faults_are_not_ours)
+{
+    void (*const mine[])(void) = {handled_before_run, handled_within_run};
+    void (*const plain[])(void) = {fault_run, sent_run};
+    struct child c;
+
+    if (UNDER_ASAN || UNDER_TSAN)
+        SKIP("the sanitizers handle SIGSEGV");
+    for (int i = 0; i < 2; i++) {
+        c = run_child(mine[i]);
+        CHECK_EXIT(&c, 7);
+        CHECK_STR(c.said, "mine\n");
+        free(c.said);
+        c = run_child(plain[i]);
+        CHECK_SIGNAL(&c, SIGSEGV);
+        CHECK_STR(c.said, "");
+        free(c.said);
+    }
+    c = run_child(disposition_after_run);
+    CHECK_EXIT(&c, 0);
+    free(c.said);
 }
 
 /* The neighbours of a stack that overflows keep their memory. The handler runs on a stack of its own, on the

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * overflow.c - a goroutine's stack is used up (RT-18).
+ *
+ * The guard below each stack makes it a SIGSEGV, whose handler runs on a stack of the worker's own, sees that
+ * the address lies in the guard of the goroutine that runs there, and reports like any fatal error. All other
+ * faults are as if the handler were not there. It is installed at the start of the runtime if the signal has
+ * its default disposition, so not under AddressSanitizer and ThreadSanitizer, which report an overflow
+ * themselves, nor in a program that handles it; not under Valgrind either; and taken back at the end.
+ *
+ * The stack is walked by frame pointers. Where that does not lead to its bottom, because code without them is
+ * in between, the unwinder is asked; it may use malloc when it is called for the first time, which the overflow
+ * may have interrupted, so all else is said before, and the process ends in any case.
+ */
+#include <execinfo.h>
+#include <unistd.h>
+
+#include "base/tools.h"
+#include "debug/debug.h"
+#include "os/os.h"
+
+enum { TOP = 32, BOTTOM = 8 };
+
+static uint32_t installed; /* atomic */
+
+static void out_stack(struct out *o, struct places *known, struct g *g, const struct os_fault *f)
+{
+    uintptr_t top[TOP], bottom[BOTTOM], low = (uintptr_t)g->stack_lo, high = (uintptr_t)g;
+    uintptr_t fp = f->fp;
+    size_t n = 0;
+    size_t first;
+
+    /* fp is in the guard if the fault was between a function's entry and its frame; then it is its caller's
+     * and already valid, or it is about to be. */
+    top[n++] = f->pc;
+    while (fp >= low && fp % sizeof fp == 0 && fp + 2 * sizeof fp <= high) {
+        const uintptr_t *frame = (const uintptr_t *)fp;
+
+        if (!frame[1])
+            break;
+        if (n < TOP)
+            top[n] = frame[1];
+        else
+            bottom[(n - TOP) % BOTTOM] = frame[1];
+        n++;
+        if (frame[0] <= fp)
+            break;
+        fp = frame[0];
+    }
+    if (fp + 1024 < (uintptr_t)g_stack_top(g)) { /* lost on the way */
+        void *at[FRAMES_MAX];
+        uintptr_t pc[FRAMES_MAX];
+        int got, i = 0;
+
+        rn__out_flush(o);
+        rn__os_end_within(10);
+        got = backtrace(at, FRAMES_MAX);
+        while (i < got && (uintptr_t)at[i] != f->pc)
+            i++;
+        for (n = 0; i < got; i++)
+            pc[n++] = (uintptr_t)at[i];
+        if (n > 0) {
+            rn__out_frames(o, known, pc, n, false);
+            if (n + 8 > FRAMES_MAX)
+                rn__out_str(o, "\t...\n");
+        } else {
+            rn__out_frames(o, known, top, 1, false);
+        }
+        return;
+    }
+    rn__out_frames(o, known, top, n < TOP ? n : TOP, false);
+    if (n <= TOP)
+        return;
+    n -= TOP;
+    if (n > BOTTOM) {
+        rn__out_str(o, "\t... ");
+        rn__out_int(o, n - BOTTOM);
+        rn__out_str(o, " more ...\n");
+    }
+    first = n > BOTTOM ? n - BOTTOM : 0;
+    for (size_t i = first; i < n; i++)
+        top[i - first] = bottom[i % BOTTOM];
+    rn__out_frames(o, known, top, n - first, true);
+}
+
+static void on_fault(const struct os_fault *f)
+{
+    struct worker *w = arch_tls_address(rn__tls_worker);
+    struct g *g = w->cur;
+    struct pool pool = {0};
+    char small[256];
+    struct out o = {STDERR_FILENO, 0, sizeof small, small};
+    struct places *known;
+    uintptr_t lo;
+    size_t size;
+
+    if (!g || g->kind != G_GOROUTINE)
+        return;
+    lo = (uintptr_t)g->stack_lo - rn__stack_guard(g->stack_class);
+    if (f->address < lo || f->address >= (uintptr_t)g->stack_lo)
+        return;
+    rn__ending();
+    size = (size_t)((uintptr_t)g->stack_hi - lo);
+    rn__out_str(&o, "runtime: goroutine stack exceeds ");
+    rn__out_int(&o, size);
+    rn__out_str(&o, "-byte limit\nfatal error: stack overflow\n\n");
+    rn__out_str(&o, "The stack is from ");
+    rn__out_hex(&o, lo);
+    rn__out_str(&o, " to ");
+    rn__out_hex(&o, (uintptr_t)g->stack_hi);
+    rn__out_str(&o, ". If the goroutine needs a larger one, start it with\n"
+                    "rn_go_with(RN_ATTR(.stack_size = ");
+    rn__out_int(&o, 2 * size);
+    rn__out_str(&o, "), ...); else look below for a recursion\n"
+                    "without end, or for large arrays in functions.\n\n");
+    rn__out_head(&o, g->id, g->name, "running");
+    rn__out_flush(&o);
+    known = rn__places_new(&pool);
+    out_stack(&o, known, g, f);
+    rn__out_created(&o, known, g->created_by, g->created_at);
+    rn__out_flush(&o);
+    rn__report_end();
+}
+
+void rn__overflow_begin(void)
+{
+    if (!(rn__tools & (TOOL_TSAN | TOOL_ASAN | TOOL_VALGRIND)))
+        store_relaxed(&installed, rn__os_fault_begin(on_fault));
+}
+
+void rn__overflow_end(void)
+{
+    if (load_relaxed(&installed))
+        rn__os_fault_end();
+    store_relaxed(&installed, 0);
+}
+
+void *rn__overflow_thread(void)
+{
+    return load_relaxed(&installed) ? rn__os_signal_stack_new() : NULL;
+}
