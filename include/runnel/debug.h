@@ -42,9 +42,11 @@ RN__API void rn_dump(int fd);
 
 /*
  * How many goroutines there are besides the caller. If there are any and fd is not negative, report them there.
- * One that is about to end counts: call rn_settle first. With RUNNEL_LEAKS=1 in the environment the same is
- * reported on standard error at the end of rn_run, and at the end of a process that used the library without
- * it, after goroutines have had a tenth of a second to end.
+ * One that is about to end counts: call rn_settle first.
+ *
+ * With RUNNEL_LEAKS=1 in the environment the same is reported on standard error at the end of rn_run, and at
+ * exit, after goroutines have had a tenth of a second to end (not where a goroutine calls exit). With
+ * RUNNEL_LEAKS=fatal the process then ends with status 2, for tests.
  * As for rn_dump otherwise.
  */
 RN__API size_t rn_leaks(int fd);

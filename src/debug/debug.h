@@ -47,6 +47,11 @@ size_t rn__leaks(struct rt *rt, int fd, const char *when);
 void rn__out_head(struct out *o, uint64_t id, const char *name, const char *state);
 void rn__out_created(struct out *o, struct places *known, uint64_t by, const void *at);
 
+/* ---- leaks.c -------------------------------------------------------------------------------------------- */
+
+/* If RUNNEL_LEAKS asks for it: what is left of rt besides the caller, after a while if that may be. */
+void rn__leaks_end(struct rt *rt, const char *when, bool may_wait);
+
 /* ---- panic.c -------------------------------------------------------------------------------------------- */
 
 /* The first to call it goes on; others wait for the end of the process. */

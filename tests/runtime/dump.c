@@ -512,3 +512,123 @@ PLAIN_TEST(traceback_all)
     has(c.said, "\ngoroutines 2-4 [chan receive], 3 alike:\n");
     free(c.said);
 }
+
+/* ---- Leaks (LEAK-01, 02, 06) ----------------------------------------------------------------------------- */
+
+static const char *ask = "1"; /* RUNNEL_LEAKS */
+static void (*first_one)(void);
+static int call_first_one(void)
+{
+    first_one();
+    return 0;
+}
+static struct child with_leaks(const char *value, void (*fn)(void))
+{
+    ask = value;
+    return run_child(fn);
+}
+#define AS_FIRST(name)                                                                             \
+    static void name##_run(void)                                                                   \
+    {                                                                                              \
+        CHECK_EQ(setenv("RUNNEL_LEAKS", ask, 1), 0);                                               \
+        first_one = name;                                                                          \
+        (void)!rn_run(call_first_one);                                                             \
+        exit(0);                                                                                   \
+    }
+
+static void leak_two(void)
+{
+    volatile int n = 2; /* so that there is one call of rn_go_with */
+
+    gate = rn_chan_make(int, 0);
+    for (int i = 0; i < n; i++)
+        rn_go_with(RN_ATTR(.name = "forgotten"), receiver);
+}
+AS_FIRST(leak_two)
+
+/* The last to count down has still to come to its end when the first goes on. */
+static void slow_to_end(rn_wg *wg)
+{
+    rn_wg_done(wg);
+    for (int i = 0; i < 50; i++)
+        rn_yield();
+}
+static void leak_nothing(void)
+{
+    rn_wg wg = {0};
+
+    for (int i = 0; i < 20; i++) {
+        rn_wg_add(&wg, 1);
+        rn_go(slow_to_end, &wg);
+    }
+    rn_wg_wait(&wg);
+}
+AS_FIRST(leak_nothing)
+
+static void leave_by_exit(void)
+{
+    leak_two();
+    AWAIT(arrived == 2);
+    test_let_run();
+    exit(3);
+}
+AS_FIRST(leave_by_exit)
+
+static void leak_without_run(void)
+{
+    CHECK_EQ(setenv("RUNNEL_LEAKS", ask, 1), 0);
+    leak_two();
+    exit(0);
+}
+
+PLAIN_TEST(leak_01_reported_at_the_end)
+{
+    struct child c = with_leaks("1", leak_two_run);
+
+    CHECK_EXIT(&c, 0);
+    begins(c.said, "runnel: 2 goroutines left at the end of rn_run:\n\ngoroutines ");
+    has(c.said, "\"forgotten\" [chan receive], 2 alike:\n  for ");
+    has(c.said, "created by goroutine 1 at\n\t");
+    CHECK_EQ(times_in(c.said, "runnel: "), 1); /* not once more at exit */
+    free(c.said);
+
+    c = with_leaks("1", leave_by_exit_run);
+    CHECK_EXIT(&c, 3);
+    begins(c.said, "runnel: 2 goroutines left at exit:\n\n");
+    free(c.said);
+
+    c = with_leaks("1", leak_without_run);
+    CHECK_EXIT(&c, 0);
+    begins(c.said, "runnel: 2 goroutines left at exit:\n\n");
+    has(c.said, "created by a thread at\n\t");
+    free(c.said);
+}
+
+PLAIN_TEST(leak_06_fatal_if_told)
+{
+    struct child c = with_leaks("fatal", leak_two_run);
+
+    CHECK_EXIT(&c, 2);
+    begins(c.said, "runnel: 2 goroutines left at the end of rn_run:\n\n");
+    free(c.said);
+    c = with_leaks("fatal", leak_without_run);
+    CHECK_EXIT(&c, 2);
+    free(c.said);
+}
+
+PLAIN_TEST(leak_02_no_false_report)
+{
+    struct child c = with_leaks("fatal", leak_nothing_run);
+
+    CHECK_EXIT(&c, 0);
+    CHECK_STR(c.said, "");
+    free(c.said);
+    c = with_leaks("0", leak_two_run);
+    CHECK_EXIT(&c, 0);
+    CHECK_STR(c.said, "");
+    free(c.said);
+    c = with_leaks("", leak_without_run);
+    CHECK_EXIT(&c, 0);
+    CHECK_STR(c.said, "");
+    free(c.said);
+}

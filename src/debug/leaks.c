@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * leaks.c - goroutines left at the end, when RUNNEL_LEAKS asks.
+ *
+ * The others get a while to end: a wait group's last goroutine, say, has still to return when the first goes
+ * on. Only then is anybody accused.
+ */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "debug/debug.h"
+
+static const rn_dur patience = 100 * RN_MILLISECOND;
+
+void rn__leaks_end(struct rt *rt, const char *when, bool may_wait)
+{
+    const char *ask = getenv("RUNNEL_LEAKS");
+
+    if (!ask || !*ask || strcmp(ask, "0") == 0)
+        return;
+    if (may_wait && rn_settle(patience) == 0)
+        return;
+    if (rn__leaks(rt, STDERR_FILENO, when) > 0 && strcmp(ask, "fatal") == 0) {
+        rn__ending();
+        rn__report_end();
+    }
+}
