@@ -47,6 +47,11 @@ size_t rn__leaks(struct rt *rt, int fd, const char *when);
 void rn__out_head(struct out *o, uint64_t id, const char *name, const char *state);
 void rn__out_created(struct out *o, struct places *known, uint64_t by, const void *at);
 
+/* ---- signal.c ------------------------------------------------------------------------------------------- */
+
+/* At the start of a runtime, without a lock: RUNNEL_DUMP_SIGNAL. */
+void rn__signal_begin(void);
+
 /* ---- leaks.c -------------------------------------------------------------------------------------------- */
 
 /* If RUNNEL_LEAKS asks for it: what is left of rt besides the caller, after a while if that may be. */

@@ -296,6 +296,7 @@ struct rt *rn__rt_hold(struct worker *w, bool *ret_held)
         *ret_held = true;
     }
     spin_unlock(&start_lock);
+    rn__signal_begin();
     return rt;
 }
 
@@ -456,6 +457,7 @@ static void run_start(struct rn__call *call)
     spin_unlock(&start_lock);
     if (!rt)
         rn__panic("rn_run: out of memory");
+    rn__signal_begin();
 
     spin_lock(&rt->lock);
     slot.next = rt->slots;

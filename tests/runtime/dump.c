@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -630,5 +631,131 @@ PLAIN_TEST(leak_02_no_false_report)
     c = with_leaks("", leak_without_run);
     CHECK_EXIT(&c, 0);
     CHECK_STR(c.said, "");
+    free(c.said);
+}
+
+/* ---- By signal --------------------------------------------------------------------------------------------- */
+
+static int by_signal = SIGUSR1;
+static void await_report(int fd, int n)
+{
+    struct timespec a_while = {0, 1000000};
+    char text[4096];
+
+    for (;;) {
+        ssize_t size = pread(fd, text, sizeof(text) - 1, 0);
+
+        text[size > 0 ? size : 0] = 0;
+        if (times_in(text, "created by goroutine 1 at\n\t") == n && text[size - 1] == '\n')
+            return;
+        (void)rn_blocking(nanosleep(&a_while, NULL));
+    }
+}
+static int signalled(void)
+{
+    int fd = memfd_create("report", MFD_CLOEXEC);
+    int keep = dup(2);
+
+    dup2(fd, 2);
+    gate = rn_chan_make(int, 0);
+    rn_go(receiver);
+    until_arrived(1);
+    for (int i = 1; i <= 3; i++) { /* again and again */
+        kill(getpid(), by_signal);
+        await_report(fd, i);
+    }
+    dup2(keep, 2);
+    rn_close(gate);
+    test_expect_settled(__FILE__, __LINE__);
+    return 4;
+}
+static void by_call(void)
+{
+    CHECK_EQ(rn_dump_on_signal(SIGUSR1), 0);
+    CHECK_EQ(rn_run(signalled), 4);
+}
+static void by_environment(void)
+{
+    CHECK_EQ(setenv("RUNNEL_DUMP_SIGNAL", "USR2", 1), 0);
+    by_signal = SIGUSR2;
+    CHECK_EQ(rn_run(signalled), 4);
+}
+static int wait_for_it(void)
+{
+    rn_chan(int) ch = rn_chan_make(int, 0);
+
+    kill(getpid(), SIGQUIT);
+    (void)rn_select(rn_on_timeout(RN_MINUTE), rn_on_recv_ok(ch, NULL, NULL));
+    return 0;
+}
+static void quit_by_call(void)
+{
+    CHECK_EQ(rn_dump_on_signal(SIGQUIT), 0);
+    (void)!rn_run(wait_for_it);
+}
+static void quit_by_environment(void)
+{
+    CHECK_EQ(setenv("RUNNEL_DUMP_SIGNAL", "QUIT", 1), 0);
+    (void)!rn_run(wait_for_it);
+}
+static void users_handler(int sig)
+{
+    (void)sig;
+    (void)!write(1, "mine\n", 5);
+    _exit(9);
+}
+static void users_own_comes_first(void)
+{
+    signal(SIGQUIT, users_handler);
+    quit_by_environment();
+}
+static int deadlock(void)
+{
+    gate = rn_chan_make(int, 0);
+    return rn_recv(gate);
+}
+static void deadlock_although(void)
+{
+    CHECK_EQ(rn_dump_on_signal(SIGUSR1), 0);
+    (void)!rn_run(deadlock);
+}
+
+PLAIN_TEST(a_signal_writes_the_report)
+{
+    struct child c = run_child(by_call);
+
+    CHECK_EXIT(&c, 0);
+    free(c.said);
+    c = run_child(by_environment);
+    CHECK_EXIT(&c, 0);
+    free(c.said);
+    CHECK_EQ(rn_dump_on_signal(0), -EINVAL);
+    CHECK_EQ(rn_dump_on_signal(65), -EINVAL);
+    CHECK_EQ(rn_dump_on_signal(SIGKILL), -EINVAL);
+}
+
+PLAIN_TEST(sigquit_ends_with_status_2)
+{
+    struct child c = run_child(quit_by_call);
+
+    CHECK_EXIT(&c, 2);
+    begins(c.said, "SIGQUIT: quit\n\nrunnel: ");
+    free(c.said);
+    c = run_child(quit_by_environment);
+    CHECK_EXIT(&c, 2);
+    begins(c.said, "SIGQUIT: quit\n\nrunnel: ");
+    free(c.said);
+}
+
+PLAIN_TEST(who_did_not_ask_keeps_the_signal)
+{
+    struct child c = run_child(users_own_comes_first);
+
+    CHECK_EXIT(&c, 9);
+    CHECK_STR(c.said, "mine\n");
+    free(c.said);
+    c = run_child(deadlock_although); /* our thread is not taken for one that may wake somebody */
+    CHECK_EXIT(&c, 2);
+    begins(c.said, "fatal error: all goroutines are asleep - deadlock!\n");
     free(c.said);
 }
