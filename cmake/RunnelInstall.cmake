@@ -10,6 +10,10 @@ set(runnel_cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/runnel)
 install(TARGETS runnel runnel_static EXPORT runnel-targets
     LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
     ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+# Where gdb looks for what it loads by itself; trusted if the prefix is /usr.
+install(FILES src/debug/runnel-gdb.py
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/gdb/auto-load/${CMAKE_INSTALL_FULL_LIBDIR}
+    RENAME librunnel.so.${PROJECT_VERSION}-gdb.py)
 if(RUNNEL_HAVE_SYMBOLS)
     install(TARGETS runnel_symbols EXPORT runnel-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endif()

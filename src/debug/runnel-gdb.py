@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: MIT
+"""
+runnel-gdb.py - goroutines in gdb, of a live process and of a core file.
+
+    info goroutines            one line each: id, name, state, the function where it is
+    goroutine ID CMD...        any gdb command in a goroutine's context: bt, bt full, frame apply 6 info locals ...
+                               (a name in place of ID: each goroutine of that name)
+    goroutine all CMD...       the same for each
+    goroutine core FILE        gcore FILE, with the stacks: gcore itself stops reading at a stack's guard, and
+                               leaves out what follows (cores that the kernel writes are whole)
+
+gdb loads this by itself with librunnel if it lies beside the library under the library's name with
+"-gdb.py" (where make install puts it), and by "source" else.
+
+How: the control blocks are found in the arenas, as src/debug/dump.c does it. A running goroutine is its
+thread. For a parked one an unwinder says, while the command runs, that the caller of the selected thread's
+innermost frame is the goroutine: its saved registers are read from its stack, none is written, so it works
+on cores too. Frame 0 is therefore a stand-in, and the goroutine begins at frame 1; "goroutine ID bt" leaves
+the stand-in out.
+"""
+import re
+import struct
+
+import gdb
+from gdb.unwinder import Unwinder
+
+STATES = ("free", "runnable", "running", "waiting", "dead")
+
+# Saved registers in struct arch_frame, by gdb's architecture: name, offset; then pc, sp, size.
+LAYOUT = {
+    "i386:x86-64": (
+        [("r15", 0), ("r14", 8), ("r13", 16), ("r12", 24), ("rbx", 32), ("rbp", 40)],
+        ("rip", 48), "rsp", 56),
+    "aarch64": (
+        [("x%d" % n, 64 + 8 * (n - 19)) for n in range(19, 29)] + [("x29", 144)],
+        ("pc", 152), "sp", 160),
+}
+
+
+class Goroutine:
+    def __init__(self, g):
+        self.g = g
+        self.id = int(g["id"])
+        try:
+            self.name = g["name"].string()
+        except gdb.error:
+            self.name = ""
+        self.status = STATES[int(g["status"])]
+        self.low = int(g["stack_lo"].cast(LONG()))
+        self.high = int(g["stack_hi"].cast(LONG()))
+        self.sp = int(g["sp"].cast(LONG()))
+        self.on_cpu = int(g["on_cpu"]) != 0
+
+    def state(self):
+        if self.status != "waiting":
+            return self.status
+        try:
+            return gdb.parse_and_eval("rn__wait_text")[int(self.g["why"])].string()
+        except gdb.error:
+            return "waiting"
+
+    def thread(self):
+        """The thread whose stack pointer is on this goroutine's stack; None if it is off the CPU."""
+        for thread in gdb.selected_inferior().threads():
+            if self.low <= stack_pointer(thread) < self.high:
+                return thread
+        return None
+
+    def saved_pc(self):
+        pc = layout()[1]
+        return read_word(self.sp + pc[1])
+
+
+def LONG():
+    return gdb.lookup_type("unsigned long")
+
+
+def layout():
+    name = gdb.selected_inferior().architecture().name() if hasattr(
+        gdb.selected_inferior(), "architecture") else gdb.selected_frame().architecture().name()
+    if name not in LAYOUT:
+        raise gdb.GdbError("runnel: no layout known for %s" % name)
+    return LAYOUT[name]
+
+
+def read_word(address):
+    data = gdb.selected_inferior().read_memory(address, 8)
+    return int.from_bytes(bytes(data), "little")
+
+
+pointers = {}  # by thread number; valid while the process stands still
+
+
+def stack_pointer(thread):
+    if thread.num not in pointers:
+        was = gdb.selected_thread()
+        try:
+            thread.switch()
+            pointers[thread.num] = int(gdb.newest_frame().read_register(layout()[2]).cast(LONG()))
+        except gdb.error:
+            return 0
+        finally:
+            if was is not None:
+                was.switch()
+    return pointers[thread.num]
+
+
+def room_of_control_block():
+    """G_ROOM of rt.h."""
+    return int(gdb.parse_and_eval("(int)G_ROOM"))
+
+
+def goroutines():
+    """All that have a stack, by id; records that have not run yet are not among them."""
+    pointers.clear()
+    try:
+        rt = gdb.parse_and_eval("rn__rt")
+    except gdb.error:
+        raise gdb.GdbError("runnel: librunnel, with its debug information, is not loaded")
+    found = []
+    if int(rt.cast(LONG())) == 0:
+        return found
+    room = room_of_control_block()
+    pointer = gdb.lookup_type("struct g").pointer()
+    arena = rt["arenas"]
+    while int(arena.cast(LONG())) != 0:
+        base = int(arena["base"].cast(LONG()))
+        size = int(arena["stack_bytes"])
+        for i in range(int(arena["carved"])):
+            g = gdb.Value(base + (i + 1) * size - room).cast(pointer)
+            status = int(g["status"])
+            if 0 < status < 4 and int(g["id"]) != 0:
+                found.append(Goroutine(g))
+        arena = arena["next"]
+    return sorted(found, key=lambda x: x.id)
+
+
+def records():
+    """Started goroutines that have not run yet, by id."""
+    rt = gdb.parse_and_eval("rn__rt")
+    found = []
+    if int(rt.cast(LONG())) == 0:
+        return found
+    count = int(gdb.parse_and_eval("(int)SLAB_RECORDS"))
+    slab = rt["slabs"]
+    while int(slab.cast(LONG())) != 0:
+        for i in range(count):
+            f = slab["record"][i]
+            if int(f["in_use"]):
+                found.append(f)
+        slab = slab["next"]
+    return sorted(found, key=lambda f: int(f["id"]))
+
+
+def function_at(pc):
+    """The function that a code address belongs to, not one inlined into it. None without debug information."""
+    found = None
+    try:
+        block = gdb.block_for_pc(pc)
+    except RuntimeError:
+        return None
+    while block and not block.is_static and not block.is_global:
+        if block.function:
+            found = block.function
+        block = block.superblock
+    return found
+
+
+def where(pc, is_call):
+    """Function and line of a code address."""
+    pc -= 1 if is_call else 0
+    function = function_at(pc)
+    line = gdb.find_pc_line(pc)
+    if not function:
+        return gdb.execute("info symbol %d" % pc, to_string=True).split(" ")[0]
+    if line.symtab and line.symtab.filename == function.symtab.filename:
+        return "%s at %s:%d" % (function.name, line.symtab.filename, line.line)
+    return "%s at %s" % (function.name, function.symtab.filename) # inside something inlined
+
+
+def is_internal(pc):
+    """A function of the library's, linked as a shared or the static one."""
+    function = function_at(pc - 1)
+    if not function:
+        return gdb.execute("info symbol %d" % (pc - 1), to_string=True).startswith("rn_")
+    return function.name.startswith("rn_") or bool(
+        re.search(r"(^|/)src/(sched|chan|sync|ctx|group|time|base)/", function.symtab.filename))
+
+
+def first_of_the_program(g):
+    """The innermost return address outside the library, by frame pointers."""
+    registers, pc, _, _ = layout()
+    at = g.saved_pc()
+    fp = read_word(g.sp + registers[-1][1])
+    for _ in range(40):
+        if not is_internal(at):
+            return at
+        if not g.low <= fp < g.high - 16:
+            break
+        fp, at = read_word(fp), read_word(fp + 8)
+        if at == 0:
+            break
+    return g.saved_pc()
+
+
+class FrameId:
+    def __init__(self, sp, pc):
+        self.sp, self.pc = sp, pc
+
+
+class ParkedUnwinder(Unwinder):
+    """While a goroutine is set: the caller of frame 0 is that goroutine, where it parked."""
+
+    def __init__(self):
+        super().__init__("runnel")
+        self.goroutine = None
+
+    def __call__(self, pending):
+        g = self.goroutine
+        if g is None:
+            return None
+        registers, pc, sp, size = layout()
+        here = int(pending.read_register(sp).cast(LONG()))
+        if g.low <= here < g.high:
+            return None
+        info = pending.create_unwind_info(FrameId(gdb.Value(here), pending.read_register(pc[0])))
+        word = LONG()
+        for name, offset in registers + [pc]:
+            info.add_saved_register(name, gdb.Value(read_word(g.sp + offset)).cast(word))
+        info.add_saved_register(sp, gdb.Value(g.sp + size).cast(word))
+        return info
+
+
+unwinder = ParkedUnwinder()
+gdb.unwinder.register_unwinder(None, unwinder, replace=True)
+
+
+def in_goroutine(g, command):
+    """Run a gdb command as if the goroutine were the selected thread."""
+    was_thread = gdb.selected_thread()
+    thread = g.thread()
+    if thread is not None:
+        thread.switch()
+        gdb.execute(command)
+        if was_thread is not None:
+            was_thread.switch()
+        return
+    if g.on_cpu or g.status == "running":
+        print("  (on a CPU, but on no thread's stack: it is just being switched)")
+        return
+    unwinder.goroutine = g
+    try:
+        gdb.invalidate_cached_frames()
+        frame = gdb.newest_frame().older()
+        if frame is None:
+            raise gdb.GdbError("runnel: goroutine %d cannot be unwound" % g.id)
+        frame.select()
+        if command.split(" ")[0] in ("bt", "backtrace", "where"):
+            text = gdb.execute(command, to_string=True)
+            # Frame 0 is the thread's; the goroutine begins behind it.
+            parts = re.split(r"(?m)^(?=#\d+ )", text)
+            print("".join(p for p in parts if not p.startswith("#0 ")), end="")
+        else:
+            gdb.execute(command)
+    finally:
+        unwinder.goroutine = None
+        gdb.invalidate_cached_frames()
+
+
+def add_stacks(path):
+    """Write the used part of each stack into a core file that gcore made of this process."""
+    with open(path, "r+b") as core:
+        head = core.read(64)
+        (at,), (size, count) = struct.unpack_from("<Q", head, 32), struct.unpack_from("<HH", head, 54)
+        loads = []
+        for i in range(count):
+            core.seek(at + i * size)
+            kind, _, offset, address, _, in_file = struct.unpack_from("<IIQQQQ", core.read(size))
+            if kind == 1:
+                loads.append((address, in_file, offset))
+        for g in goroutines():
+            thread = g.thread()
+            page = (stack_pointer(thread) if thread else g.sp) & ~4095
+            while page < g.high:
+                for address, in_file, offset in loads:
+                    if address <= page < address + in_file:
+                        core.seek(offset + page - address)
+                        core.write(bytes(gdb.selected_inferior().read_memory(page, 4096)))
+                page += 4096
+
+
+class InfoGoroutines(gdb.Command):
+    """List all goroutines: id, name, state, the function where each is."""
+
+    def __init__(self):
+        super().__init__("info goroutines", gdb.COMMAND_STACK)
+
+    def invoke(self, argument, from_tty):
+        ids = set()
+        for g in goroutines():
+            ids.add(g.id)
+            place = ""
+            thread = g.thread()
+            if thread is None and not g.on_cpu:
+                place = where(first_of_the_program(g), True)
+            elif thread is not None:
+                place = "thread %d" % thread.num
+            print("%6d%s [%s] %s" % (g.id, ' "%s"' % g.name if g.name else "", g.state(), place))
+        for f in records():
+            if int(f["id"]) not in ids:
+                name = f["name"].string()
+                print("%6d%s [runnable] %s" % (int(f["id"]), ' "%s"' % name if name else "",
+                                             where(int(f["call"]["fn"].cast(LONG())), False)))
+
+
+class GoroutineCommand(gdb.Command):
+    """goroutine ID COMMAND, goroutine all COMMAND: run a gdb command in a goroutine's context.
+
+Example: goroutine 12 bt. Of a parked goroutine frame 0 is a stand-in, so its first own frame is 1."""
+
+    def __init__(self):
+        super().__init__("goroutine", gdb.COMMAND_STACK)
+
+    def invoke(self, argument, from_tty):
+        words = argument.split(None, 1)
+        if not words:
+            raise gdb.GdbError("goroutine ID COMMAND, or goroutine all COMMAND")
+        command = words[1] if len(words) > 1 else "bt"
+        if words[0] == "core":
+            path = words[1] if len(words) > 1 else "core.%d" % gdb.selected_inferior().pid
+            gdb.execute("gcore " + path, to_string=True)
+            add_stacks(path)
+            print("Saved corefile %s with the stacks of goroutines" % path)
+            return
+        every = goroutines()
+        if words[0] != "all":
+            every = [g for g in every if words[0] in (str(g.id), g.name)]
+            if not every:
+                raise gdb.GdbError("no goroutine %s with a stack" % words[0])
+        for g in every:
+            print("goroutine %d%s [%s]:" % (g.id, ' "%s"' % g.name if g.name else "", g.state()))
+            in_goroutine(g, command)
+            if words[0] == "all":
+                print()
+
+
+InfoGoroutines()
+GoroutineCommand()
