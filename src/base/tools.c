@@ -17,6 +17,8 @@ void __tsan_destroy_fiber(void *fiber) __attribute__((weak));
 void __tsan_switch_to_fiber(void *fiber, unsigned flags) __attribute__((weak));
 void __tsan_set_fiber_name(void *fiber, const char *name) __attribute__((weak));
 void *__tsan_get_current_fiber(void) __attribute__((weak));
+void __tsan_func_entry(void *call_pc) __attribute__((weak));
+void __tsan_func_exit(void) __attribute__((weak));
 void __sanitizer_start_switch_fiber(void **fake, const void *bottom, size_t size)
     __attribute__((weak));
 void __sanitizer_finish_switch_fiber(void *fake, const void **bottom, size_t *size)
@@ -79,12 +81,61 @@ __attribute__((constructor(101))) static void tools_find(void)
     rn__tools = tools;
 }
 
+/* This library as it is loaded; the whole program if it is linked into that. The linker's own symbols. */
+extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+extern const char etext[] __attribute__((visibility("hidden")));
+
+/*
+ * Where the program called the library from; NULL if that cannot be told, as with the static library.
+ * ThreadSanitizer knows the call stack from instrumented functions, and the library has none, so its reports
+ * would end with whoever called the function that called us. The library keeps frame pointers.
+ */
+static NOINLINE void *caller_outside(void)
+{
+    const uintptr_t *frame = __builtin_frame_address(0);
+
+    for (unsigned i = 0; frame && i < 32; i++) {
+        uintptr_t at = frame[1];
+
+        if (at < (uintptr_t)__ehdr_start || at >= (uintptr_t)etext)
+            return (void *)at;
+        frame = (const uintptr_t *)frame[0];
+    }
+    return NULL;
+}
+
+/* Around what ThreadSanitizer may report, or take for the origin of something: the program's line. */
+static void *frame_begin(void)
+{
+    void *pc = __tsan_func_entry && __tsan_func_exit ? caller_outside() : NULL;
+
+    if (pc)
+        __tsan_func_entry(pc);
+    return pc;
+}
+static void frame_end(const void *frame)
+{
+    if (frame)
+        __tsan_func_exit();
+}
+
+void rn__tool_alive(const void *p, size_t size)
+{
+    if ((rn__tools & TOOL_ASAN) && __asan_loadN && __asan_region_is_poisoned &&
+        __asan_region_is_poisoned((void *)(uintptr_t)p, size))
+        __asan_loadN((void *)(uintptr_t)p, size);
+}
+
 void rn__tool_read(const void *p, size_t size)
 {
     if (size == 0)
         return;
-    if (rn__tools & TOOL_TSAN)
+    if (rn__tools & TOOL_TSAN) {
+        void *frame = frame_begin();
+
         __tsan_read_range((void *)(uintptr_t)p, size);
+        frame_end(frame);
+    }
     if ((rn__tools & TOOL_ASAN) && __asan_loadN && __asan_region_is_poisoned &&
         __asan_region_is_poisoned((void *)(uintptr_t)p, size))
         __asan_loadN((void *)(uintptr_t)p, size);
@@ -94,8 +145,12 @@ void rn__tool_write(void *p, size_t size)
 {
     if (size == 0)
         return;
-    if (rn__tools & TOOL_TSAN)
+    if (rn__tools & TOOL_TSAN) {
+        void *frame = frame_begin();
+
         __tsan_write_range(p, size);
+        frame_end(frame);
+    }
     if ((rn__tools & TOOL_ASAN) && __asan_storeN && __asan_region_is_poisoned &&
         __asan_region_is_poisoned(p, size))
         __asan_storeN(p, size);
@@ -105,7 +160,14 @@ void rn__tool_write(void *p, size_t size)
 
 void *rn__fiber_new(void)
 {
-    return rn__tools & TOOL_TSAN ? __tsan_create_fiber(0) : NULL;
+    void *frame, *fiber;
+
+    if (!(rn__tools & TOOL_TSAN))
+        return NULL;
+    frame = frame_begin();
+    fiber = __tsan_create_fiber(0);
+    frame_end(frame);
+    return fiber;
 }
 
 void rn__fiber_free(void *fiber)

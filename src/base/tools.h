@@ -17,8 +17,6 @@ void __tsan_acquire(void *addr) __attribute__((weak));
 void __tsan_release(void *addr) __attribute__((weak));
 void __tsan_read_range(void *addr, unsigned long size) __attribute__((weak));
 void __tsan_write_range(void *addr, unsigned long size) __attribute__((weak));
-void __tsan_read1(void *addr) __attribute__((weak));
-void __tsan_write1(void *addr) __attribute__((weak));
 
 /* The happens-before edges of the primitives: what I did so far is before whoever acquires obj. */
 static inline void edge_release(const void *obj)
@@ -32,6 +30,8 @@ static inline void edge_acquire(const void *obj)
         __tsan_acquire((void *)(uintptr_t)obj);
 }
 /* My own access to memory of the user's, announced in my own fiber (decision 21). */
+/* An object of the library's that the user may have freed: AddressSanitizer reports it if so. */
+void rn__tool_alive(const void *p, size_t size);
 void rn__tool_read(const void *p, size_t size);
 void rn__tool_write(void *p, size_t size);
 static inline void tool_read(const void *p, size_t size)

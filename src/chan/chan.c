@@ -190,9 +190,10 @@ void rn__chan_edge_after_recv(struct chan *c, const void *slot, void *elem, bool
 void rn__chan_touch_send(struct chan *c, const void *elem)
 {
     if (unlikely(rn__tools)) {
+        rn__tool_alive(c, sizeof *c);
         tool_read(elem, c->elem_size);
         if (rn__tools & TOOL_TSAN)
-            __tsan_read1(&c->flags);
+            rn__tool_read(&c->flags, 1);
     }
 }
 
@@ -453,8 +454,11 @@ bool rn_recv_fn(const void *ch, void *elem)
     if (unlikely(!c))
         rn__park_forever(WAIT_CHAN_RECEIVE_NIL);
     wait_point();
-    if (unlikely(rn__tools) && elem)
-        tool_write(elem, c->elem_size);
+    if (unlikely(rn__tools)) {
+        rn__tool_alive(c, sizeof *c);
+        if (elem)
+            tool_write(elem, c->elem_size);
+    }
     spin_lock(&c->lock);
     r = rn__chan_recv_locked(c, elem, &wake);
     if (likely(r != CHAN_WOULD_WAIT)) {
@@ -534,8 +538,10 @@ void rn_close(volatile void *ch)
 
     if (unlikely(!c))
         rn__panic("close of nil channel");
-    if (unlikely(rn__tools & TOOL_TSAN)) {
-        __tsan_write1(&c->flags);
+    if (unlikely(rn__tools)) {
+        rn__tool_alive(c, sizeof *c);
+        if (rn__tools & TOOL_TSAN)
+            rn__tool_write(&c->flags, 1);
         edge_release(c);
     }
     spin_lock(&c->lock);
