@@ -53,16 +53,17 @@ static NOINLINE void report(const char *what, const char *text, bool all)
     rn__out_str(&o, what);
     rn__out_str(&o, ": ");
     rn__out_str(&o, text);
-    rn__out_str(&o, "\n\n");
+    rn__out_str(&o, "\n");
     rn__out_flush(&o); /* whatever else goes wrong, this much is said */
     known = rn__places_new(&pool);
     n = rn__walk_self(pc, FRAMES_MAX, 2);
     if (g->kind == G_GOROUTINE) {
+        rn__out_str(&o, "\n");
         rn__out_head(&o, g->id, g->name, "running");
         rn__out_frames(&o, known, pc, n, true);
         rn__out_created(&o, known, g->created_by, g->created_at);
     } else if (!all) {
-        rn__out_str(&o, "thread [running]:\n");
+        rn__out_str(&o, "\nthread [running]:\n");
         rn__out_frames(&o, known, pc, n, true);
     }
     rn__out_flush(&o);

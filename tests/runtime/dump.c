@@ -192,10 +192,16 @@ static void do_start_alike(int n)
 }
 static void (*volatile start_alike)(int n) = do_start_alike; /* one place, never inlined */
 
+static void do_start_named(const char *name)
+{
+    rn_go_with(RN_ATTR(.name = name), receiver);
+}
+static void (*volatile start_named)(const char *name) = do_start_named; /* again one place */
+
 /* Alike: one entry with their number and ids. Not alike: another reason, place, stack or creator's place. */
 GO_TEST_PROCS(alike_ones_are_folded, 1)
 {
-    const char *volatile names[] = {NULL, "odd", NULL}; /* volatile: one call of rn_go_with, not three */
+    const char *const names[] = {NULL, "odd", NULL};
     char *report;
 
     gate = rn_chan_make(int, 0);
@@ -213,7 +219,7 @@ GO_TEST_PROCS(alike_ones_are_folded, 1)
     start_alike(2);
     until_arrived(55);
     for (int i = 0; i < 3; i++)
-        rn_go_with(RN_ATTR(.name = names[i]), receiver);
+        start_named(names[i]);
     report = said_by(dump);
     has(report, "\ngoroutines 2-51, 55-56 [chan receive], 52 alike:\n");
     has(report, "\ngoroutine 52 [sync.Mutex.Lock]:\n");
@@ -539,11 +545,9 @@ static struct child with_leaks(const char *value, void (*fn)(void))
 
 static void leak_two(void)
 {
-    volatile int n = 2; /* so that there is one call of rn_go_with */
-
     gate = rn_chan_make(int, 0);
-    for (int i = 0; i < n; i++)
-        rn_go_with(RN_ATTR(.name = "forgotten"), receiver);
+    for (int i = 0; i < 2; i++)
+        start_named("forgotten");
 }
 AS_FIRST(leak_two)
 
