@@ -177,12 +177,13 @@ PLAIN_TEST(a_running_one)
 /* Without a runtime there is nothing to say, and none is started. */
 PLAIN_TEST(no_runtime)
 {
+    int threads = count_threads();
     char *report = said_by(dump);
 
     CHECK_STR(report, "runnel: 0 goroutines, 0 processors\n");
     free(report);
     CHECK_EQ(rn_leaks(-1), 0);
-    CHECK_EQ(count_threads(), 1);
+    CHECK_EQ(count_threads(), threads);
 }
 
 static void do_start_alike(int n)
@@ -758,6 +759,8 @@ PLAIN_TEST(who_did_not_ask_keeps_the_signal)
     CHECK_EXIT(&c, 9);
     CHECK_STR(c.said, "mine\n");
     free(c.said);
+    if (count_threads() > 1)
+        return; /* an emulator's: no deadlock is reported then */
     c = run_child(deadlock_although); /* our thread is not taken for one that may wake somebody */
     CHECK_EXIT(&c, 2);
     begins(c.said, "fatal error: all goroutines are asleep - deadlock!\n");
