@@ -12,7 +12,8 @@
 #include <stdatomic.h>
 
 static rn_wg wg;
-static _Atomic int added, waiting; /* make the order the same every time; relaxed, so that they order nothing */
+static _Atomic int added,
+    waiting; /* make the order the same every time; relaxed, so that they order nothing */
 
 static void work(void)
 {

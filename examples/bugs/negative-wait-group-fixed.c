@@ -8,9 +8,7 @@
 
 static rn_wg wg;
 
-static void work(void)
-{
-}
+static void work(void) {}
 
 static int program(void)
 {

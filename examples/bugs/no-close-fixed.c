@@ -8,7 +8,7 @@
 
 static void worker(rn_chan(int) jobs, rn_chan(int) results)
 {
-    rn_range(job, jobs)
+    rn_range (job, jobs)
         rn_send(results, 2 * job);
     rn_close(results);
 }
@@ -22,7 +22,7 @@ static int program(void)
     rn_go(worker, jobs, results);
     rn_send(jobs, 21);
     rn_close(jobs);
-    rn_range(v, results)
+    rn_range (v, results)
         sum += v;
     rn_chan_release(jobs);
     rn_chan_release(results);

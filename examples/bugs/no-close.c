@@ -10,7 +10,7 @@
 
 static void worker(rn_chan(int) jobs, rn_chan(int) results)
 {
-    rn_range(job, jobs) /* BLAMED */
+    rn_range (job, jobs) /* BLAMED */
         rn_send(results, 2 * job);
 }
 
