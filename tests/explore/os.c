@@ -3,6 +3,7 @@
  * os.c - os/os.h for the explorer: no kernel, time that stands still, two CPUs. And what the sanitizers and
  * Valgrind would be told, which nobody hears.
  */
+#include "debug/debug.h"
 #include "os/os.h"
 
 #include <stdio.h>
@@ -13,6 +14,7 @@
 
 #include "base/fiber.h"
 #include "arch/arch.h"
+#include "debug/debug.h"
 #include "explorer.h"
 
 enum { MAP_MAX = 1 << 20 };
@@ -117,6 +119,12 @@ void rn__os_thread_sleep(int64_t ns)
 
 uint32_t rn__tools;
 void rn__tools_find(void) {}
+void rn__tool_alive(const void *p, size_t size)
+{
+    (void)p;
+    (void)size;
+}
+
 void rn__tool_read(const void *p, size_t size)
 {
     (void)p;
@@ -215,4 +223,35 @@ void rn__threads_exhausted(uint32_t max)
 void rn_panic(const char *fmt, ...)
 {
     explore_fail("panic: %s", fmt);
+}
+
+/* ---- Reports: none here --------------------------------------------------------------------------------- */
+
+void rn__overflow_begin(void)
+{
+}
+
+void rn__overflow_end(void)
+{
+}
+
+void *rn__overflow_thread(void)
+{
+    return NULL;
+}
+
+void rn__os_signal_stack_free(void *stack)
+{
+    (void)stack;
+}
+
+void rn__signal_begin(void)
+{
+}
+
+void rn__leaks_end(struct rt *rt, const char *when, bool may_wait)
+{
+    (void)rt;
+    (void)when;
+    (void)may_wait;
 }
