@@ -39,6 +39,7 @@
 
 include_guard(GLOBAL)
 enable_testing()
+file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/results)
 
 set(RUNNEL_STRICT_FLAGS -Wall -Wextra -Wshadow -Wconversion -Wpedantic -Werror)
 
@@ -128,7 +129,9 @@ function(runnel_test_program name)
     if(RUNNEL_TEST_SANITIZE OR CMAKE_CROSSCOMPILING)
         math(EXPR A_TIMEOUT "${A_TIMEOUT} * 3")
     endif()
-    set(env ${A_ENV})
+    # A line for each test of the program, for tests/conformance.
+    set(results ${PROJECT_BINARY_DIR}/results)
+    set(env ${A_ENV} RUNNEL_TEST_RESULTS=${results}/${name}.txt)
     # UBSan without a stack is hard to act on; the others print one anyway.
     if(RUNNEL_TEST_SANITIZE STREQUAL "undefined")
         list(APPEND env UBSAN_OPTIONS=print_stacktrace=1:handle_segv=0)
@@ -158,7 +161,8 @@ function(runnel_test_program name)
         RUN_SERIAL ${A_SERIAL})
     if(under_valgrind)
         math(EXPR slow "${A_TIMEOUT} * 5")
-        set_tests_properties(${name}.valgrind PROPERTIES LABELS valgrind TIMEOUT ${slow})
+        set_tests_properties(${name}.valgrind PROPERTIES LABELS valgrind TIMEOUT ${slow}
+                             ENVIRONMENT "${A_ENV};RUNNEL_TEST_RESULTS=${results}/${name}.valgrind.txt")
     endif()
 endfunction()
 

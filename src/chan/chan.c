@@ -24,7 +24,10 @@
  *
  * Edges for ThreadSanitizer: as Go's, by slot. For a buffered channel the object is the slot's address: the
  * k-th receive is before the completion of send k + cap, and no more. When a value goes straight to a waiter
- * it is taken to have gone through the slot it would have used. An unbuffered channel has one object: itself.
+ * it is taken to have gone through the slot it would have used. The waiter's part is made by whoever serves
+ * it, in the waiter's fiber and at that moment: made by the waiter itself when it runs again, it could come
+ * after the next send through the slot, which would then miss it, or take in what that one had brought. An
+ * unbuffered hand-over has an object of its own, the waiter. A closed channel's object is the channel.
  * A send reads, and close writes, a location of the channel, so that the race of the two is reported.
  */
 #include "chan/chan.h"
@@ -144,47 +147,46 @@ static COLD void edge_pass(const void *slot)
     edge_release(slot);
 }
 
-/* Make the edges of a parked sender through slot, in its own fiber; it is off the CPU or about to be. */
-static COLD void edge_for(struct g *g, const void *slot, const struct chan_waiter *w)
+/*
+ * The edges of a value that passes between the caller and the waiter w, through slot. The waiter is off the
+ * CPU or about to be, so its fiber can be borrowed. A thread's state cannot: it has released itself before it
+ * queued, and acquires when it is back; in a buffered channel that makes an edge too many, but none too few.
+ * What is left for the waiter to acquire, or NULL.
+ */
+static COLD const void *edge_meet(const struct chan *c, const void *slot, struct chan_waiter *w)
 {
+    const void *object = c->cap ? slot : w;
+    struct g *g = w->g;
+    void *mine;
+
     if (!(rn__tools & TOOL_TSAN))
-        return;
-    if (g->kind == G_GOROUTINE) {
-        void *mine = rn__fiber_current();
-
-        while (load_acquire(&g->on_cpu))
-            cpu_relax();
-        rn__fiber_borrow(g->tsan_fiber);
-        edge_pass(slot);
-        rn__fiber_borrow(mine);
-    } else {
-        /* A thread's state cannot be borrowed: what it did goes through us, an edge too many. */
+        return NULL;
+    edge_pass(object);
+    if (g->kind != G_GOROUTINE) {
         edge_acquire(w);
-        edge_release(slot);
+        edge_release(object);
+        return object;
     }
+    mine = rn__fiber_current();
+    while (load_acquire(&g->on_cpu))
+        cpu_relax();
+    rn__fiber_borrow(g->tsan_fiber);
+    edge_pass(object);
+    rn__fiber_borrow(mine);
+    if (!c->cap)
+        edge_acquire(object);
+    return NULL;
 }
 
-void rn__chan_edge_before_wait(struct chan *c)
+void rn__chan_edge_before_wait(const struct chan_waiter *w)
 {
-    if (c->cap == 0)
-        edge_release(c);
+    edge_release(w);
 }
 
-void rn__chan_edge_after_send(struct chan *c, const void *slot)
+void rn__chan_edge_after_wait(const void *edge)
 {
-    (void)c;
-    edge_acquire(slot);
-}
-
-void rn__chan_edge_after_recv(struct chan *c, const void *slot, void *elem, bool ok)
-{
-    (void)c;
-    if (unlikely(rn__tools)) {
-        edge_acquire(slot);
-        if (ok)
-            edge_release(slot);
-    }
-    (void)elem;
+    if (edge)
+        edge_acquire(edge);
 }
 
 void rn__chan_touch_send(struct chan *c, const void *elem)
@@ -208,14 +210,14 @@ enum chan_result rn__chan_send_locked(struct chan *c, const void *elem, struct g
     if (c->receivers.first && (w = rn__chan_claim(c, &c->receivers))) {
         const void *edge = edge_of(c, c->send_at);
 
+        if (unlikely(rn__tools))
+            edge = edge_meet(c, edge, w);
         if (c->cap) { /* as if through the slot */
             c->send_at = slot_after(c, c->send_at);
             c->recv_at = c->send_at;
         }
         if (w->elem)
             copy_elem(c, w->elem, elem);
-        if (unlikely(rn__tools))
-            edge_pass(edge);
         waiter_served(w, true, edge);
         *ret_wake = w->g;
         return CHAN_DONE;
@@ -248,7 +250,7 @@ enum chan_result rn__chan_recv_locked(struct chan *c, void *elem, struct g **ret
             /* Full, so the slot just emptied is the one at the end too. */
             copy_elem(c, slot, w->elem);
             if (unlikely(rn__tools))
-                edge_for(w->g, edge, w);
+                edge = edge_meet(c, edge, w);
             c->send_at = c->recv_at;
             waiter_served(w, true, edge);
             *ret_wake = w->g;
@@ -258,11 +260,13 @@ enum chan_result rn__chan_recv_locked(struct chan *c, void *elem, struct g **ret
         return CHAN_DONE;
     }
     if (c->senders.first && (w = rn__chan_claim(c, &c->senders))) {
+        const void *edge = NULL;
+
         if (elem)
             copy_elem(c, elem, w->elem);
         if (unlikely(rn__tools))
-            edge_pass(c);
-        waiter_served(w, true, c);
+            edge = edge_meet(c, c, w);
+        waiter_served(w, true, edge);
         *ret_wake = w->g;
         return CHAN_DONE;
     }
@@ -401,10 +405,8 @@ static bool wait_in(struct chan *c, struct chan_queue *q, void *elem, enum wait_
     p.w.edge = c;
     p.c = c;
     p.q = q;
-    if (unlikely(rn__tools)) {
-        rn__chan_edge_before_wait(c);
-        edge_release(&p.w);
-    }
+    if (unlikely(rn__tools))
+        rn__chan_edge_before_wait(&p.w);
     rn__chan_enqueue(q, &p.w);
     spin_unlock(&c->lock);
     rn__park(p.w.g, why, c, plain_unlink, &p);
@@ -434,7 +436,7 @@ void rn_send_fn(volatile void *ch, const void *elem)
     if (r == CHAN_WOULD_WAIT &&
         wait_in(c, &c->senders, (void *)(uintptr_t)elem, WAIT_CHAN_SEND, &edge)) {
         if (unlikely(rn__tools))
-            rn__chan_edge_after_send(c, edge);
+            rn__chan_edge_after_wait(edge);
         return;
     }
     if (r == CHAN_WAS_CLOSED)
@@ -470,7 +472,7 @@ bool rn_recv_fn(const void *ch, void *elem)
     size = c->elem_size;
     ok = wait_in(c, &c->receivers, elem, WAIT_CHAN_RECEIVE, &edge);
     if (unlikely(rn__tools)) {
-        rn__chan_edge_after_recv(c, edge, elem, ok);
+        rn__chan_edge_after_wait(edge);
         if (elem)
             tool_write(elem, size);
     }

@@ -19,7 +19,7 @@ struct chan_waiter {
     uint32_t index;                  /* the case */
     uint8_t queued;                  /* guarded by the channel's lock */
     uint8_t ok;                      /* set by the waker: a value passed; 0: the channel was closed */
-    const void *edge;                /* set by the waker: the slot through which the value went, for tools */
+    const void *edge;                /* set by the waker: what the waiter must acquire yet, or NULL; for tools */
 };
 
 /* A select that waits: on its stack. */
@@ -85,10 +85,9 @@ enum chan_result { CHAN_WOULD_WAIT, CHAN_DONE, CHAN_WAS_CLOSED };
 /* Perform the operation if it can proceed; *ret_wake is whom to ready once the lock is free. */
 enum chan_result rn__chan_send_locked(struct chan *c, const void *elem, struct g **ret_wake);
 enum chan_result rn__chan_recv_locked(struct chan *c, void *elem, struct g **ret_wake);
-/* Edges of a waiter's own, before it parks and after it was served. */
-void rn__chan_edge_before_wait(struct chan *c);
-void rn__chan_edge_after_send(struct chan *c, const void *slot);
-void rn__chan_edge_after_recv(struct chan *c, const void *slot, void *elem, bool ok);
+/* Edges of a waiter's own, before it parks and after it was served; edge is the one that was set for it. */
+void rn__chan_edge_before_wait(const struct chan_waiter *w);
+void rn__chan_edge_after_wait(const void *edge);
 void rn__chan_touch_send(struct chan *c, const void *elem);
 
 /* A case's waiter lies inside it. During a select its rn__when is the channel it waits on, also for a

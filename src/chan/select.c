@@ -180,10 +180,8 @@ static int wait_for_any(struct select_wait *s, size_t m, int64_t until, int time
         w->g = s->g;
         w->elem = k->rn__elem;
         w->index = (uint32_t)i;
-        if (unlikely(rn__tools)) {
-            rn__chan_edge_before_wait(c);
-            edge_release(w);
-        }
+        if (unlikely(rn__tools))
+            rn__chan_edge_before_wait(w);
         rn__chan_enqueue(case_queue(k), w);
     }
     unlock_all(s->cases, m);
@@ -298,13 +296,11 @@ again:
     if (k->rn__kind == RN__CASE_SEND) {
         if (!s.ok)
             rn__panic("send on closed channel");
-        edge_acquire(s.edge);
+        rn__chan_edge_after_wait(s.edge);
         return chosen;
     }
     if (unlikely(rn__tools)) {
-        edge_acquire(s.edge);
-        if (s.ok)
-            edge_release(s.edge);
+        rn__chan_edge_after_wait(s.edge);
         if (k->rn__elem && k->rn__kind == RN__CASE_RECV)
             rn__tool_write(k->rn__elem, s.elem_size);
     }

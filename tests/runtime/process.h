@@ -3,9 +3,6 @@
  * process.h - what the tests of this folder have beyond tests/support: child processes whose end and words
  * are looked at, and what a process has.
  *
- * A test's name begins with the numbers it proves: ctx_04_... is item CTX-04 of the semantics, d15_...
- * decision 15 about the interface.
- *
  * Tests do not sleep to make something happen first: they hand over, or they poll. Where a test says
  * "and nothing happens", it lets the others run for a while, so that a fault has a chance to show; such
  * a test can fail to notice a fault, but it cannot report one that is not there.
@@ -66,8 +63,7 @@ void child_said(const char *file, int line, const struct child *c, const char *a
 #define CHECK_FATAL(fn, text)                                                                      \
     (void)test_expect_death(__FILE__, __LINE__, (fn), "fatal error: " text)
 
-/* End this test as passed, saying why it could not be made. */
-#define SKIP(why) (fputs("skipped: " why "\n", stderr), _exit(0))
+#define SKIP(why) test_skip(why)
 
 /* ---- What the process has ----------------------------------------------------------------------- */
 

@@ -4,7 +4,9 @@
  *
  *     race CASE with       must end silently and say "done"
  *     race CASE without    must be reported as a data race
- *     race --list          each case and which of the two it has
+ *     race --list          each case, which of the two it has, and what it is about
+ *
+ * What a case is about is a name of tests/conformance/edges.txt. A case that has both is a pair.
  *
  * Two accesses to one plain variable are ordered in time in every case; what differs is whether an edge of
  * part B of the semantics orders them. Where there must be none, time is kept by relaxed atomics, from which
@@ -54,16 +56,12 @@ static rn_ticket ticket;
 static rn_group group;
 static rn_flight flight;
 static rn_timer timer;
+static rn_ticker ticker;
 static char key;
 
 static void set_data(void)
 {
     data = 1;
-}
-static int set_data_int(void)
-{
-    data = 1;
-    return 0;
 }
 
 /* ---- Goroutines --------------------------------------------------------------------------------------- */
@@ -73,29 +71,36 @@ static void then_reach(void)
     data = 1;
     reach(1);
 }
+/* Let the other side write, and wait until it has. */
+static void your_turn(void)
+{
+    reach(1);
+    wait_for(2);
+}
+static void write_in_turn(void)
+{
+    wait_for(1);
+    data = 1;
+    reach(2);
+}
 static void go(bool with)
 {
     if (with)
         data = 2;
-    rn_go(then_reach);
+    rn_go(write_in_turn);
     if (!with)
         data = 2;
-    wait_for(1);
+    your_turn();
 }
 
-static void go_from_thread_body(void)
-{
-    data++;
-    reach(1);
-}
 static void *go_from_thread_thread(void *with)
 {
     if (with)
         data = 2;
-    rn_go(go_from_thread_body);
+    rn_go(write_in_turn);
     if (!with)
         data = 2;
-    wait_for(1);
+    your_turn();
     return NULL;
 }
 static void go_from_thread(bool with)
@@ -172,8 +177,8 @@ static void send_recv_cap(bool with, int cap)
     ch = rn_chan_make(int, cap);
     rn_go(sender, with);
     (void)rn_recv(ch);
-    data = 2;
     wait_for(1);
+    data = 2;
 }
 static void send_recv(bool with)
 {
@@ -189,8 +194,8 @@ static void send_parked_first(bool with)
     rn_go(sender, with);
     linger(); /* the sender is parked by now */
     (void)rn_recv(ch);
-    data = 2;
     wait_for(1);
+    data = 2;
 }
 
 /* An unbuffered receive orders the receiver's past before the end of the send; a buffered one does not. */
@@ -250,8 +255,8 @@ static void unit_elements(bool with)
     unit_ch = rn_chan_make(rn_unit, 0);
     rn_go(send_unit, with);
     (void)rn_recv(unit_ch);
-    data = 2;
     wait_for(1);
+    data = 2;
 }
 
 static void closer(bool before)
@@ -268,8 +273,8 @@ static void close_recv(bool with)
     ch = rn_chan_make(int, 1);
     rn_go(closer, with);
     (void)rn_recv(ch);
-    data = 2;
     wait_for(1);
+    data = 2;
 }
 static void close_range(bool with)
 {
@@ -277,8 +282,8 @@ static void close_range(bool with)
     rn_go(closer, with);
     rn_range(v, ch)
         (void)v;
-    data = 2;
     wait_for(1);
+    data = 2;
 }
 static void close_select(bool with)
 {
@@ -286,8 +291,53 @@ static void close_select(bool with)
     rn_go(closer, with);
     while (rn_select(rn_on_recv(ch, &other), rn_default) != 0)
         rn_yield();
-    data = 2;
     wait_for(1);
+    data = 2;
+}
+static void closer_late(bool before)
+{
+    linger(); /* the receiver is parked by now */
+    closer(before);
+}
+static void close_parked(bool with)
+{
+    ch = rn_chan_make(int, 1);
+    rn_go(closer_late, with);
+    (void)rn_recv(ch);
+    wait_for(1);
+    data = 2;
+}
+/* The send and the close of one channel that nothing orders are a race themselves, and so are two closes. */
+static void send_and_reach(rn_chan(int) order)
+{
+    rn_send(ch, 1);
+    rn_close(order);
+    reach(1);
+}
+static void close_and_reach(rn_chan(int) order)
+{
+    rn_close(ch);
+    rn_close(order);
+    reach(1);
+}
+static void close_after_send(bool with)
+{
+    ch = rn_chan_make(int, 1);
+    ch2 = rn_chan_make(int, 0);
+    rn_go(send_and_reach, ch2);
+    wait_for(1);
+    if (with)
+        (void)rn_recv(ch2);
+    rn_close(ch);
+}
+static void close_after_close(bool with)
+{
+    (void)with;
+    ch = rn_chan_make(int, 1);
+    ch2 = rn_chan_make(int, 0);
+    rn_go(close_and_reach, ch2);
+    wait_for(1);
+    rn_close(ch); /* reported, and then it panics */
 }
 /* A value that was in the buffer before the close has only its own send's edge. */
 static void send_write_close(bool with)
@@ -323,8 +373,8 @@ static void by_length(bool with)
         rn_yield();
     if (with)
         (void)rn_recv(ch);
-    data = 2;
     wait_for(1);
+    data = 2;
 }
 static void failed_try_send(bool with)
 {
@@ -345,14 +395,74 @@ static void take_one(bool before)
         data = 1;
     reach(1);
 }
+static void send_late(bool unused)
+{
+    (void)unused;
+    linger();
+    data = 1;
+    rn_send(ch, 1);
+    reach(1);
+}
+static void failed_try_recv(bool with)
+{
+    ch = rn_chan_make(int, 1);
+    rn_go(send_late, with);
+    (void)rn_try_recv(ch, &other); /* there is nothing yet, or this is the edge */
+    if (with)
+        (void)rn_recv(ch);
+    wait_for(1);
+    data = 2;
+}
+/* Who was handed a value while it was parked has the order of that value, and not of a later one that went
+ * through the same slot before it ran again. */
+static void send_two_values(bool with)
+{
+    if (with)
+        data = 1;
+    rn_send(ch, 1);
+    if (!with)
+        data = 1;
+    rn_send(ch, 2);
+    reach(1);
+}
+static void handed_over_buffered(bool with)
+{
+    ch = rn_chan_make(int, 1);
+    rn_go(send_two_values, with);
+    (void)rn_recv(ch);
+    wait_for(1);
+    data = 2;
+}
+/* Nor has a sender the order of receivers that took other values of an unbuffered channel. */
+static void recv_one_of_two(int t, bool write)
+{
+    wait_for(t);
+    if (write)
+        data = 1;
+    reach(t + 1);
+    (void)rn_recv(ch);
+}
+static void recv_other_value(bool with)
+{
+    ch = rn_chan_make(int, 0);
+    rn_go(recv_one_of_two, 0, with); /* the first to wait, so the first to be served */
+    wait_for(1);
+    linger();
+    rn_go(recv_one_of_two, 1, !with);
+    wait_for(2);
+    linger();
+    rn_send(ch, 1);
+    data = 2;
+    rn_send(ch, 2);
+}
 static void try_send_to_parked(bool with)
 {
     ch = rn_chan_make(int, 0);
     rn_go(take_one, with); /* its past is before the end of our send */
     while (!rn_try_send(ch, 1))
         rn_yield();
-    data = 2;
     wait_for(1);
+    data = 2;
 }
 static void try_recv(bool with)
 {
@@ -360,8 +470,8 @@ static void try_recv(bool with)
     rn_go(sender, with);
     while (!rn_try_recv(ch, &other))
         rn_yield();
-    data = 2;
     wait_for(1);
+    data = 2;
 }
 
 /* ---- Select --------------------------------------------------------------------------------------------- */
@@ -372,8 +482,8 @@ static void select_recv(bool with)
     ch2 = rn_chan_make(int, 0);
     rn_go(sender, with);
     (void)rn_select(rn_on_recv(ch2, &other), rn_on_recv(ch, &other));
-    data = 2;
     wait_for(1);
+    data = 2;
 }
 static void select_sender(bool before)
 {
@@ -391,8 +501,8 @@ static void select_send(bool with)
     rn_go(select_sender, with);
     linger();
     (void)rn_recv(ch);
-    data = 2;
     wait_for(1);
+    data = 2;
 }
 /* A case that was not chosen orders nothing. */
 static void select_unchosen(bool with)
@@ -417,6 +527,22 @@ static void select_default(bool with)
     else
         (void)rn_select(rn_on_send(ch, 1), rn_default);
     data = 2;
+}
+
+/* A send case reads its operand, chosen or not. */
+static void select_operand(bool with)
+{
+    rn_case cases[2];
+
+    ch = rn_chan_make(int, 0);
+    if (with)
+        data = 1;
+    else
+        rn_go(then_reach);
+    wait_for(with ? 0 : 1);
+    cases[0] = rn_on_send_from(ch, &data);
+    cases[1] = rn_default;
+    (void)rn_select_array(cases, 2);
 }
 
 /* ---- Locks ------------------------------------------------------------------------------------------------ */
@@ -477,6 +603,41 @@ static void mutex_failed_try(bool with)
     reach(2);
 }
 
+/* Whoever overwrites a mutex that another uses races with it; so with the variable that holds a channel. */
+static void lock_and_reach(bool through_channel)
+{
+    rn_mutex_lock(&mu);
+    rn_mutex_unlock(&mu);
+    if (through_channel)
+        rn_send(ch, 1);
+    reach(1);
+}
+static void mutex_overwritten(bool with)
+{
+    ch = rn_chan_make(int, 1);
+    rn_go(lock_and_reach, with);
+    wait_for(1);
+    if (with)
+        (void)rn_recv(ch);
+    mu = (rn_mutex){0};
+}
+static void len_and_reach(bool through_channel)
+{
+    (void)rn_len(ch2);
+    if (through_channel)
+        rn_send(ch, 1);
+    reach(1);
+}
+static void channel_overwritten(bool with)
+{
+    ch = rn_chan_make(int, 1);
+    rn_go(len_and_reach, with);
+    wait_for(1);
+    if (with)
+        (void)rn_recv(ch);
+    ch2 = ch;
+}
+
 static void write_locked(void)
 {
     rn_rwmutex_lock(&rw);
@@ -522,6 +683,25 @@ static void rwmutex_read(bool with)
     }
 }
 
+/* A failed try orders nothing. */
+static void write_hold(void)
+{
+    data = 1;
+    rn_rwmutex_lock(&rw);
+    reach(1);
+    wait_for(2);
+    rn_rwmutex_unlock(&rw);
+}
+static void rwmutex_failed_try(bool with)
+{
+    (void)with;
+    rn_go(write_hold);
+    wait_for(1);
+    if (!rn_rwmutex_try_rlock(&rw) && !rn_rwmutex_try_lock(&rw))
+        data = 2;
+    reach(2);
+}
+
 /* ---- Once, wait group, cond, semaphore, park ------------------------------------------------------------------ */
 
 static void do_once(bool inside)
@@ -539,6 +719,29 @@ static void once_do(bool with)
     data = 2;
 }
 
+static void once_body(bool inside)
+{
+    reach(1);
+    linger(); /* the other one waits by now */
+    if (inside)
+        data = 1;
+}
+static void do_once_slowly(bool inside)
+{
+    rn_once_do(&once, once_body, inside);
+    if (!inside)
+        data = 1;
+    reach(2);
+}
+static void once_parked(bool with)
+{
+    rn_go(do_once_slowly, with);
+    wait_for(1);
+    rn_once_do(&once, linger);
+    wait_for(2);
+    data = 2;
+}
+
 static void done(bool before)
 {
     if (before)
@@ -553,14 +756,15 @@ static void wg_wait(bool with)
     rn_wg_add(&wg, 1);
     rn_go(done, with);
     rn_wg_wait(&wg);
-    data = 2;
     wait_for(1);
+    data = 2;
 }
 static void wg_go(bool with)
 {
-    rn_wg_go(&wg, set_data);
+    rn_wg_go(&wg, write_in_turn);
     if (!with)
         data = 2;
+    reach(1);
     rn_wg_wait(&wg);
     if (with)
         data = 2;
@@ -580,14 +784,54 @@ static void wg_two(bool with) /* all of them, and not only the last */
     }
 }
 
+/* Adding orders nothing: neither before the wait nor before anything else. */
+static void add_one(void)
+{
+    data = 1;
+    rn_wg_add(&wg, 1);
+    reach(1);
+}
+static void wg_add(bool with)
+{
+    (void)with;
+    rn_wg_add(&wg, 1);
+    rn_go(add_one);
+    wait_for(1);
+    rn_wg_add(&wg, -2);
+    rn_wg_wait(&wg);
+    data = 2;
+}
+/* The first addition and the wait meant to see it are a race themselves, if nothing orders them. */
+static void add_first(bool through_channel)
+{
+    rn_wg_add(&wg, 1);
+    if (through_channel)
+        rn_send(ch, 1);
+    reach(1);
+}
+static void wg_first_add(bool with)
+{
+    int err;
+
+    ch = rn_chan_make(int, 1);
+    ctx = rn_ctx_with_timeout(rn_ctx_background(), 0); /* the wait registers, and gives up */
+    rn_go(add_first, with);
+    wait_for(1);
+    if (with)
+        (void)rn_recv(ch);
+    err = rn_wg_wait_ctx(ctx, &wg);
+    (void)err;
+}
+
 static void cond_waiter(void)
 {
     rn_mutex_lock(&mu);
     reach(1);
     rn_cond_wait(&cond, &mu);
     rn_mutex_unlock(&mu);
+    wait_for(2);
     data = 2;
-    reach(2);
+    reach(3);
 }
 static void cond_signal(bool with)
 {
@@ -600,7 +844,8 @@ static void cond_signal(bool with)
     rn_cond_signal(&cond);
     if (!with)
         data = 1;
-    wait_for(2);
+    reach(2);
+    wait_for(3);
 }
 static void cond_broadcast(bool with)
 {
@@ -613,7 +858,30 @@ static void cond_broadcast(bool with)
     rn_cond_broadcast(&cond);
     if (!with)
         data = 1;
-    wait_for(2);
+    reach(2);
+    wait_for(3);
+}
+
+/* A signal that finds nobody orders nothing. */
+static void signal_nobody(void)
+{
+    data = 1;
+    rn_cond_signal(&cond);
+    rn_cond_broadcast(&cond);
+    reach(1);
+}
+static void cond_nobody(bool with)
+{
+    int err;
+
+    (void)with;
+    ctx = rn_ctx_with_timeout(rn_ctx_background(), 0);
+    rn_go(signal_nobody);
+    wait_for(1);
+    rn_mutex_lock(&mu);
+    err = rn_cond_wait_ctx(ctx, &cond, &mu);
+    rn_mutex_unlock(&mu);
+    data = 2 + err;
 }
 
 static void sem_holder(bool before)
@@ -632,8 +900,8 @@ static void semaphore(bool with)
 
     rn_go(sem_holder, with);
     err |= rn_sem_acquire(NULL, &sem, 1);
-    data = 2 + err;
     wait_for(1);
+    data = 2 + err;
 }
 static void sem_take(void)
 {
@@ -664,8 +932,8 @@ static void park_ready(bool with)
     rn_park_init(&ticket);
     rn_go(readier, with);
     rn_park(&ticket);
-    data = 2;
     wait_for(1);
+    data = 2;
 }
 
 /* ---- Time ------------------------------------------------------------------------------------------------------- */
@@ -676,26 +944,25 @@ static void after_func(bool with)
 
     if (with)
         data = 2;
-    t = rn_after_func(RN_MILLISECOND, then_reach);
+    t = rn_after_func(RN_MILLISECOND, write_in_turn);
     if (!with)
         data = 2;
-    wait_for(1);
+    your_turn();
     rn_timer_free(t);
 }
 static void go_after(bool with)
 {
     if (with)
         data = 2;
-    rn_go_after(0, then_reach);
+    rn_go_after(0, write_in_turn);
     if (!with)
         data = 2;
-    wait_for(1);
+    your_turn();
 }
 static void timer_receiver(void)
 {
     (void)rn_recv(rn_timer_chan(&timer));
-    data = 1;
-    reach(1);
+    write_in_turn();
 }
 static void timer_reset(bool with)
 {
@@ -706,7 +973,7 @@ static void timer_reset(bool with)
     rn_timer_reset(&timer, RN_MILLISECOND);
     if (!with)
         data = 2;
-    wait_for(1);
+    your_turn();
 }
 static void two_callbacks(bool with)
 {
@@ -714,6 +981,35 @@ static void two_callbacks(bool with)
     rn_go_after(0, then_reach);
     rn_go_after(RN_MILLISECOND, set_data);
     rn_sleep(50 * RN_MILLISECOND);
+}
+
+static void ticker_receiver(void)
+{
+    (void)rn_recv(rn_ticker_chan(&ticker));
+    write_in_turn();
+}
+static void ticker_start(bool with)
+{
+    (void)rn_ticker_chan(&ticker);
+    rn_go(ticker_receiver);
+    linger();
+    if (with)
+        data = 2;
+    rn_ticker_start(&ticker, RN_MILLISECOND);
+    if (!with)
+        data = 2;
+    your_turn();
+    rn_ticker_stop(&ticker);
+}
+/* A stop that comes too late learns nothing of the function. */
+static void timer_stop(bool with)
+{
+    rn_timer *t = rn_after_func(0, then_reach);
+
+    (void)with;
+    wait_for(1);
+    if (!rn_timer_stop(t))
+        data = 2;
 }
 
 /* ---- Contexts ---------------------------------------------------------------------------------------------------- */
@@ -735,8 +1031,8 @@ static void ctx_done(bool with)
     child = rn_ctx_with_cancel(ctx);
     rn_go(canceller, with);
     (void)rn_recv(rn_ctx_done(child));
-    data = 2;
     wait_for(1);
+    data = 2;
     rn_ctx_end(child);
 }
 static void ctx_err(bool with)
@@ -745,8 +1041,8 @@ static void ctx_err(bool with)
     rn_go(canceller, with);
     while (rn_ctx_err(ctx) == 0)
         rn_yield();
-    data = 2;
     wait_for(1);
+    data = 2;
 }
 static void ctx_cause(bool with)
 {
@@ -754,29 +1050,34 @@ static void ctx_cause(bool with)
     rn_go(canceller, with);
     while (rn_ctx_cause(ctx) == 0)
         rn_yield();
-    data = 2;
     wait_for(1);
+    data = 2;
 }
 static void ctx_select(bool with)
 {
     ctx = rn_ctx_with_cancel(rn_ctx_background());
     rn_go(canceller, with);
     (void)rn_select(rn_on_done(ctx));
-    data = 2;
     wait_for(1);
+    data = 2;
+}
+static void cancel_at_one(void)
+{
+    wait_for(1);
+    rn_ctx_cancel(ctx);
 }
 static void ctx_after_func(bool with)
 {
     rn_ctx_hook hook = {0};
 
     ctx = rn_ctx_with_cancel(rn_ctx_background());
+    rn_go(cancel_at_one); /* before the rest, of which it knows nothing */
     if (with)
         data = 2;
-    rn_ctx_after_func(&hook, ctx, then_reach); /* registering is before the start */
+    rn_ctx_after_func(&hook, ctx, write_in_turn); /* registering is before the start */
     if (!with)
         data = 2;
-    rn_go(rn_ctx_cancel, ctx);
-    wait_for(1);
+    your_turn();
     rn_ctx_hook_stop(&hook);
 }
 static void ctx_cancel_after_func(bool with)
@@ -784,13 +1085,13 @@ static void ctx_cancel_after_func(bool with)
     rn_ctx_hook hook = {0};
 
     ctx = rn_ctx_with_cancel(rn_ctx_background());
-    rn_ctx_after_func(&hook, ctx, then_reach);
+    rn_ctx_after_func(&hook, ctx, write_in_turn);
     if (with)
         data = 2;
     rn_ctx_cancel(ctx);
     if (!with)
         data = 2;
-    wait_for(1);
+    your_turn();
     rn_ctx_hook_stop(&hook);
 }
 static void ctx_hook_stop(bool with) /* the function's return is before the stop that waited for it */
@@ -812,20 +1113,60 @@ static void ctx_failed_wait(bool with) /* a wait that the cancellation ended */
     ctx = rn_ctx_with_cancel(rn_ctx_background());
     ch = rn_chan_make(int, 0);
     rn_go(canceller, with);
-    if (rn_recv_ctx(ctx, ch, &other) == -ECANCELED)
-        data = 2;
+    if (rn_recv_ctx(ctx, ch, &other) != -ECANCELED)
+        return;
     wait_for(1);
+    data = 2;
+}
+
+static void ctx_value(bool with) /* asking for a value or the deadline orders nothing */
+{
+    (void)with;
+    ctx = rn_ctx_with_cancel(rn_ctx_background());
+    rn_go(canceller, true);
+    wait_for(1);
+    (void)rn_ctx_value(ctx, &key);
+    (void)rn_ctx_deadline(ctx, NULL);
+    data = 2;
+}
+/* Each use of a context that is given up is before its values are dropped. */
+static void drop_value(void *value)
+{
+    *(int *)value = 2;
+}
+static void use_and_release(bool before)
+{
+    if (before)
+        data = 1;
+    rn_ctx_release(ctx);
+    if (!before)
+        data = 1;
+    reach(1);
+}
+static void ctx_owned_value(bool with)
+{
+    ctx = rn_ctx_with_owned_value(rn_ctx_background(), &key, &data, drop_value);
+    rn_ctx_retain(ctx);
+    rn_go(use_and_release, with);
+    wait_for(1);
+    rn_ctx_release(ctx);
 }
 
 /* ---- Groups ------------------------------------------------------------------------------------------------------- */
 
+static int write_in_turn_int(void)
+{
+    write_in_turn();
+    return 0;
+}
 static void group_wait(bool with)
 {
     int err;
 
-    rn_group_go(&group, set_data_int);
+    rn_group_go(&group, write_in_turn_int);
     if (!with)
         data = 2;
+    reach(1);
     err = rn_group_wait(&group);
     if (with)
         data = 2 + err;
@@ -836,9 +1177,10 @@ static void group_start(bool with)
 
     if (with)
         data = 2;
-    rn_group_go(&group, set_data_int);
+    rn_group_go(&group, write_in_turn_int);
     if (!with)
         data = 2;
+    reach(1);
     err = rn_group_wait(&group);
     (void)err;
 }
@@ -867,7 +1209,6 @@ static int set_and_fail(void)
 }
 static int fail_only(void)
 {
-    reach(1);
     return -EIO;
 }
 static void group_error(bool with) /* the first error is before the context's end */
@@ -877,39 +1218,92 @@ static void group_error(bool with) /* the first error is before the context's en
 
     rn_group_go(&group, with ? set_and_fail : fail_only);
     if (!with)
-        rn_go(set_data);
+        rn_go(then_reach);
     (void)rn_recv(rn_ctx_done(derived));
+    if (!with)
+        wait_for(1);
     data = 2;
     err = rn_group_wait(&group);
     (void)err;
-    rn_sleep(10 * RN_MILLISECOND);
 }
 
-static int flight_body(int *out)
+/* Whether a caller joins cannot be seen from outside, so it is tried until one has; each time with a call and
+ * a variable of its own. */
+enum { FLIGHTS = 200 };
+static volatile int flight_data[FLIGHTS];
+
+static int flight_body(int i, bool inside)
 {
-    reach(1);
+    reach(2 * i + 1);
     linger();
-    data = 1;
-    *out = 1;
+    if (inside)
+        flight_data[i] = 1;
     return 0;
 }
-static void flight_leader(bool inside)
+static int flight_alone(void)
 {
-    int out = 0, err = rn_flight_do(&flight, "key", &out, flight_body, &out);
+    return 0;
+}
+static void flight_leader(int i, bool inside)
+{
+    int err = rn_flight_do(&flight, "key", (int *)NULL, flight_body, i, inside);
 
     if (!inside)
-        data = 1 + err;
-    reach(2);
+        flight_data[i] = 1 + err;
+    reach(2 * i + 2);
 }
 static void flight_do(bool with)
 {
-    int out = 0, err;
+    bool shared = false;
 
-    rn_go(flight_leader, with);
+    for (int i = 0; i < FLIGHTS && !shared; i++) {
+        int err;
+
+        rn_go(flight_leader, i, with);
+        wait_for(2 * i + 1);
+        err = rn_flight_do_shared(&flight, "key", (int *)NULL, &shared, flight_alone);
+        wait_for(2 * i + 2);
+        if (shared)
+            flight_data[i] = 2 + err;
+    }
+}
+/* Forgetting orders nothing. */
+static void flight_forgetter(void)
+{
+    data = 1;
+    rn_flight_forget(&flight, "key");
+    reach(1);
+}
+static void flight_forget(bool with)
+{
+    int err;
+
+    (void)with;
+    rn_go(flight_forgetter);
     wait_for(1);
-    err = rn_flight_do(&flight, "key", &out, flight_body, &out);
+    rn_flight_forget(&flight, "key");
+    err = rn_flight_do(&flight, "key", (int *)NULL, flight_alone);
     data = 2 + err;
-    wait_for(2);
+}
+
+/* C's own atomics: a store is before the load that sees it, unless both are relaxed. */
+static _Atomic int published;
+static void publish(bool release)
+{
+    data = 1;
+    if (release)
+        atomic_store_explicit(&published, 1, memory_order_release);
+    else
+        atomic_store_explicit(&published, 1, memory_order_relaxed);
+}
+static void atomics(bool with)
+{
+    rn_go(publish, with);
+    while (!atomic_load_explicit(&published, memory_order_relaxed))
+        rn_yield();
+    if (with)
+        (void)atomic_load_explicit(&published, memory_order_acquire);
+    data = 2;
 }
 
 /* ---- Elements ------------------------------------------------------------------------------------------------------- */
@@ -954,69 +1348,90 @@ static const struct {
     const char *name;
     void (*fn)(bool with);
     int has;
+    const char *edge; /* the name in tests/conformance/edges.txt */
 } cases[] = {
-#define CASE(name, has) {#name, name, has}
-    CASE(go, BOTH),
-    CASE(go_from_thread, BOTH),
-    CASE(end_by_count, WITHOUT),
-    CASE(end_by_sleep, WITHOUT),
-    CASE(yield_body, WITHOUT),
-    CASE(lock_thread, WITHOUT),
-    CASE(run_twice, WITH),
-    CASE(send_recv, BOTH),
-    CASE(send_recv_buffered, BOTH),
-    CASE(send_parked_first, BOTH),
-    CASE(recv_send, BOTH),
-    CASE(recv_send_capacity, BOTH),
-    CASE(send_other_value, BOTH),
-    CASE(unit_elements, BOTH),
-    CASE(close_recv, BOTH),
-    CASE(close_range, BOTH),
-    CASE(close_select, BOTH),
-    CASE(close_buffered, BOTH),
-    CASE(by_length, BOTH),
-    CASE(failed_try_send, WITHOUT),
-    CASE(try_send_to_parked, BOTH),
-    CASE(try_recv, BOTH),
-    CASE(select_recv, BOTH),
-    CASE(select_send, BOTH),
-    CASE(select_unchosen, BOTH),
-    CASE(select_default, BOTH),
-    CASE(mutex, BOTH),
-    CASE(mutex_parked, BOTH),
-    CASE(mutex_try, BOTH),
-    CASE(mutex_failed_try, WITHOUT),
-    CASE(rwmutex_write_read, BOTH),
-    CASE(rwmutex_write_write, BOTH),
-    CASE(rwmutex_read, BOTH),
-    CASE(once_do, BOTH),
-    CASE(wg_wait, BOTH),
-    CASE(wg_go, BOTH),
-    CASE(wg_two, BOTH),
-    CASE(cond_signal, BOTH),
-    CASE(cond_broadcast, BOTH),
-    CASE(semaphore, BOTH),
-    CASE(sem_failed_try, WITHOUT),
-    CASE(park_ready, BOTH),
-    CASE(after_func, BOTH),
-    CASE(go_after, BOTH),
-    CASE(timer_reset, BOTH),
-    CASE(two_callbacks, WITHOUT),
-    CASE(ctx_done, BOTH),
-    CASE(ctx_err, BOTH),
-    CASE(ctx_cause, BOTH),
-    CASE(ctx_select, BOTH),
-    CASE(ctx_after_func, BOTH),
-    CASE(ctx_cancel_after_func, BOTH),
-    CASE(ctx_hook_stop, BOTH),
-    CASE(ctx_failed_wait, BOTH),
-    CASE(group_wait, BOTH),
-    CASE(group_start, BOTH),
-    CASE(group_slot, BOTH),
-    CASE(group_error, BOTH),
-    CASE(flight_do, BOTH),
-    CASE(send_operand, BOTH),
-    CASE(recv_destination, BOTH),
+#define CASE(name, has, edge) {#name, name, has, edge}
+    CASE(go, BOTH, "GO"),
+    CASE(go_from_thread, BOTH, "GO"),
+    CASE(end_by_count, WITHOUT, "END"),
+    CASE(end_by_sleep, WITHOUT, "END"),
+    CASE(yield_body, WITHOUT, "END"),
+    CASE(lock_thread, WITHOUT, "END"),
+    CASE(run_twice, WITH, "RUN"),
+    CASE(send_recv, BOTH, "SEND"),
+    CASE(send_recv_buffered, BOTH, "SEND-BUF"),
+    CASE(send_parked_first, BOTH, "SEND"),
+    CASE(recv_send, BOTH, "RECV"),
+    CASE(recv_send_capacity, BOTH, "RECV-BUF"),
+    CASE(send_other_value, BOTH, "VALUE"),
+    CASE(handed_over_buffered, BOTH, "VALUE"),
+    CASE(recv_other_value, BOTH, "VALUE"),
+    CASE(unit_elements, BOTH, "UNIT"),
+    CASE(close_recv, BOTH, "CLOSE"),
+    CASE(close_range, BOTH, "CLOSE"),
+    CASE(close_select, BOTH, "CLOSE"),
+    CASE(close_parked, BOTH, "CLOSE"),
+    CASE(close_after_send, BOTH, "CLOSE-RACE"),
+    CASE(close_after_close, WITHOUT, "CLOSE-RACE"),
+    CASE(close_buffered, BOTH, "CLOSE-BUF"),
+    CASE(by_length, BOTH, "LEN"),
+    CASE(failed_try_send, WITHOUT, "TRY"),
+    CASE(failed_try_recv, BOTH, "TRY"),
+    CASE(try_send_to_parked, BOTH, "RECV"),
+    CASE(try_recv, BOTH, "SEND-BUF"),
+    CASE(select_recv, BOTH, "SELECT"),
+    CASE(select_send, BOTH, "SELECT"),
+    CASE(select_unchosen, BOTH, "SELECT-NOT"),
+    CASE(select_default, BOTH, "TRY"),
+    CASE(select_operand, BOTH, "ELEM"),
+    CASE(mutex, BOTH, "MUTEX"),
+    CASE(mutex_parked, BOTH, "MUTEX"),
+    CASE(mutex_try, BOTH, "MUTEX"),
+    CASE(mutex_failed_try, WITHOUT, "MUTEX-TRY"),
+    CASE(mutex_overwritten, BOTH, "HANDLE"),
+    CASE(channel_overwritten, BOTH, "HANDLE"),
+    CASE(rwmutex_write_read, BOTH, "RW-WRITE"),
+    CASE(rwmutex_write_write, BOTH, "RW-WRITE"),
+    CASE(rwmutex_read, BOTH, "RW-READ"),
+    CASE(rwmutex_failed_try, WITHOUT, "RW-TRY"),
+    CASE(once_do, BOTH, "ONCE"),
+    CASE(once_parked, BOTH, "ONCE"),
+    CASE(wg_wait, BOTH, "WG"),
+    CASE(wg_go, BOTH, "WG"),
+    CASE(wg_two, BOTH, "WG-DONE"),
+    CASE(wg_add, WITHOUT, "WG-ADD"),
+    CASE(wg_first_add, BOTH, "WG-RACE"),
+    CASE(cond_signal, BOTH, "COND"),
+    CASE(cond_broadcast, BOTH, "COND"),
+    CASE(cond_nobody, WITHOUT, "COND-NOT"),
+    CASE(semaphore, BOTH, "SEM"),
+    CASE(sem_failed_try, WITHOUT, "SEM-TRY"),
+    CASE(park_ready, BOTH, "PARK"),
+    CASE(after_func, BOTH, "TIMER"),
+    CASE(go_after, BOTH, "TIMER"),
+    CASE(timer_reset, BOTH, "TIMER-CHAN"),
+    CASE(ticker_start, BOTH, "TIMER-CHAN"),
+    CASE(timer_stop, WITHOUT, "TIMER-STOP"),
+    CASE(two_callbacks, WITHOUT, "TIMER-TWO"),
+    CASE(ctx_done, BOTH, "CTX-DONE"),
+    CASE(ctx_err, BOTH, "CTX-ERR"),
+    CASE(ctx_cause, BOTH, "CTX-ERR"),
+    CASE(ctx_select, BOTH, "CTX-DONE"),
+    CASE(ctx_after_func, BOTH, "CTX-AFTER"),
+    CASE(ctx_cancel_after_func, BOTH, "CTX-AFTER"),
+    CASE(ctx_hook_stop, BOTH, "CTX-HOOK"),
+    CASE(ctx_failed_wait, BOTH, "CTX-DONE"),
+    CASE(ctx_value, WITHOUT, "CTX-VALUE"),
+    CASE(ctx_owned_value, BOTH, "CTX-DROP"),
+    CASE(group_wait, BOTH, "GROUP-WAIT"),
+    CASE(group_start, BOTH, "GROUP-GO"),
+    CASE(group_slot, BOTH, "GROUP-SLOT"),
+    CASE(group_error, BOTH, "GROUP-ERR"),
+    CASE(flight_do, BOTH, "FLIGHT"),
+    CASE(flight_forget, WITHOUT, "FLIGHT-NOT"),
+    CASE(atomics, BOTH, "ATOMIC"),
+    CASE(send_operand, BOTH, "ELEM"),
+    CASE(recv_destination, BOTH, "ELEM"),
 };
 enum { CASES = sizeof(cases) / sizeof(cases[0]) };
 
@@ -1030,7 +1445,7 @@ int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "--list") == 0) {
         for (int i = 0; i < CASES; i++)
-            printf("%s %d\n", cases[i].name, cases[i].has);
+            printf("%s %d %s\n", cases[i].name, cases[i].has, cases[i].edge);
         return 0;
     }
     for (int i = 0; argc == 3 && i < CASES; i++) {

@@ -12,43 +12,59 @@
 
 enum { WITH = 1, WITHOUT = 2 };
 
+/* Run one side of a case: is it as it must be? The detector never invents a race, but it can miss one: two
+ * accesses at the very same moment, or one of a goroutine that is gone and whose trace is overwritten. So
+ * silence where there must be a report has to come five times in a row. */
+static bool race_case_holds(const char *program, const char *name, int side)
+{
+    const char *const env[] = {"TSAN_OPTIONS=exitcode=66", NULL};
+    const char *word = side == WITH ? "with" : "without";
+
+    for (int tries = 0;; tries++) {
+        struct child c = run_program((const char *const[]){program, name, word, NULL}, env);
+        bool reported = strstr(c.said, "WARNING: ThreadSanitizer: data race") != NULL;
+        bool ended = strstr(c.said, "done") != NULL && WIFEXITED(c.status);
+        bool holds = side == WITH ? !reported && ended && WEXITSTATUS(c.status) == 0 : reported;
+
+        if (!holds && (side == WITH || tries == 4))
+            fprintf(stderr, "---- %s %s%s:\n%.2000s\n", name, word, ended ? "" : " (did not end)", c.said);
+        free(c.said);
+        if (holds || side == WITH || tries == 4)
+            return holds;
+    }
+}
+
 /* Run all cases of race.c that have this side; part of a few, so that no test takes too long. */
 static void race_cases(int side, int part, int parts)
 {
     const char *program = getenv("RUNNEL_RACE");
-    const char *const env[] = {"TSAN_OPTIONS=exitcode=66", NULL};
-    char failed[4000] = "", name[60];
+    char failed[4000] = "", name[60], result[80];
     struct child list;
-    int has, n, ran = 0, wrong = 0;
+    int has, n, ran = 0;
 
     if (!program)
         SKIP("no compiler with ThreadSanitizer");
     list = run_program((const char *const[]){program, "--list", NULL}, NULL);
     CHECK_EXIT(&list, 0);
-    for (const char *at = list.said; sscanf(at, "%59s %d%n", name, &has, &n) == 2; at += n) {
-        const char *word = side == WITH ? "with" : "without";
-        struct child c;
-        bool reported, ended;
+    for (const char *at = list.said; sscanf(at, "%59s %d %*s%n", name, &has, &n) == 2; at += n) {
+        bool holds;
 
         if (!(has & side) || ran++ % parts != part)
             continue;
-        c = run_program((const char *const[]){program, name, word, NULL}, env);
-        reported = strstr(c.said, "WARNING: ThreadSanitizer: data race") != NULL;
-        ended = strstr(c.said, "done") != NULL && WIFEXITED(c.status);
-        if (side == WITH ? reported || !ended || WEXITSTATUS(c.status) != 0 : !reported) {
+        holds = race_case_holds(program, name, side);
+        snprintf(result, sizeof(result), "race:%s:%s", name, side == WITH ? "with" : "without");
+        test_result(result, holds ? "pass" : "fail", "");
+        if (!holds) {
             size_t used = strlen(failed);
 
-            wrong++;
-            snprintf(failed + used, sizeof(failed) - used, " %s%s", name, ended ? "" : " (did not end)");
-            fprintf(stderr, "---- %s %s:\n%.2000s\n", name, word, c.said);
+            snprintf(failed + used, sizeof(failed) - used, " %s", name);
         }
-        free(c.said);
     }
     free(list.said);
     CHECK(ran > 20);
-    if (wrong)
-        test_fail(__FILE__, __LINE__, "%s %s:%s", side == WITH ? "with" : "without",
-                  side == WITH ? "the edge, a report or worse" : "the edge, silence", failed);
+    if (*failed)
+        test_fail(__FILE__, __LINE__, "%s:%s",
+                  side == WITH ? "with the edge, a report or worse" : "without the edge, silence", failed);
 }
 
 PLAIN_TEST(race_02_21_edges_are_seen_1)

@@ -16,8 +16,11 @@
  *                             yields to a goroutine has it run until it waits
  *   DEATH_TEST_PLAIN(...)     the same on the plain thread
  *
- * The comment above each test begins with the numbers of the items that it proves: CHAN-01 and so
- * on are items of the specification, D5 a decision about the interface.
+ * A test says which items it proves, and tests/conformance/conformance.py reads it: by its name, which may
+ * begin with a group and numbers (chan_15_16_order proves CHAN-15 and CHAN-16), and by the list that opens
+ * the comment right above it ("CHAN-15, CHAN-17, D27: ..."). What a comment mentions later is not claimed.
+ * CHAN-01 and so on are items of tests/conformance/items.txt, TEXT-05 and so on of texts.txt; D5 is a decision
+ * about the interface, F5 a likely mistake. Names of tests are unique among all programs.
  */
 #ifndef TEST_SUPPORT_H
 #define TEST_SUPPORT_H
@@ -37,6 +40,12 @@ struct test {
 };
 
 void test_register(struct test *t);
+void test_begin(const char *name);
+
+/* A line for RUNNEL_TEST_RESULTS beside those of the tests themselves; state is pass, fail or skip. */
+void test_result(const char *name, const char *state, const char *why);
+/* End this test as passed, saying why it could not be made. */
+void test_skip(const char *why) __attribute__((noreturn));
 
 /* Reports and ends the process; safe on any stack and any thread. */
 void test_fail(const char *file, int line, const char *fmt, ...)
@@ -107,6 +116,7 @@ int test_run_body(const char *file, int line, void (*body)(void), bool leaves);
     static void name##_test(int unused)                                                            \
     {                                                                                              \
         (void)unused;                                                                              \
+        test_begin(#name);                                                                         \
         name();                                                                                    \
     }                                                                                              \
     TEST_REGISTER_(name)                                                                           \
@@ -117,6 +127,7 @@ int test_run_body(const char *file, int line, void (*body)(void), bool leaves);
     static void name##_test(int unused)                                                            \
     {                                                                                              \
         (void)unused;                                                                              \
+        test_begin(#name);                                                                         \
         if ((procs) != 0)                                                                          \
             CHECK_EQ(rn_set_procs(procs), 0);                                                      \
         CHECK_EQ(rn_run(test_run_body, __FILE__, __LINE__, name, leaves), 0);                      \
@@ -139,6 +150,7 @@ int test_run_body(const char *file, int line, void (*body)(void), bool leaves);
     static void name##_test(int unused)                                                            \
     {                                                                                              \
         (void)unused;                                                                              \
+        test_begin(#name);                                                                         \
         test_expect_death(__FILE__, __LINE__, name##_run, text);                                   \
     }                                                                                              \
     TEST_REGISTER_(name)                                                                           \
@@ -149,6 +161,7 @@ int test_run_body(const char *file, int line, void (*body)(void), bool leaves);
     static void name##_test(int unused)                                                            \
     {                                                                                              \
         (void)unused;                                                                              \
+        test_begin(#name);                                                                         \
         test_expect_death(__FILE__, __LINE__, name, text);                                         \
     }                                                                                              \
     TEST_REGISTER_(name)                                                                           \
