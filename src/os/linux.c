@@ -110,7 +110,8 @@ int rn__os_guard(void *at, size_t size)
         how = probe_guard_install();
         store_relaxed(&guard_install, how);
     }
-    if (how > 0 && madvise(at, size, MADV_GUARD_INSTALL) == 0)
+    /* LeakSanitizer reads what the list of mappings says can be read, and such a guard does not show there. */
+    if (how > 0 && !(rn__tools & TOOL_ASAN) && madvise(at, size, MADV_GUARD_INSTALL) == 0)
         return 0;
     /* An older kernel, or locked memory. Each such guard splits the mapping in two, of which the kernel
      * allows about 65,000. */
