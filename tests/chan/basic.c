@@ -925,7 +925,7 @@ GO_TEST(chan_41_rendezvous)
     rn_chan_release(free_space);
 }
 
-/* D30, CHAN-28 with a context: 0; -EPIPE once closed and drained; the context's error, with nothing
+/* D30: 0; -EPIPE once closed and drained; the context's error, with nothing
  * sent or received. */
 GO_TEST(chan_waits_under_a_context)
 {

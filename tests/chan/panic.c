@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * panic.c - misuse of channels ends the process with Go's text and status 2 (CHAN-32: in Go these
- * can be recovered; in C nothing can, so all of them are observed from outside).
+ * panic.c - misuse of channels ends the process with Go's text and status 2. (In Go these panics can be
+ * recovered; in C nothing can, so all of them are observed from outside.)
  */
 #include "support.h"
 
@@ -160,12 +160,70 @@ static void panicking(void)
     (void)!rn_run(panicking_program);
 }
 
-/* Rules that hold everywhere, RT-13: the report names the goroutine by number and name. */
+/* RT-13: the report names the goroutine by number and name. */
 PLAIN_TEST(panic_report_names_the_goroutine)
 {
     const char *report =
         test_expect_death(__FILE__, __LINE__, panicking, "panic: close of closed channel");
 
-    CHECK(strstr(report, "goroutine 2") != NULL);
-    CHECK(strstr(report, "the culprit") != NULL);
+    CHECK(strstr(report, "\"the culprit\" [running]") != NULL);
+    CHECK(strstr(report, "created by goroutine 1 ") != NULL);
+}
+
+static int misuse_of; /* of what kind the child is guilty */
+
+static void say(const char *what)
+{
+    fputs(what, stderr);
+}
+
+static int misuse(void)
+{
+    rn_chan(int) ch = rn_chan_make(int, 1), nil = NULL;
+    volatile int64_t bad = -1;
+    rn_defer(say, "a deferred call ran\n");
+
+    rn_close(ch);
+    switch (misuse_of) {
+    case 0:
+        rn_send(ch, 1);
+        break;
+    case 1:
+        rn_close(ch);
+        break;
+    case 2:
+        rn_close(nil);
+        break;
+    default:
+        ch = rn_chan_make(int, bad);
+        break;
+    }
+    return 0;
+}
+
+static void misuse_run(void)
+{
+    (void)!rn_run(misuse);
+}
+
+/* CHAN-32: each is a panic and not a fatal error, of the goroutine that did it; deferred calls do not run. */
+PLAIN_TEST(chan_32_misuse_is_a_panic)
+{
+    static const char *const text[] = {"panic: send on closed channel", "panic: close of closed channel",
+                                       "panic: close of nil channel", "panic: makechan: size out of range"};
+
+    for (misuse_of = 0; misuse_of < 4; misuse_of++) {
+        const char *report = test_expect_death(__FILE__, __LINE__, misuse_run, text[misuse_of]);
+
+        CHECK(strstr(report, "goroutine 1 [running]") != NULL);
+        CHECK(strstr(report, "a deferred call ran") == NULL);
+    }
+}
+
+/* Rules that hold everywhere: lack of memory is a panic where no result can carry it. */
+DEATH_TEST(chan_make_without_memory, "panic: makechan: out of memory")
+{
+    volatile int64_t cap = INT64_C(1) << 46;
+
+    rn_chan_release(rn_chan_make(char, cap));
 }

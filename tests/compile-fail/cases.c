@@ -77,6 +77,7 @@ void test(bool condition)
     //= send on a receive-only channel: in
     WRONG((void)rn_send_ctx(NULL, in, 1);) RIGHT((void)rn_send_ctx(NULL, out, 1);)
 #elif CASE == 4
+    /* SEL-30 */
     //= send on a receive-only channel: in
     WRONG((void)rn_select(rn_on_send(in, 1));) RIGHT((void)rn_select(rn_on_send(out, 1));)
 #elif CASE == 5
@@ -95,6 +96,7 @@ void test(bool condition)
     //= receive from a send-only channel: out
     WRONG((void)rn_recv_ctx(NULL, out, &value);) RIGHT((void)rn_recv_ctx(NULL, in, &value);)
 #elif CASE == 10
+    /* SEL-30 */
     //= receive from a send-only channel: out
     WRONG((void)rn_select(rn_on_recv(out, &value));) RIGHT((void)rn_select(rn_on_recv(in, &value));)
 #elif CASE == 11
@@ -153,6 +155,7 @@ void test(bool condition)
     WRONG(rn_chan(int *) p = rn_chan_make(int *, 1); rn_send(p, 7);)
     RIGHT(rn_chan(int *) p = rn_chan_make(int *, 1); rn_send(p, &value);)
 #elif CASE == 27
+    /* CHAN-08 */
     //= channel element of 64 KiB or more
     WRONG((void)rn_chan_make(struct { char c[65536]; }, 1);)
     RIGHT((void)rn_chan_make(struct { char c[65535]; }, 1);)

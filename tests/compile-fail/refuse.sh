@@ -4,7 +4,8 @@
 # refuse.sh COMPILER INCLUDE_DIR CASES_FILE [CASE...]
 #
 # Every case of the file must be refused with its text, and must compile without its mistake, under
-# C11 and the newest standard that the compiler knows; with RN_LAX where the case says so.
+# C11 and the newest standard that the compiler knows; with RN_LAX where the case says so. Each case is a line
+# of the file RUNNEL_TEST_RESULTS, if that is set, as tests/support/main.c writes them.
 set -u
 
 cc=$1
@@ -33,6 +34,7 @@ list=$(awk '
     }' "$file")
 [ -n "$list" ] || { echo "no cases in $file"; exit 1; }
 
+[ -z "${RUNNEL_TEST_RESULTS-}" ] || : >"$RUNNEL_TEST_RESULTS"
 failures=0
 count=0
 tab=$(printf '\t')
@@ -61,6 +63,7 @@ while IFS=$tab read -r number text notes; do
         esac
     fi
     count=$((count + 1))
+    before=$failures
     for std in $standards; do
         base="-std=$std -I$include -c -o /dev/null $flags -DCASE=$number"
         # shellcheck disable=SC2086
@@ -92,6 +95,8 @@ while IFS=$tab read -r number text notes; do
                 fail 'RN_LAX does not let it through:' "$output"
         fi
     done
+    [ "$failures" -eq "$before" ] && state=pass || state=fail
+    [ -z "${RUNNEL_TEST_RESULTS-}" ] || echo "refuse:$number $state" >>"$RUNNEL_TEST_RESULTS"
 done <<END
 $list
 END

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ctx.c - contexts: CTX-01 to CTX-41 and decision 8.
- *
- * Without a case in C: CTX-20 and 21 as far as they are about how a context prints; CTX-27, 28, 29 and
- * 36, which are about contexts of foreign make; of CTX-22 keys of different types.
+ * ctx.c - contexts: CTX-01 to CTX-41 and decision 8. What has no case in C stands in
+ * tests/conformance/exceptions.txt.
  */
 #define _GNU_SOURCE
 #include "process.h"
@@ -65,8 +63,7 @@ GO_TEST(ctx_01_background_is_never_done)
     }
 }
 
-/* The counts of CTX-02 are of Go's allocator; here: nothing stays, however many there were. */
-GO_TEST(ctx_02_09_19_nothing_stays_of_ended_contexts)
+GO_TEST(ctx_09_19_nothing_stays_of_ended_contexts)
 {
     rn_ctx *parent = rn_ctx_with_cancel(rn_ctx_background());
     long before = 0;

@@ -567,3 +567,17 @@ PLAIN_TEST(ctx_signals_a_handler_of_yours_returns)
 {
     CHECK_EQ(rn_run(with_own_handler), 0);
 }
+
+static int no_such_signal(void)
+{
+    return rn_ctx_with_signals(rn_ctx_background(), SIGKILL) != NULL;
+}
+static void no_such_signal_run(void)
+{
+    (void)!rn_run(no_such_signal);
+}
+
+PLAIN_TEST(ctx_signals_that_cannot_be_caught_panic)
+{
+    CHECK_PANICS(no_such_signal_run, "rn_ctx_with_signals: 9 is not a signal that can be caught");
+}

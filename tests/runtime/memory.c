@@ -49,6 +49,21 @@ GO_TEST(d32_stack_sizes_are_what_was_asked_for)
     rn_chan_release(ch);
 }
 
+static int stack_too_large(void)
+{
+    rn_go_with(RN_ATTR(.stack_size = ((size_t)1 << 30) + 1), use_stack, 1000);
+    return 0;
+}
+static void stack_too_large_run(void)
+{
+    (void)!rn_run(stack_too_large);
+}
+
+PLAIN_TEST(d32_a_stack_of_more_than_a_gibibyte_panics)
+{
+    CHECK_PANICS(stack_too_large_run, "rn_go_with: stack_size above 1 GiB");
+}
+
 enum { GUARDED = 300 };
 static char *top[GUARDED];
 static _Atomic int standing;

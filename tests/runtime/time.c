@@ -2,8 +2,7 @@
 /*
  * time.c - the clock, sleep, timers, tickers and after-functions: TIME-01 to TIME-31.
  *
- * Without a case in C: TIME-27 (there is no Tick) and the timer half of TIME-28 (zero is a stopped timer
- * here, ready to use). Bounds from above stand only where an item demands promptness, and are generous.
+ * What has no case in C stands in tests/conformance/exceptions.txt. Bounds from above stand only where an item demands promptness, and are generous.
  */
 #define _GNU_SOURCE
 #include "process.h"
@@ -31,7 +30,7 @@ static void sleep_past(rn_time t)
         rn_sleep(t - rn_now());
 }
 
-GO_TEST(time_00_the_clock_never_goes_back)
+GO_TEST(time_the_clock_never_goes_back)
 {
     rn_time last = rn_now();
 
@@ -631,7 +630,7 @@ PLAIN_TEST(time_26_a_period_of_nothing_panics)
     CHECK_PANICS(reset_zero_run, "non-positive interval for Ticker.Reset");
 }
 
-GO_TEST(time_28_29_zero_timers_and_tickers_are_stopped_ones)
+GO_TEST(time_28_zero_timers_and_tickers_are_stopped_ones)
 {
     rn_timer t = {0};
     rn_ticker k = {0};

@@ -41,6 +41,47 @@ GO_TEST(atom_01_02_hammer)
     CHECK(s.before == 0xaaaa && s.between == 0xbbbb && s.after == 0xcccc);
 }
 
+/* ATOM-01: what each operation gives. */
+GO_TEST(atom_01_results)
+{
+    _Atomic uint32_t a = 12;
+    _Atomic uint64_t b = UINT64_C(12) << 40;
+    char text[2] = "x";
+    char *_Atomic p = &text[0];
+    uint32_t want = 0;
+    char *at = NULL;
+
+    CHECK_EQ(a += 3, 15);
+    CHECK_EQ(atomic_fetch_add(&a, 1), 15);
+    CHECK_EQ(atomic_exchange(&a, 0xf0), 16);
+    CHECK_EQ(atomic_fetch_and(&a, 0x3c), 0xf0);
+    CHECK_EQ(atomic_fetch_or(&a, 3), 0x30);
+    CHECK(!atomic_compare_exchange_strong(&a, &want, 1) && want == 0x33);
+    CHECK(atomic_compare_exchange_strong(&a, &want, 1) && a == 1);
+    CHECK(atomic_fetch_sub(&b, 1) == UINT64_C(12) << 40 && b == (UINT64_C(12) << 40) - 1);
+    CHECK(!atomic_compare_exchange_strong(&p, &at, NULL) && at == &text[0]);
+    CHECK(atomic_exchange(&p, NULL) == &text[0] && p == NULL);
+}
+
+/* ATOM-05: a 64-bit atomic is aligned by its type, wherever it stands. */
+PLAIN_TEST(atom_05_alignment)
+{
+    struct odd {
+        char first;
+        _Atomic uint64_t value;
+        char last;
+        _Atomic int64_t other;
+    } *all = calloc(3, sizeof(*all));
+
+    CHECK(all);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ((uintptr_t)&all[i].value % 8, 0);
+        CHECK_EQ((uintptr_t)&all[i].other % 8, 0);
+        CHECK(atomic_is_lock_free(&all[i].value));
+    }
+    free(all);
+}
+
 static void store_then_load(_Atomic int *mine, _Atomic int *other, int *seen, rn_chan(rn_unit) start,
                             rn_wg *wg)
 {

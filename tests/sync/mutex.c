@@ -2,9 +2,14 @@
 /*
  * mutex.c - mutexes and read-write mutexes.
  */
+#define _GNU_SOURCE
 #include "support.h"
 
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* ---- Mutex -------------------------------------------------------------------------------------- */
 
@@ -202,6 +207,89 @@ static bool handed_over_in_order(void)
 GO_TEST_PROCS(mu_08_handed_to_the_longest_waiter, 1)
 {
     CHECK(handed_over_in_order() || handed_over_in_order() || handed_over_in_order());
+}
+
+/* MU-03 in C: a try fails only if the mutex is held. (That a failed one orders nothing is a case of race.c.) */
+GO_TEST(mu_03_a_try_fails_only_if_it_is_held)
+{
+    rn_mutex m = {0};
+    rn_wg wg = {0};
+
+    for (int i = 0; i < test_times(300); i++) {
+        for (int k = 0; k < 4; k++)
+            rn_wg_go(&wg, lock_and_count, &m, 10);
+        rn_wg_wait(&wg); /* whatever waiters left in its word */
+        CHECK(rn_mutex_try_lock(&m));
+        rn_mutex_unlock(&m);
+    }
+}
+
+static bool overtaken(void)
+{
+    rn_mutex m = {0};
+    int order[2], n = 0;
+    bool barged;
+
+    passed = 0;
+    rn_mutex_lock(&m);
+    for (int i = 0; i < 2; i++) {
+        rn_go(lock_and_note, &m, i, &order[0], &n);
+        AWAIT(passed == i + 1);
+        rn_yield();
+    }
+    rn_mutex_unlock(&m);
+    barged = rn_mutex_try_lock(&m); /* before the first waiter, which is awake, has run */
+    if (barged) {
+        rn_yield(); /* it loses */
+        barged = n == 0;
+        rn_mutex_unlock(&m);
+    }
+    test_expect_settled(__FILE__, __LINE__);
+    return barged && order[0] == 0 && order[1] == 1;
+}
+
+/* MU-09: as long as nobody starves, a goroutine that runs takes the lock before a waiter that was just woken,
+ * which is then the next again. (Delayed by more than a millisecond it starves: hence the attempts.) */
+GO_TEST_PROCS(mu_09_a_woken_waiter_competes, 1)
+{
+    bool seen = false;
+
+    for (int i = 0; i < 100 && !seen; i++)
+        seen = overtaken();
+    CHECK(seen);
+}
+
+static bool handed_over(void)
+{
+    rn_mutex m = {0};
+    int order[2], n = 0;
+    bool held;
+
+    passed = 0;
+    rn_mutex_lock(&m);
+    for (int i = 0; i < 2; i++) {
+        rn_go(lock_and_note, &m, i, &order[0], &n);
+        AWAIT(passed == i + 1);
+        test_let_run();
+    }
+    rn_sleep(2 * RN_MILLISECOND);
+    rn_mutex_unlock(&m); /* the first is woken, */
+    if (rn_mutex_try_lock(&m)) {
+        test_let_run(); /* loses, finds that it starves, and asks for the lock */
+        rn_mutex_unlock(&m);
+    }
+    held = !rn_mutex_try_lock(&m); /* nobody can take it from whom it was handed to */
+    if (!held)
+        rn_mutex_unlock(&m);
+    test_expect_settled(__FILE__, __LINE__);
+    CHECK_EQ(n, 2);
+    return held && order[0] == 0;
+}
+
+/* MU-10 in C: the hand-over does not run the waiter at once, but the lock is the waiter's at once. */
+GO_TEST_PROCS(mu_10_a_hand_over_cannot_be_taken, 1)
+{
+    CHECK(handed_over() || handed_over() || handed_over());
 }
 
 static void trade(rn_sem *sem, int n)
@@ -513,4 +601,60 @@ GO_TEST(rw_10_no_owner)
         rn_go(runlock, &m);
     }
     rn_rwmutex_lock(&m);
+}
+
+static int no_mutex_of; /* which call the child makes */
+
+static void call_without_mutex(void)
+{
+    rn_mutex *volatile m = NULL;
+    rn_rwmutex *volatile rw = NULL;
+
+    switch (no_mutex_of) {
+    case 0:
+        rn_mutex_lock(m);
+        break;
+    case 1:
+        rn_mutex_unlock(m);
+        break;
+    case 2:
+        (void)rn_mutex_try_lock(m);
+        break;
+    case 3:
+        rn_rwmutex_rlock(rw);
+        break;
+    case 4:
+        rn_rwmutex_runlock(rw);
+        break;
+    case 5:
+        rn_rwmutex_lock(rw);
+        break;
+    default:
+        rn_rwmutex_unlock(rw);
+        break;
+    }
+}
+
+/* RW-11: a null pointer is a fault, at once, in the call that got it: never a lock that seems to be held. */
+PLAIN_TEST(rw_11_null_faults)
+{
+    const struct rlimit none = {0, 0};
+
+    setrlimit(RLIMIT_CORE, &none);
+    for (no_mutex_of = 0; no_mutex_of < 7; no_mutex_of++) {
+        int status;
+        pid_t pid;
+
+        fflush(NULL);
+        pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0) {
+            signal(SIGSEGV, SIG_DFL); /* not the handler of a sanitizer or of the test program */
+            close(STDERR_FILENO);
+            call_without_mutex();
+            _exit(0);
+        }
+        CHECK_EQ(waitpid(pid, &status, 0), pid);
+        CHECK(WIFSIGNALED(status) ? WTERMSIG(status) == SIGSEGV : WEXITSTATUS(status) != 0);
+    }
 }

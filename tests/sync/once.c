@@ -2,9 +2,13 @@
 /*
  * once.c - once and condition variables.
  */
+#define _GNU_SOURCE
 #include "support.h"
 
+#include <malloc.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static _Atomic int runs, done;
 
@@ -114,7 +118,7 @@ GO_TEST_LEAVES(once_05_nested_waits)
     CHECK_EQ(runs, 0);
 }
 
-/* ONCE-06: with different onces they may nest. */
+/* With different onces they may nest. */
 GO_TEST(once_nested_different)
 {
     rn_once outer = {0}, inner = {0};
@@ -122,6 +126,64 @@ GO_TEST(once_nested_different)
     rn_once_do(&outer, do_within, &inner);
     rn_once_do(&outer, do_within, &inner);
     CHECK_EQ(runs, 1100);
+}
+
+static void panic_within(void)
+{
+    runs++;
+    for (int i = 0; i < 20; i++)
+        rn_yield();
+    rn_panic("in the once");
+}
+
+static void once_and_tell(rn_once *once)
+{
+    rn_once_do(once, panic_within);
+    fputs("a caller went on\n", stderr);
+}
+
+static int once_of_panic(void)
+{
+    rn_once once = {0};
+
+    for (int i = 0; i < 5; i++)
+        rn_go(once_and_tell, &once);
+    for (;;)
+        rn_yield();
+    return 0;
+}
+
+static void once_of_panic_run(void)
+{
+    (void)!rn_run(once_of_panic);
+}
+
+/* ONCE-03 in C: a panic in the function ends the process, and none of those who wait goes on before. */
+PLAIN_TEST(once_03_panic)
+{
+    const char *report = test_expect_death(__FILE__, __LINE__, once_of_panic_run, "panic: in the once");
+
+    CHECK(strstr(report, "a caller went on") == NULL);
+}
+
+/* ONCE-06: once it is done a call writes nothing, not even to lock, which it could not do here, and allocates
+ * nothing. */
+GO_TEST(once_06_done_is_one_load)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    rn_once *once = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct mallinfo2 before, after;
+
+    CHECK(once != MAP_FAILED);
+    rn_once_do(once, other);
+    CHECK_EQ(mprotect(once, page, PROT_READ), 0);
+    before = mallinfo2();
+    for (int i = 0; i < test_times(100000); i++)
+        rn_once_do(once, other);
+    after = mallinfo2();
+    CHECK_EQ(runs, 100);
+    CHECK_EQ(after.uordblks, before.uordblks);
+    munmap(once, page);
 }
 
 /* ---- Cond --------------------------------------------------------------------------------------- */
@@ -385,4 +447,23 @@ GO_TEST(cond_wait_ctx)
         test_expect_settled(__FILE__, __LINE__);
         rn_ctx_end(ctx);
     }
+}
+
+/* COND-09: between the signal and the waiter's return a newcomer may take the lock; the waiter returns when it
+ * has it. */
+GO_TEST_PROCS(cond_09_a_newcomer_may_be_faster, 1)
+{
+    rn_mutex m = {0};
+    rn_cond c = {0};
+
+    rn_go(wait_once, &m, &c);
+    AWAIT(read_locked(&m, &running) == 1);
+    rn_mutex_lock(&m);
+    rn_cond_signal(&c);
+    rn_mutex_unlock(&m);
+    CHECK(rn_mutex_try_lock(&m)); /* the waiter was signalled and has not run */
+    test_let_run();
+    CHECK_EQ(awake, 0);
+    rn_mutex_unlock(&m);
+    AWAIT(read_locked(&m, &awake) == 1);
 }

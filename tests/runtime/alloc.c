@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * alloc.c - who allocates, and how often: the rule is that constructors and spawns may, and that send, receive,
+ * select, lock, wait and sleep never do. The program has malloc of its own that counts; it stands before that
+ * of the C library for the library too.
+ */
+#define _GNU_SOURCE
+#include "process.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* glibc's own, under the names that it keeps for those who do this. */
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *p, size_t size);
+void __libc_free(void *p);
+
+static _Atomic long allocations;
+
+void *malloc(size_t size)
+{
+    atomic_fetch_add_explicit(&allocations, 1, memory_order_relaxed);
+    return __libc_malloc(size);
+}
+void *calloc(size_t n, size_t size)
+{
+    atomic_fetch_add_explicit(&allocations, 1, memory_order_relaxed);
+    return __libc_calloc(n, size);
+}
+void *realloc(void *p, size_t size)
+{
+    atomic_fetch_add_explicit(&allocations, 1, memory_order_relaxed);
+    return __libc_realloc(p, size);
+}
+void free(void *p)
+{
+    __libc_free(p);
+}
+
+GO_TEST(alloc_is_counted)
+{
+    long before = allocations;
+    rn_chan(int) ch = rn_chan_make(int, 1);
+
+    CHECK(allocations > before);
+    rn_chan_release(ch);
+}
+
+static long contexts(int way)
+{
+    rn_ctx *ctx = rn_ctx_background();
+    long before = allocations;
+
+    switch (way) {
+    case 0:
+        for (int i = 0; i < 100; i++)
+            CHECK(rn_ctx_background() == ctx && rn_ctx_done(ctx) == NULL);
+        break;
+    case 1:
+        ctx = rn_ctx_with_cancel(ctx);
+        (void)rn_ctx_done(ctx);
+        rn_ctx_end(ctx);
+        break;
+    case 2:
+        ctx = rn_ctx_with_timeout(ctx, RN_HOUR);
+        (void)rn_ctx_done(ctx);
+        rn_ctx_end(ctx);
+        break;
+    default:
+        ctx = rn_ctx_with_timeout(ctx, 1000);
+        (void)rn_recv(rn_ctx_done(ctx));
+        rn_ctx_end(ctx);
+        break;
+    }
+    return allocations - before;
+}
+
+/* CTX-02: the background takes nothing; a context five allocations at most, eight with a timer that is
+ * cancelled, twelve with one that fires. */
+GO_TEST(ctx_02_allocations)
+{
+    static const long most[] = {0, 5, 8, 12};
+
+    for (int way = 0; way < 4; way++) {
+        (void)contexts(way); /* what is made once */
+        CHECK(contexts(way) <= most[way]);
+    }
+}
+
+struct shared {
+    rn_chan(int) there, back, never;
+    rn_mutex mu, cond_mu;
+    rn_rwmutex rw;
+    rn_cond cond;
+    rn_sem sem;
+    rn_once once;
+    rn_wg wg[2];
+    bool token; /* guarded by cond_mu */
+    int n;      /* guarded by mu */
+};
+
+static void nothing(void)
+{
+}
+
+/* One round of everything that may wait, with one other in the same round. */
+static void one_round(struct shared *s, bool first, int i)
+{
+    int value;
+
+    if (first) {
+        rn_send(s->there, i);
+        CHECK_EQ(rn_recv(s->back), i);
+        CHECK_EQ(rn_select(rn_on_recv(s->never, &value), rn_on_send(s->there, i)), 1);
+        CHECK_EQ(rn_select(rn_on_recv(s->back, &value), rn_on_timeout(RN_HOUR)), 0);
+    } else {
+        rn_send(s->back, rn_recv(s->there));
+        value = -1;
+        CHECK_EQ(rn_select(rn_on_timeout(RN_HOUR), rn_on_recv(s->there, &value)), 1);
+        CHECK_EQ(rn_select(rn_on_send(s->back, value), rn_on_recv(s->never, NULL)), 0);
+    }
+    rn_mutex_lock(&s->mu);
+    rn_yield();
+    s->n++;
+    rn_mutex_unlock(&s->mu);
+    rn_rwmutex_lock(&s->rw);
+    rn_yield();
+    rn_rwmutex_unlock(&s->rw);
+    rn_rwmutex_rlock(&s->rw);
+    rn_yield();
+    rn_rwmutex_runlock(&s->rw);
+    CHECK_EQ(rn_sem_acquire(NULL, &s->sem, 1), 0);
+    rn_yield();
+    rn_sem_release(&s->sem, 1);
+    rn_once_do(&s->once, nothing);
+    rn_mutex_lock(&s->cond_mu);
+    if (first) {
+        while (!s->token)
+            rn_cond_wait(&s->cond, &s->cond_mu);
+        s->token = false;
+    } else {
+        s->token = true;
+        rn_cond_signal(&s->cond);
+    }
+    rn_mutex_unlock(&s->cond_mu);
+    rn_sleep(1);
+    rn_wg_done(&s->wg[first]);
+    rn_wg_wait(&s->wg[!first]);
+    if (first) { /* both are past their waits before either group counts again */
+        rn_send(s->there, 0);
+        (void)rn_recv(s->back);
+    } else {
+        (void)rn_recv(s->there);
+        rn_send(s->back, 0);
+    }
+    rn_wg_add(&s->wg[first], 1);
+}
+
+static void rounds(struct shared *s, int n)
+{
+    for (int i = 0; i < n; i++)
+        one_round(s, false, i);
+}
+
+/* Rules that hold everywhere: waiting never allocates. */
+GO_TEST(alloc_waiting_takes_none)
+{
+    static struct shared s = {.sem = RN_SEM(1)};
+    int n = test_times(2000);
+    long before = 0;
+
+    s.there = rn_chan_make(int, 0);
+    s.back = rn_chan_make(int, 0);
+    s.never = rn_chan_make(int, 0);
+    rn_wg_add(&s.wg[0], 1);
+    rn_wg_add(&s.wg[1], 1);
+    rn_go(rounds, &s, n);
+    for (int i = 0; i < n; i++) {
+        if (i == n / 2)
+            before = allocations;
+        one_round(&s, true, i);
+    }
+    /* None of the thousands of waits; but a processor that waits for a timer for the first time has a heap to
+     * make, and that may come late. */
+    CHECK(allocations - before <= 2 * rn_procs());
+    CHECK_EQ(s.n, 2 * n);
+    test_expect_settled(__FILE__, __LINE__);
+    rn_chan_release(s.there);
+    rn_chan_release(s.back);
+    rn_chan_release(s.never);
+}
