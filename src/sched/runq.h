@@ -110,12 +110,16 @@ static inline task runq_take_alone(struct runq *q)
     return load_relaxed(&q->slot[head & RUNQ_MASK]);
 }
 
+/* How many there are. Of a queue that was never empty meanwhile this is never 0: tail is read after head. */
 static inline uint32_t runq_len(const struct runq *q)
 {
-    uint32_t head = load_acquire(&q->head);
-    uint32_t n = load_acquire(&q->tail) - head;
+    for (;;) {
+        uint32_t head = load_acquire(&q->head);
+        uint32_t n = load_acquire(&q->tail) - head;
 
-    return n <= RUNQ_SLOTS ? n : 0; /* head was old */
+        if (likely(n <= RUNQ_SLOTS)) /* else head was old */
+            return n;
+    }
 }
 
 /* Take up to half, at most RUNQ_SLOTS / 2, into to; how many. Any thread. */

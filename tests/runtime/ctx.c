@@ -152,6 +152,19 @@ GO_TEST(ctx_05_done_is_one_channel)
         CHECK_EQ(rn_ctx_err(ctx), -ECANCELED);
         rn_ctx_end(ctx);
     }
+    for (int way = 0; way < 2; way++) { /* the deadline stays too, after either end */
+        rn_time deadline, t = 0;
+        rn_ctx *ctx = rn_ctx_with_timeout(rn_ctx_background(), way ? RN_MILLISECOND : RN_HOUR);
+
+        CHECK(rn_ctx_deadline(ctx, &deadline));
+        if (way)
+            (void)rn_recv(rn_ctx_done(ctx));
+        else
+            rn_ctx_cancel(ctx);
+        CHECK(rn_ctx_deadline(ctx, &t));
+        CHECK_EQ(t, deadline);
+        rn_ctx_end(ctx);
+    }
 }
 
 static void err_implies_done(rn_ctx *ctx)

@@ -247,6 +247,7 @@ static void deadlock_with_threads_run(void)
     (void)!rn_run(deadlock_with_threads);
 }
 
+/* RT-05 */
 PLAIN_TEST(d14_also_with_plain_threads_that_all_wait)
 {
     CHECK_FATAL(deadlock_without_run, DEADLOCK);

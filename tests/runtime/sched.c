@@ -637,7 +637,7 @@ static void *ready_all(void *arg)
     return NULL;
 }
 
-GO_TEST(rt_34_ready_from_foreign_threads_exactly_once)
+GO_TEST(rt_ready_from_foreign_threads_exactly_once)
 {
     pthread_t t[READIERS];
 

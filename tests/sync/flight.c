@@ -21,7 +21,7 @@ static int make(struct out *out, int number, int result)
     return result < 0 ? rn_errorf(result, "no %d", number) : result;
 }
 
-/* SF-01: the function's result and *out go to its caller. D31: its message too. */
+/* SF-01, SF-04, D31: the function's result, its message and *out go to its caller, and are not kept. */
 GO_TEST(sf_01_result)
 {
     rn_flight f = {0};
@@ -34,7 +34,7 @@ GO_TEST(sf_01_result)
     CHECK_EQ(rn_flight_do_shared(&f, "key", &out, &shared, make, &out, 8, -EIO), -EIO);
     CHECK_STR(rn_errmsg(-EIO), "no 8");
     CHECK(!shared);
-    CHECK_EQ(runs, 2); /* SF-04: not cached */
+    CHECK_EQ(runs, 2); /* not cached */
 }
 
 static int make_slowly(struct out *out, int number, rn_recv_only(rn_unit) go_on, int result)
