@@ -132,6 +132,12 @@ function(runnel_test_program name)
     # A line for each test of the program, for tests/conformance.
     set(results ${PROJECT_BINARY_DIR}/results)
     set(env ${A_ENV} RUNNEL_TEST_RESULTS=${results}/${name}.txt)
+    # Lack of memory is a result also where malloc is a sanitizer's.
+    if(RUNNEL_TEST_SANITIZE STREQUAL "address")
+        list(APPEND env ASAN_OPTIONS=allocator_may_return_null=1)
+    elseif(RUNNEL_TEST_SANITIZE STREQUAL "thread")
+        list(APPEND env TSAN_OPTIONS=allocator_may_return_null=1)
+    endif()
     # UBSan without a stack is hard to act on; the others print one anyway.
     if(RUNNEL_TEST_SANITIZE STREQUAL "undefined")
         list(APPEND env UBSAN_OPTIONS=print_stacktrace=1:handle_segv=0)

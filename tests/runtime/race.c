@@ -808,19 +808,36 @@ static void add_first(bool through_channel)
     if (through_channel)
         rn_send(ch, 1);
     reach(1);
+    rn_sleep(20 * RN_MILLISECOND); /* the wait has registered by now */
+    rn_wg_done(&wg);
 }
 static void wg_first_add(bool with)
 {
-    int err;
-
     ch = rn_chan_make(int, 1);
-    ctx = rn_ctx_with_timeout(rn_ctx_background(), 0); /* the wait registers, and gives up */
     rn_go(add_first, with);
     wait_for(1);
     if (with)
         (void)rn_recv(ch);
-    err = rn_wg_wait_ctx(ctx, &wg);
+    rn_wg_wait(&wg);
+}
+/* Waits that gave up, and those that come after them, do not race with one another. */
+static void wait_and_give_up(void)
+{
+    int err = rn_wg_wait_ctx(ctx, &wg);
+
     (void)err;
+    reach(1);
+}
+static void wg_gave_up(bool with)
+{
+    (void)with;
+    ctx = rn_ctx_with_timeout(rn_ctx_background(), 0);
+    rn_wg_add(&wg, 1);
+    rn_go(wait_and_give_up);
+    wait_for(1);
+    rn_go(wait_and_give_up);
+    rn_go_after(20 * RN_MILLISECOND, rn_wg_done, &wg);
+    rn_wg_wait(&wg);
 }
 
 static void cond_waiter(void)
@@ -1401,6 +1418,7 @@ static const struct {
     CASE(wg_two, BOTH, "WG-DONE"),
     CASE(wg_add, WITHOUT, "WG-ADD"),
     CASE(wg_first_add, BOTH, "WG-RACE"),
+    CASE(wg_gave_up, WITH, "WG-RACE"),
     CASE(cond_signal, BOTH, "COND"),
     CASE(cond_broadcast, BOTH, "COND"),
     CASE(cond_nobody, WITHOUT, "COND-NOT"),

@@ -19,18 +19,19 @@ static void say_at_end(const char *what)
     fflush(stdout);
 }
 
-static void stay(rn_chan(int) never)
+static void stay(rn_chan(int) ch)
 {
     rn_defer(say_at_end, "a deferred call ran");
 
-    (void)rn_recv(never);
+    (void)rn_recv(ch);
     puts("it went on");
 }
 
+static rn_chan(int) never;
+
 static int leave_waiting(void)
 {
-    rn_chan(int) never = rn_chan_make(int, 0);
-
+    never = rn_chan_make(int, 0);
     for (int i = 0; i < 10; i++)
         rn_go(stay, never);
     test_let_run();

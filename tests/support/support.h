@@ -31,6 +31,27 @@
 #include <stdio.h>
 #include <string.h>
 
+#if defined(__SANITIZE_ADDRESS__)
+#define UNDER_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define UNDER_ASAN 1
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define UNDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define UNDER_TSAN 1
+#endif
+#endif
+#ifndef UNDER_ASAN
+#define UNDER_ASAN 0
+#endif
+#ifndef UNDER_TSAN
+#define UNDER_TSAN 0
+#endif
+
 struct test {
     const char *name, *file;
     int line;
@@ -60,7 +81,8 @@ bool test_is_slow(void);
 void test_let_run(void);
 
 /* Runs body(arg) in a child process, which must end with status 2 and a report on stderr: its
- * first line is text, and a goroutine is named. Returns the report, valid until the next call. */
+ * first line is text, and a goroutine is named. Returns the report, valid until the next call.
+ * (A sanitizer may have something to say first: a send and a close that nothing orders are a race.) */
 const char *test_expect_death(const char *file, int line, void (*body)(void), const char *text);
 
 /* Fails if a goroutine besides the caller is left after a generous time. */

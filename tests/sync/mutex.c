@@ -196,6 +196,7 @@ static bool handed_over_in_order(void)
     rn_sleep(5 * RN_MILLISECOND); /* all of them are now delayed by more than 1 ms */
     rn_mutex_unlock(&m);
     test_expect_settled(__FILE__, __LINE__);
+    rn_mutex_lock(&m); /* that they have ended orders nothing */
     CHECK_EQ(n, N);
     for (int i = 0; i < N; i++)
         in_order = in_order && order[i] == i;
@@ -245,6 +246,7 @@ static bool overtaken(void)
         rn_mutex_unlock(&m);
     }
     test_expect_settled(__FILE__, __LINE__);
+    rn_mutex_lock(&m); /* that they have ended orders nothing */
     return barged && order[0] == 0 && order[1] == 1;
 }
 
@@ -282,6 +284,7 @@ static bool handed_over(void)
     if (!held)
         rn_mutex_unlock(&m);
     test_expect_settled(__FILE__, __LINE__);
+    rn_mutex_lock(&m);
     CHECK_EQ(n, 2);
     return held && order[0] == 0;
 }
