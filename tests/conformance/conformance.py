@@ -261,7 +261,7 @@ def document(results):
             said.setdefault(string, []).append(test)
     text_proof = {}
     for word, text, note in texts:
-        pattern = re.compile("(?:" + re.escape(word) + ": )?" + re.escape(text).replace("N", r"(?:N|-?\d+)"))
+        pattern = re.compile("(?:" + re.escape(word) + ": )?" + re.escape(text).replace("N", r"(?:N|-?\d+)") + r"(?:\\n)?")
         found = [t for string, ts in said.items() if pattern.fullmatch(string) for t in ts]
         text_proof[text] = list(dict.fromkeys(found))
         if note and not re.match(r"(none|waits): .", note):
