@@ -1180,6 +1180,7 @@ static task find_task(struct worker *w)
 {
     struct rt *rt = w->rt;
     struct proc *p;
+    bool fair;
     task t;
 
 again:
@@ -1198,10 +1199,11 @@ again:
     }
     p = w->proc;
     store_relaxed(&p->tick, p->tick + 1);
-    if (p->tick % TICK_GLOBAL <= 1) /* pick_quick sends us here every TICK_GLOBAL ticks */
+    fair = p->tick % TICK_GLOBAL <= 1; /* also when pick_quick has counted and sent us here for it */
+    if (fair)
         rt_time_is(rt, now_ns());
     run_due_timers(p);
-    if (p->tick % TICK_GLOBAL == 0 || w->yielded) { /* who yields lets the global queue go first too */
+    if (fair || w->yielded) { /* who yields lets the global queue go first too */
         w->yielded = false;
         t = global_batch(rt, p, GLOBAL_FAIR);
         if (t)

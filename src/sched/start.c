@@ -55,11 +55,15 @@ static void thread_gone(void *arg)
  * held, so everything of the process's is made new: a plain thread may start a runtime as in any process. Goroutines,
  * and what they waited on, belong to the parent. A goroutine that forked has no runtime in the child.
  */
+static bool used; /* some thread has called the library */
+
 static void fork_child(void)
 {
     struct worker *w = arch_tls_address(rn__tls_worker);
 
     rn__forked = true;
+    if (!used) /* all is as new */
+        return;
     store_relaxed(&rn__rt, NULL); /* its memory is left where it is */
     start_lock = (struct spin){0};
     store_relaxed(&running, 0);
@@ -83,6 +87,11 @@ static void fork_child(void)
 static void thread_key_make(void)
 {
     pthread_key_create(&thread_key, thread_gone);
+    used = true;
+}
+
+__attribute__((constructor)) static void fork_watch(void)
+{
     pthread_atfork(NULL, NULL, fork_child);
 }
 
