@@ -43,6 +43,7 @@
 #include <runnel/err.h>
 #include <runnel/go.h>
 #include <runnel/group.h>
+#include <runnel/io.h>
 #include <runnel/select.h>
 #include <runnel/sync.h>
 #include <runnel/time.h>

@@ -41,6 +41,7 @@ const char *const rn__wait_text[WAIT_REASONS] = {
     [WAIT_HOOK_STOP] = "hook stop",
     [WAIT_SETTLE] = "settle",
     [WAIT_PARK] = "park",
+    [WAIT_IO] = "IO wait",
 };
 
 enum {

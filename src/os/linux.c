@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -53,6 +54,26 @@ void rn__os_futex_wait(uint32_t *word, uint32_t value, int64_t until)
 void rn__os_futex_wake(uint32_t *word)
 {
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1);
+}
+
+int rn__os_poll(int fd, bool read, bool write)
+{
+    struct pollfd p = {.fd = fd, .events = (short)((read ? POLLIN | POLLRDHUP : 0) | (write ? POLLOUT : 0))};
+    struct timespec now = {0, 0};
+    int ready = 0;
+
+    if (fd < 0)
+        return -EBADF;
+    while (syscall(SYS_ppoll, &p, 1, &now, NULL, 8) < 0)
+        if (errno != EINTR)
+            return -errno;
+    if (p.revents & POLLNVAL)
+        return -EBADF;
+    if (read && (p.revents & (POLLIN | POLLRDHUP | POLLHUP | POLLERR)))
+        ready |= 1;
+    if (write && (p.revents & (POLLOUT | POLLHUP | POLLERR)))
+        ready |= 2;
+    return ready;
 }
 
 int64_t rn__os_now(void)

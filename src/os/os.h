@@ -17,6 +17,10 @@ void rn__os_futex_wait(uint32_t *word, uint32_t value, int64_t until);
 /* Wake one, or all, who sleep on word. The word itself is not accessed and may be gone. */
 void rn__os_futex_wake(uint32_t *word);
 
+/* Without waiting: bit 0 if reading from fd would not block, bit 1 if writing would not, of those asked for; both for
+ * errors. -EBADF if it is not open. */
+int rn__os_poll(int fd, bool read, bool write);
+
 /* Monotonic time, ns. */
 int64_t rn__os_now(void);
 

@@ -2,12 +2,13 @@
 /*
  * deadlock.c - nothing can ever run again (decision 14).
  *
- * It is a deadlock when all processors are idle, no goroutine is inside rn_blocking, no timer is armed and no
- * signal awaited, and every thread of the process is ours or parked in a call of ours. The kernel is asked for
- * the number of threads only when all the rest holds, and all is looked at again afterwards; a wake-up in
- * between shows in the counts. ThreadSanitizer has a thread of its own, which is allowed for.
+ * It is a deadlock when all processors are idle, no goroutine is inside rn_blocking, no timer is armed, no
+ * signal and no descriptor awaited, and every thread of the process is ours or parked in a call of ours. The
+ * kernel is asked for the number of threads only when all the rest holds, and all is looked at again
+ * afterwards; a wake-up in between shows in the counts. ThreadSanitizer has a thread of its own, which is allowed for.
  */
 #include "base/tools.h"
+#include "netpoll/netpoll.h"
 #include "os/os.h"
 #include "sched/rt.h"
 
@@ -32,7 +33,7 @@ static bool quiet(struct rt *rt, uint32_t *ret_known)
     }
     *ret_known = rt->workers + load_relaxed(&rt->has_monitor) + load_acquire(&rn__threads_parked) + load_acquire(&rn__threads_own);
     spin_unlock(&rt->lock);
-    return is && !(rn__signals_awaited && rn__signals_awaited());
+    return is && !(rn__signals_awaited && rn__signals_awaited()) && !rn__netpoll_awaited();
 }
 
 bool rn__deadlock_check(struct rt *rt)

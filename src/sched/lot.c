@@ -214,6 +214,7 @@ int rn__lot_park(struct lot_waiter *w, enum wait_reason why, struct rn_ctx *ctx)
         rn__park(w->g, why, w->addr, unlink_plain, w);
         return 0;
     }
+    w->g->unlink_always = true; /* the hook has to go */
     rn__park(w->g, why, w->addr, unlink_hooked, &wait);
     rn__ctx_hook_remove(&wait.hook);
     return w->cancelled ? rn_ctx_err(ctx) : 0;

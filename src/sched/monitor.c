@@ -36,14 +36,16 @@
  * Once a second, when anything runs, it looks which CPUs the process may use, and changes the number of processors.
  *
  * The monitor is also the last resort of idle processors: work that waits at a processor whose holder has not picked for
- * a tick, or a timer that is due with nobody to mind it, gets a worker. It joins threads that ended early. When all
- * processors are idle for DEEP_AFTER ticks it sleeps until one is taken, so an idle program uses no CPU.
+ * a tick, or a timer that is due with nobody to mind it, gets a worker; where nobody idle polls for descriptors, it does.
+ * It joins threads that ended early. When all processors are idle for DEEP_AFTER ticks it sleeps until one is taken, so
+ * an idle program uses no CPU.
  *
  * Rejected: signals, as in Go, which would interrupt the user's system calls and cannot move a C frame anyway; a look at
  * every system call (ptrace, seccomp), which costs microseconds on each.
  */
 #include "base/mem.h"
 #include "base/tools.h"
+#include "netpoll/netpoll.h"
 #include "os/os.h"
 #include "sched/rt.h"
 
@@ -220,6 +222,8 @@ static bool tick(struct rt *rt, int64_t now, bool late)
         take(rt, s, guilty);
     if (wake)
         rn__wake_one(rt);
+    if (rn__netpoll_active() && load_relaxed(&rt->keeper_until) == INT64_MIN) /* nobody idle polls */
+        rn__netpoll_poll();
     if (rt->retired) /* a glance: the next tick sees it otherwise */
         join_retired(rt);
     return n > 0 || changed;
@@ -241,7 +245,7 @@ static void deep(struct rt *rt)
 
     swap_seq_cst(&rt->monitor_deep, 1);
     spin_lock(&rt->lock); /* proc_take looks at monitor_deep under it: it sees us, or we see what it took */
-    quiet = all_idle(rt) && rt->global_len == 0 && !rt->stopping;
+    quiet = all_idle(rt) && rt->global_len == 0 && !rt->stopping && (rt->keeper || !rn__netpoll_active());
     until = rt->keeper ? INT64_MAX : rn__timers_first(rt);
     spin_unlock(&rt->lock);
     if (quiet)

@@ -28,6 +28,7 @@ struct proc {
     struct worker *worker ALIGNED(CACHE_LINE); /* who holds it; written with rt->lock held */
     uint32_t index;
     uint32_t tick;           /* atomic, written by the holder: counts picks */
+    uint32_t looked;         /* tick at the last look at the global queue and the descriptors */
     uint32_t ready_streak;   /* picks from ready since the last from fresh */
     uint32_t fresh_takes;    /* counts picks from fresh */
     bool alone;              /* the only processor: no thieves */
@@ -78,6 +79,7 @@ struct worker {
     uint32_t futex;     /* atomic: what an idle worker sleeps on; see idle_wait */
     bool spinning;      /* counted in rt->spinning */
     bool in_list;       /* in rt->idle_workers or rt->keeper; guarded by rt->lock */
+    bool polls;         /* the keeper, and it sleeps in the poller; guarded by rt->lock */
     uint64_t random;
     struct worker *next_idle;
     int tid;            /* the kernel's number of the thread */

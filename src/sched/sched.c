@@ -37,6 +37,7 @@
 #include "base/fiber.h"
 #include "base/mem.h"
 #include "debug/debug.h"
+#include "netpoll/netpoll.h"
 #include "os/os.h"
 #include "sched/rt.h"
 
@@ -208,13 +209,18 @@ static task global_take(struct rt *rt)
 
 /* Tell w to look up; with rt->lock held, under which it is known to be there. Then, without the lock, the
  * system call, which takes the address alone: w may have gone by then. */
-static inline void worker_tell(struct worker *w)
+static inline bool worker_tell(struct worker *w)
 {
     store_release(&w->futex, 1); /* pairs with idle_wait's load */
+    return w->polls;
 }
-static void worker_rouse(struct worker *w)
+/* polls: what worker_tell said, that w sleeps in the poller if it sleeps. */
+static void worker_rouse(struct worker *w, bool polls)
 {
-    rn__os_futex_wake(&w->futex);
+    if (polls)
+        rn__netpoll_break();
+    else
+        rn__os_futex_wake(&w->futex);
 }
 
 static void *worker_thread(void *arg);
@@ -287,6 +293,7 @@ COLD void rn__wake_one(struct rt *rt)
     uint32_t none = 0;
     struct worker *w;
     struct proc *p;
+    bool polls = false;
     int saved;
 
     if (load_relaxed(&rt->idle_procs) == 0 || load_relaxed(&rt->spinning) != 0)
@@ -312,12 +319,12 @@ COLD void rn__wake_one(struct rt *rt)
             w->proc = p;
             p->worker = w;
             w->spinning = true;
-            worker_tell(w);
+            polls = worker_tell(w);
         }
     }
     spin_unlock(&rt->lock);
     if (w)
-        worker_rouse(w);
+        worker_rouse(w, polls);
     else if (p)
         worker_new(rt, p);
     else
@@ -336,7 +343,7 @@ static void proc_hand(struct rt *rt, struct worker *w, struct proc *p)
     store_release(&w->given, p); /* pairs with wait_for_proc */
     worker_tell(w);
     spin_unlock(&rt->lock);
-    worker_rouse(w);
+    worker_rouse(w, false); /* it sleeps in wait_for_proc */
 }
 
 /* Queue t where any worker finds it; for callers without a processor of rt. */
@@ -713,6 +720,7 @@ void rn__park(struct g *g, enum wait_reason why, const void *on, bool (*unlink)(
             exceptions_restore(g);
         rt_leave(worker_self());
     }
+    g->unlink_always = false;
     store_relaxed(&g->why, WAIT_NONE);
     errno_set(saved);
 }
@@ -1019,14 +1027,17 @@ int64_t rn__timers_first(struct rt *rt)
 static void keeper_tell(struct rt *rt)
 {
     struct worker *keeper;
+    bool polls = false;
 
     spin_lock(&rt->lock);
     keeper = rt->keeper;
+    if (keeper && load_relaxed(&keeper->futex))
+        keeper = NULL; /* told already, and has not looked yet */
     if (keeper)
-        worker_tell(keeper);
+        polls = worker_tell(keeper);
     spin_unlock(&rt->lock);
     if (keeper)
-        worker_rouse(keeper);
+        worker_rouse(keeper, polls);
 }
 
 /*
@@ -1037,12 +1048,15 @@ static bool idle_wait(struct worker *w)
 {
     struct rt *rt = w->rt;
     int64_t recheck = recheck_min_ns;
+    struct poll_batch edges;
     bool keeper;
 
     for (;;) {
         int64_t until = INT64_MAX;
 
+        edges.count = 0;
         spin_lock(&rt->lock);
+        w->polls = false;
         if (w->proc || rt->stopping) {
             spin_unlock(&rt->lock);
             rt_time_is(rt, now_ns()); /* nobody did while all slept */
@@ -1064,6 +1078,7 @@ static bool idle_wait(struct worker *w)
             w->in_list = true;
         }
         keeper = rt->keeper == w;
+        w->polls = keeper && rn__netpoll_active();
         if (keeper) {
             /* T2: published before the heaps are looked at. */
             store_relaxed(&rt->keeper_until, INT64_MAX);
@@ -1083,12 +1098,16 @@ static bool idle_wait(struct worker *w)
                 keeper_tell(rt);
             }
         }
-        while (load_acquire(&w->futex) == 0) { /* pairs with worker_tell */
+        while (load_acquire(&w->futex) == 0) { /* pairs with worker_tell, which is before a break */
+            if (w->polls) {
+                rn__netpoll_fetch(&edges, until, &w->futex);
+                break;
+            }
             rn__os_futex_wait(&w->futex, 0, until);
             if (until != INT64_MAX && now_ns() >= until)
                 break;
         }
-        if (!keeper || rn__timers_first(rt) > now_ns())
+        if (!keeper || (edges.count == 0 && rn__timers_first(rt) > now_ns()))
             continue;
         spin_lock(&rt->lock);
         if (rt->keeper == w) {
@@ -1099,6 +1118,7 @@ static bool idle_wait(struct worker *w)
 
                 rt->keeper = NULL;
                 w->in_list = false;
+                w->polls = false;
                 w->proc = p;
                 if (heir) { /* the duty passes to somebody still idle */
                     rt->idle_worker = heir->next_idle;
@@ -1109,11 +1129,12 @@ static bool idle_wait(struct worker *w)
                 store_relaxed(&rt->keeper_until, INT64_MIN);
                 spin_unlock(&rt->lock);
                 if (heir)
-                    worker_rouse(heir);
+                    worker_rouse(heir, false);
+                rn__netpoll_deliver(&edges);
                 return true;
             }
-            /* All processors are busy: their holders look at the timers, or lose them to the monitor. Sleep until
-             * one is given up: whoever does so looks at the timers again. */
+            /* All processors are busy: their holders look at the timers and descriptors, or lose them to the monitor.
+             * Sleep until one is given up: whoever does so looks at the timers again, and polls. */
             store_relaxed(&rt->keeper_until, INT64_MAX);
             rt->keeper = NULL;
             w->next_idle = rt->idle_worker;
@@ -1122,6 +1143,7 @@ static bool idle_wait(struct worker *w)
             store_relaxed(&rt->keeper_until, INT64_MIN);
         }
         spin_unlock(&rt->lock);
+        rn__netpoll_deliver(&edges); /* to the processor that we were given meanwhile, or for all */
     }
 }
 
@@ -1180,7 +1202,7 @@ static task find_task(struct worker *w)
 {
     struct rt *rt = w->rt;
     struct proc *p;
-    bool fair;
+    bool look;
     task t;
 
 again:
@@ -1199,11 +1221,15 @@ again:
     }
     p = w->proc;
     store_relaxed(&p->tick, p->tick + 1);
-    fair = p->tick % TICK_GLOBAL <= 1; /* also when pick_quick has counted and sent us here for it */
-    if (fair)
-        rt_time_is(rt, now_ns());
     run_due_timers(p);
-    if (fair || w->yielded) { /* who yields lets the global queue go first too */
+    look = p->tick - p->looked >= TICK_GLOBAL; /* not a multiple: pick_quick has counted too */
+    if (look) {
+        p->looked = p->tick;
+        rt_time_is(rt, now_ns());
+        if (rn__netpoll_active())
+            rn__netpoll_poll();
+    }
+    if (look || w->yielded) { /* who yields lets the global queue go first too */
         w->yielded = false;
         t = global_batch(rt, p, GLOBAL_FAIR);
         if (t)
@@ -1215,6 +1241,11 @@ again:
     t = global_batch(rt, p, GLOBAL_BATCH);
     if (t)
         goto found;
+    if (rn__netpoll_active() && rn__netpoll_poll() > 0) {
+        t = pick(p);
+        if (t)
+            goto found;
+    }
 
     if (rt->nprocs > 1) {
         if (!w->spinning &&
@@ -1548,9 +1579,7 @@ void rn__stop(struct rt *rt)
     spin_lock(&rt->lock);
     store_release(&rt->stopping, 1);
     for (struct worker_slot *s = rt->slots; s; s = s->next)
-        if (s->worker) {
-            worker_tell(s->worker);
-            worker_rouse(s->worker);
-        }
+        if (s->worker)
+            worker_rouse(s->worker, worker_tell(s->worker));
     spin_unlock(&rt->lock);
 }

@@ -58,6 +58,7 @@ enum wait_reason {
     WAIT_HOOK_STOP,
     WAIT_SETTLE,
     WAIT_PARK,
+    WAIT_IO,
     WAIT_REASONS
 };
 extern const char *const rn__wait_text[WAIT_REASONS];
@@ -101,6 +102,7 @@ struct g {
     const void *wait_on;             /* what it is parked on, for reports */
     bool (*unlink)(void *wait);      /* take it off what it waits on, at the end of rn_run */
     void *wait;                      /* unlink's argument */
+    bool unlink_always;              /* until rn__park returns: call unlink although g has been readied */
     struct rn__defer1 *defers;       /* the chain of deferred calls, newest first */
     struct error_slots *errors;
     void (*done)(void *owner, int result); /* called when it ends */
@@ -133,7 +135,8 @@ struct g *rn__self(void);
  * Wait until rn__ready(g). g is the caller, registered with whoever shall ready it; no lock is held.
  *   why, on   for reports
  *   unlink    takes g off what it waits on; called by the end of rn_run, never while g runs. True if it
- *             did; false if somebody else has taken g out already and is about to ready it
+ *             did; false if somebody else has taken g out already and is about to ready it. g->unlink_always, set
+ *             before the call: also if g has been readied and will not run, to undo what else the wait has made
  * Saves and restores errno.
  */
 void rn__park(struct g *g, enum wait_reason why, const void *on, bool (*unlink)(void *), void *wait);

@@ -22,6 +22,7 @@
 #include "base/fiber.h"
 #include "base/mem.h"
 #include "debug/debug.h"
+#include "netpoll/netpoll.h"
 #include "os/os.h"
 #include "sched/lot.h"
 #include "sched/rt.h"
@@ -71,6 +72,7 @@ static void fork_child(void)
     store_relaxed(&rn__threads_own, 0);
     rn__lot_fork();
     rn__timers_fork();
+    rn__netpoll_fork();
     if (rn__signals_fork)
         rn__signals_fork();
     if (!w->cur)
@@ -365,6 +367,8 @@ void rn__g_drop(struct rt *rt, struct g *g)
         spin_lock(&rt->lock); /* nobody is between the status and the queue any more */
         spin_unlock(&rt->lock);
     }
+    if (status == G_RUNNABLE && g->unlink_always)
+        (void)g->unlink(g->wait);
     rn__g_clear(g);
     if (g->tsan_fiber) { /* what it did is before the end of rn_run */
         void *mine = rn__fiber_current();
@@ -391,8 +395,11 @@ static void drop_all(struct rt *rt)
     }
 }
 
+/* What comes after the end of a runtime: nothing, an rn_run's own, or the end of the process. */
+enum after_end { THEN_NOTHING, THEN_RUN, THEN_EXIT };
+
 /* Steps 1 to 4. The caller is no worker of rt any more. */
-static void rt_end(struct rt *rt)
+static void rt_end(struct rt *rt, enum after_end then)
 {
     bool waited_for = false;
 
@@ -412,13 +419,14 @@ static void rt_end(struct rt *rt)
         waited_for |= rn__timers_end(rt->procs[i].timers);
     spin_lock(&start_lock);
     if (load_relaxed(&rn__rt) == rt)
-        store_release(&rn__rt, NULL);
+        (void)swap_seq_cst(&rn__rt, NULL); /* before looking who waits for a descriptor; see rn__fd_wait */
+    rn__netpoll_stop(then == THEN_EXIT);
     rn__overflow_end();
     spin_unlock(&start_lock);
     if (rn__signals_stop)
         rn__signals_stop();
     rn__rt_unref(rt);
-    if (waited_for) { /* somebody must fire them */
+    if (waited_for && then == THEN_NOTHING) { /* somebody must fire them */
         bool held;
 
         rt = rn__rt_hold(worker_self(), &held);
@@ -452,12 +460,18 @@ static void run_start(struct rn__call *call)
     struct rt *rt, *old;
     void *signal_stack;
 
-    /* A runtime that started by itself and has nothing left to do makes room for this one. */
-    old = load_acquire(&rn__rt);
-    if (old)
-        rt_end(old);
-    spin_lock(&start_lock);
-    rt = load_relaxed(&rn__rt) ? NULL : rt_new();
+    /* A runtime that started by itself makes room for this one; and so does another that some thread starts before
+     * this one is there. */
+    for (;;) {
+        old = load_acquire(&rn__rt);
+        if (old)
+            rt_end(old, THEN_RUN);
+        spin_lock(&start_lock);
+        if (!load_relaxed(&rn__rt))
+            break;
+        spin_unlock(&start_lock);
+    }
+    rt = rt_new();
     if (rt) {
         rt->has_main = true;
         rt->next_id = 1;
@@ -515,7 +529,7 @@ static void run_start(struct rn__call *call)
     spin_unlock(&rt->lock);
     rt_leave(w);
     edge_acquire(run);
-    rt_end(rt);
+    rt_end(rt, THEN_NOTHING);
     store_release(&running, 0);
 }
 
@@ -556,7 +570,7 @@ __attribute__((destructor)) static void process_end(void)
     else if (rt)
         rn__leaks_end(rt, " at exit", true);
     if (rt && !w->rt)
-        rt_end(rt);
+        rt_end(rt, THEN_EXIT);
     if (w->cur && !w->rt)
         rn__errors_free(&w->self);
 }

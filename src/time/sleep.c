@@ -69,6 +69,7 @@ int rn_sleep_ctx(rn_ctx *ctx, rn_dur d)
         rn__timer_stop_sync(&s.timer); /* ended since we looked, and nothing has woken us */
         return rn_ctx_err(ctx);
     }
+    s.g->unlink_always = true; /* the hook has to go */
     rn__park(s.g, WAIT_SLEEP, NULL, sleep_unlink, &s);
     rn__ctx_hook_remove(&s.hook);
     rn__timer_stop_sync(&s.timer);

@@ -581,3 +581,26 @@ PLAIN_TEST(ctx_signals_that_cannot_be_caught_panic)
 {
     CHECK_PANICS(no_such_signal_run, "rn_ctx_with_signals: 9 is not a signal that can be caught");
 }
+
+/*
+ * A wait that had been readied when rn_run ended, but did not run any more, has left nothing in the context: to cancel it
+ * afterwards touches no stack that is gone.
+ */
+static rn_ctx *outlives;
+static rn_wg outlives_wg;
+static int ready_and_leave(void)
+{
+    outlives = rn_ctx_with_cancel(rn_ctx_background());
+    rn_wg_add(&outlives_wg, 1);
+    for (int i = 0; i < 100; i++)
+        rn_go(rn_wg_wait_ctx, outlives, &outlives_wg);
+    test_let_run(); /* there is one processor: they have run */
+    rn_wg_done(&outlives_wg);
+    return 0;
+}
+PLAIN_TEST(readied_wait_leaves_no_hook)
+{
+    CHECK_EQ(rn_set_procs(1), 0);
+    CHECK_EQ(rn_run(ready_and_leave), 0);
+    rn_ctx_end(outlives);
+}

@@ -1,0 +1,790 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * netpoll.c - goroutines that wait for descriptors.
+ *
+ * Every descriptor number has a record, found in a table of blocks that grows and never shrinks: a look-up needs
+ * no lock and a record, once there, is there for good. It holds who waits, in the order in which they came, and how
+ * many edges there have been in each direction.
+ *
+ * How an edge is not lost. Whoever wants to read notes the count of edges, tries, and on EAGAIN waits "after" the
+ * count that it noted: if there has been an edge since, it does not wait, but tries again. The poller counts edges
+ * under the record's lock, and in the same step takes out all who wait for that direction. So an edge between the
+ * attempt and the wait is seen in the count, and a later one finds the waiter. All are woken, since one edge may be
+ * data for several; who comes too late gets EAGAIN and waits again. A count cannot be stale as a flag could: any
+ * number may use it at the same time, and nobody resets it.
+ *
+ * A descriptor is added to the kernel's instance when somebody waits for the first time, not before: what is ready
+ * by then is reported as an edge. Descriptors of which we do not know that they stay open (rn_wait_fd) are re-armed
+ * at each wait, which also finds out that the number is another file's by now.
+ *
+ * Generations. rn__fd_close and rn_forget_fd end a generation of the record: all who wait are woken with
+ * -ECANCELED, who comes later with the old number gets that too, and reports of the old file, which may live on in
+ * another process, are dropped: their key is the number and the generation.
+ *
+ * Waking. A waiter is taken out of its record once, under the record's lock, by an edge, a close, a deadline, the
+ * end of its context, its own timer, or the end of the runtime; whoever did sets the outcome and readies it, and the
+ * others find it gone. A waiter whose hook or timer came too late waits until that has returned before its stack
+ * frame goes.
+ *
+ * Who polls: an idle worker instead of sleeping (one at a time), busy ones in passing. There is no thread for it.
+ * What an idle worker fetches it delivers once it has a processor, so that who is woken runs there.
+ *
+ * The instance is made with the first wait and closed at the end of each runtime, so nothing is left open; the
+ * records stay, because connections do. Each instance has its number, the epoch; a record notes that of the one it
+ * was added to. Threads that wait at the end of a runtime are told to begin anew, with the next one.
+ *
+ * Break. Whoever is to leave the poller is told by a word of its own; then comes the break, a system call if anybody
+ * sleeps in the poller. The sleeper counts itself before it looks at the word, so of the two one sees the other. The
+ * kernel reports a break to one thread, which may be a busy worker that polls in passing, or an idle one that has
+ * just taken over, while the former one, told to leave, is still inside: so whoever gets one passes it on as long as
+ * anybody sleeps. To be woken for no reason is harmless.
+ *
+ * Lock order: a record's lock is a leaf, except that opening_lock is one too. Nothing is readied under either.
+ * In a wait, between the registration in the record and the park, only what readies nobody is done (see sched.h).
+ *
+ * Edges: rn__fd_close and what else wakes is ordered before the return of the wait by rn__ready and rn__park. That
+ * whoever wrote is before whoever read the bytes is told by src/net.
+ *
+ * Rejected: one-shot registrations (a system call per wait); level-triggered (the kernel repeats itself as long as
+ * nobody reads); a flag instead of a count, reset before each attempt, as Go does (needs a lock around all readers);
+ * a thread that polls (two thread switches per wake-up).
+ */
+#include "netpoll/netpoll.h"
+
+#include "arch/arch.h"
+#include "base/mem.h"
+#include "ctx/ctx.h"
+#include "os/os.h"
+#include "sched/rt.h"
+#include "time/timer.h"
+
+struct fd_wait {
+    struct fd_wait *next, *prev; /* in the record's list, oldest first; guarded by its lock */
+    struct fd_call *call;
+    struct g *g;
+    uint32_t want;   /* RN_READ, RN_WRITE, FD_TURN */
+    bool queued;     /* is in the list; guarded by the lock */
+    bool by_ctx;     /* its context took it out */
+    int outcome;     /* written by who takes it out */
+    struct ctx_hook hook;
+    struct timer timer;
+};
+
+struct fd_desc {
+    struct spin lock;
+    int fd;
+    /* Guarded by lock, unless noted. */
+    uint32_t gen;     /* atomic for readers without the lock */
+    uint32_t epoch;   /* atomic likewise: of the instance it was added to; 0: to none */
+    uint32_t expired; /* atomic likewise: directions whose deadline has passed */
+    bool turn;        /* somebody has the writer's turn */
+    uint64_t edges;   /* atomic likewise: of reading in the low half, of writing in the high half */
+    struct fd_wait *first, *last;
+} ALIGNED(CACHE_LINE);
+
+enum { BLOCK = 1024, BLOCKS = 4096 };
+
+static struct fd_desc *blocks[BLOCKS]; /* atomic; each set once */
+static uint32_t blocks_end;            /* atomic: none is beyond; raised before one is set */
+
+int32_t rn__netpoll_registered;
+
+/* ---- Records ----------------------------------------------------------------------------------------------- */
+
+static COLD struct fd_desc *block_new(uint32_t i)
+{
+    struct fd_desc *block = rn__os_map(BLOCK * sizeof *block), *was = NULL;
+    uint32_t end = load_relaxed(&blocks_end);
+
+    if (!block)
+        return NULL;
+    for (uint32_t j = 0; j < BLOCK; j++)
+        block[j].fd = (int)(i * BLOCK + j);
+    while (end <= i && !cas_acq_rel(&blocks_end, &end, i + 1)) /* pairs with the loads of who looks at all */
+        ;
+    if (cas_acq_rel(&blocks[i], &was, block)) /* pairs with the load of rn__fd_desc */
+        return block;
+    rn__os_unmap(block, BLOCK * sizeof *block);
+    return was;
+}
+
+struct fd_desc *rn__fd_desc(int fd)
+{
+    uint32_t i = (uint32_t)fd / BLOCK;
+    struct fd_desc *block;
+
+    if (fd < 0 || i >= BLOCKS)
+        return NULL;
+    block = load_acquire(&blocks[i]);
+    if (unlikely(!block))
+        block = block_new(i);
+    return block ? &block[(uint32_t)fd % BLOCK] : NULL;
+}
+
+uint64_t rn__fd_edges(struct fd_desc *d)
+{
+    return load_acquire(&d->edges); /* an attempt that follows sees what was there at the edge */
+}
+
+uint32_t rn__fd_expired(struct fd_desc *d)
+{
+    return load_relaxed(&d->expired);
+}
+
+/* Of the edges between two counts, those of reading and writing as bits. */
+static uint32_t edges_between(uint64_t then, uint64_t now)
+{
+    uint64_t changed = then ^ now;
+
+    return ((uint32_t)changed ? RN_READ : 0) | ((uint32_t)(changed >> 32) ? RN_WRITE : 0);
+}
+
+static void count_edges(struct fd_desc *d, uint32_t ready)
+{
+    uint64_t e = d->edges;
+
+    if (ready & RN_READ)
+        e = (e & ~(uint64_t)UINT32_MAX) | (uint32_t)((uint32_t)e + 1);
+    if (ready & RN_WRITE)
+        e += (uint64_t)1 << 32;
+    store_release(&d->edges, e);
+}
+
+static void put_last(struct fd_desc *d, struct fd_wait *w)
+{
+    w->queued = true;
+    w->next = NULL;
+    w->prev = d->last;
+    if (d->last)
+        d->last->next = w;
+    else
+        d->first = w;
+    d->last = w;
+}
+
+static void take(struct fd_desc *d, struct fd_wait *w)
+{
+    assert(w->queued);
+    w->queued = false;
+    if (w->prev)
+        w->prev->next = w->next;
+    else
+        d->first = w->next;
+    if (w->next)
+        w->next->prev = w->prev;
+    else
+        d->last = w->prev;
+}
+
+/* A list of those taken out, to be readied once no lock is held. */
+struct woken {
+    struct fd_wait *first, **end;
+};
+
+static void woken_add(struct woken *l, struct fd_wait *w)
+{
+    w->next = NULL;
+    *l->end = w;
+    l->end = &w->next;
+}
+
+static int woken_ready(struct woken *l)
+{
+    struct fd_wait *w = l->first, *next;
+    int n = 0;
+
+    for (; w; w = next) {
+        next = w->next;
+        rn__ready(w->g); /* w is gone with this */
+        n++;
+    }
+    return n;
+}
+
+/* Take out all who want one of mask; with the lock held. error 0: the outcome is what they want of mask. */
+static void take_all(struct fd_desc *d, uint32_t mask, int error, struct woken *l)
+{
+    struct fd_wait *w, *next;
+
+    for (w = d->first; w; w = next) {
+        next = w->next;
+        if (!(w->want & mask))
+            continue;
+        take(d, w);
+        w->outcome = error ? error : (int)(w->want & mask);
+        woken_add(l, w);
+    }
+}
+
+/* Take w out if nobody has yet. */
+static bool take_out(struct fd_wait *w, int outcome)
+{
+    struct fd_desc *d = w->call->desc;
+    bool mine;
+
+    spin_lock(&d->lock);
+    mine = w->queued;
+    if (mine) {
+        take(d, w);
+        w->outcome = outcome;
+    }
+    spin_unlock(&d->lock);
+    return mine;
+}
+
+/* ---- The instance ------------------------------------------------------------------------------------------- */
+
+/* Who uses the instance from outside the scheduler is counted, so that it is not closed under them. */
+static const uint32_t inst_closing = UINT32_C(1) << 31;
+static uint32_t inst_users; /* atomic */
+static uint32_t inst_epoch; /* atomic: of the open instance; 0: none is open */
+static uint32_t last_epoch; /* guarded by opening_lock */
+static struct spin opening_lock;
+
+static void inst_enter(void)
+{
+    for (;;) {
+        uint32_t n = load_relaxed(&inst_users);
+
+        if (!(n & inst_closing) && cas_acquire(&inst_users, &n, n + 1)) /* pairs with the store of netpoll_stop */
+            return;
+        if (n & inst_closing)
+            rn__os_thread_yield();
+    }
+}
+
+static void inst_leave(void)
+{
+    sub_release(&inst_users, 1); /* pairs with netpoll_stop's cas */
+}
+
+/* The epoch of the instance, which is made if there is none; or an error. Inside enter and leave. */
+static int64_t inst_open(void)
+{
+    uint32_t epoch = load_acquire(&inst_epoch);
+    int err = 0;
+
+    if (likely(epoch))
+        return epoch;
+    spin_lock(&opening_lock);
+    epoch = load_relaxed(&inst_epoch);
+    if (!epoch) {
+        err = rn__backend_open();
+        if (!err) {
+            epoch = ++last_epoch ? last_epoch : ++last_epoch;
+            store_release(&inst_epoch, epoch);
+        }
+    }
+    spin_unlock(&opening_lock);
+    return err < 0 ? err : (int64_t)epoch;
+}
+
+/* d is no longer watched; with its lock held, inside enter and leave. */
+static void unregister(struct fd_desc *d)
+{
+    if (d->epoch && d->epoch == load_relaxed(&inst_epoch))
+        sub_acq_rel(&rn__netpoll_registered, 1);
+    store_relaxed(&d->epoch, 0);
+}
+
+/* See to it that edges of d are reported from now on. */
+static int watch(const struct g *g, struct fd_desc *d, uint32_t gen, bool rearm)
+{
+    uint32_t epoch = load_acquire(&d->epoch);
+    bool first = false;
+    int64_t open;
+    int err = 0;
+
+    if (likely(epoch && epoch == load_relaxed(&inst_epoch) && !rearm))
+        return 0;
+    inst_enter();
+    if (g->rt && load_relaxed(&g->rt->stopping)) { /* it will park, and that is all */
+        inst_leave();
+        return 0;
+    }
+    open = inst_open();
+    if (open < 0) {
+        inst_leave();
+        return (int)open;
+    }
+    err = rn__backend_add(d->fd, (uint64_t)gen << 32 | (uint32_t)d->fd, epoch == (uint32_t)open);
+    if (!err) {
+        spin_lock(&d->lock);
+        if (d->gen == gen && d->epoch != (uint32_t)open) {
+            store_release(&d->epoch, (uint32_t)open);
+            first = add_seq_cst(&rn__netpoll_registered, 1) == 0;
+        }
+        spin_unlock(&d->lock);
+    }
+    inst_leave();
+    if (first)
+        rn__timer_wake(INT64_MIN); /* an idle worker that sleeps shall poll instead */
+    return err;
+}
+
+/* ---- Waiting -------------------------------------------------------------------------------------------------- */
+
+static void hook_fire(struct ctx_hook *h)
+{
+    struct fd_wait *w = container_of(h, struct fd_wait, hook);
+    struct fd_desc *d = w->call->desc;
+    bool mine;
+
+    spin_lock(&d->lock);
+    mine = w->queued;
+    if (mine) {
+        take(d, w);
+        w->by_ctx = true;
+    }
+    spin_unlock(&d->lock);
+    if (mine)
+        rn__ready(w->g);
+}
+
+static void timer_fire(struct timer *t, int64_t when, uint64_t seq)
+{
+    struct fd_wait *w = container_of(t, struct fd_wait, timer);
+
+    (void)when;
+    (void)seq;
+    if (take_out(w, 0))
+        rn__ready(w->g);
+}
+
+/* The end of rn_run. The goroutine will not run again, so all that would touch its stack has to go, whoever took it
+ * out; and its turn with it. */
+static bool wait_unlink(void *wait)
+{
+    struct fd_wait *w = wait;
+    struct fd_call *call = w->call;
+    bool mine = take_out(w, -ECANCELED);
+
+    rn__ctx_hook_remove(&w->hook);
+    rn__timer_stop_sync(&w->timer);
+    if (!mine && w->outcome == FD_TURN)
+        rn__fd_turn_give(call->desc, call->gen);
+    if (call->dropped)
+        call->dropped(call);
+    return mine;
+}
+
+/* What speaks against waiting; with the lock held. */
+static int refusal(struct fd_desc *d, const struct fd_call *call, uint32_t want)
+{
+    uint32_t directions = want & FD_TURN ? RN_WRITE : want;
+
+    if (d->gen != call->gen)
+        return -ECANCELED;
+    if (d->expired & directions)
+        return -ETIMEDOUT;
+    return 0;
+}
+
+/* A thread that waits starts the runtime if there is none: somebody has to poll. */
+static bool has_runtime(const struct g *g)
+{
+    bool held;
+    struct rt *rt;
+
+    if (likely(g->kind == G_GOROUTINE))
+        return true;
+    rt = rn__rt_hold(worker_self(), &held);
+    if (rt)
+        rt_drop(rt, held);
+    return rt;
+}
+
+/* w is in the list of its record, and the record unlocked. until: INT64_MAX for no timer. */
+static int wait_parked(struct fd_wait *w, int64_t until)
+{
+    struct fd_call *call = w->call;
+    int err;
+
+    /* Without a runtime nobody polls. rn__netpoll_stop, which comes after its end, finds us in the list, or we find
+     * it ended here. */
+    if (w->g->kind == G_THREAD && !load_seq_cst(&rn__rt) && take_out(w, 0))
+        return 0;
+    if (until != INT64_MAX && rn__timer_start(&w->timer, until, 0, 0) < 0 && take_out(w, 0))
+        return -ENOMEM;
+    if (!rn__ctx_hook_add(call->ctx, &w->hook)) {
+        err = rn_ctx_err(call->ctx);
+        if (err && take_out(w, 0)) {
+            rn__timer_stop_sync(&w->timer);
+            return err;
+        }
+    }
+    w->g->unlink_always = true;
+    rn__park(w->g, WAIT_IO, call->desc, wait_unlink, w);
+    rn__ctx_hook_remove(&w->hook);
+    rn__timer_stop_sync(&w->timer);
+    return w->by_ctx ? rn_ctx_err(call->ctx) : w->outcome;
+}
+
+static void wait_init(struct fd_wait *w, struct fd_call *call, uint32_t want)
+{
+    w->call = call;
+    w->g = rn__self();
+    w->want = want;
+    w->by_ctx = false;
+    w->outcome = 0;
+    w->hook = (struct ctx_hook){.fire = hook_fire};
+    w->timer = (struct timer){.kind = TIMER_BORROWED, .fire = timer_fire};
+}
+
+int rn__fd_wait(struct fd_call *call, uint32_t want, uint64_t edges)
+{
+    struct fd_desc *d = call->desc;
+    struct fd_wait w;
+    uint32_t since;
+    int err;
+
+    wait_init(&w, call, want);
+    if (!has_runtime(w.g))
+        return -ENOMEM;
+    err = watch(w.g, d, call->gen, call->foreign);
+    if (err)
+        return err;
+    spin_lock(&d->lock);
+    err = refusal(d, call, want);
+    since = edges_between(edges, d->edges) & want;
+    if (err || since) {
+        spin_unlock(&d->lock);
+        return err ? err : (int)since;
+    }
+    put_last(d, &w);
+    spin_unlock(&d->lock);
+    return wait_parked(&w, INT64_MAX);
+}
+
+int rn__fd_pause(struct fd_call *call, uint32_t want, int64_t until)
+{
+    struct fd_desc *d = call->desc;
+    struct fd_wait w;
+    int err;
+
+    wait_init(&w, call, 0);
+    if (!has_runtime(w.g))
+        return -ENOMEM;
+    spin_lock(&d->lock);
+    err = refusal(d, call, want);
+    if (!err) {
+        w.want = want << 8; /* no edge's business, but a deadline's and a close's */
+        put_last(d, &w);
+    }
+    spin_unlock(&d->lock);
+    if (err)
+        return err;
+    err = wait_parked(&w, until);
+    return err < 0 ? err : 0;
+}
+
+int rn__fd_turn_take(struct fd_call *call)
+{
+    struct fd_desc *d = call->desc;
+    struct fd_wait w;
+    int err;
+
+    spin_lock(&d->lock);
+    err = refusal(d, call, FD_TURN);
+    if (likely(err || !d->turn)) {
+        if (!err)
+            d->turn = true;
+        spin_unlock(&d->lock);
+        return err;
+    }
+    spin_unlock(&d->lock);
+
+    wait_init(&w, call, FD_TURN);
+    for (;;) {
+        if (!has_runtime(w.g))
+            return -ENOMEM;
+        spin_lock(&d->lock);
+        err = refusal(d, call, FD_TURN);
+        if (err || !d->turn) {
+            if (!err)
+                d->turn = true;
+            spin_unlock(&d->lock);
+            return err;
+        }
+        put_last(d, &w);
+        spin_unlock(&d->lock);
+        err = wait_parked(&w, INT64_MAX);
+        if (err)
+            return err < 0 ? err : 0; /* FD_TURN: it was handed to us */
+    }
+}
+
+void rn__fd_turn_give(struct fd_desc *d, uint32_t gen)
+{
+    struct fd_wait *w = NULL;
+
+    spin_lock(&d->lock);
+    if (d->gen == gen) {
+        for (w = d->first; w && !(w->want & FD_TURN); w = w->next)
+            ;
+        if (w) {
+            take(d, w);
+            w->outcome = FD_TURN;
+        } else {
+            d->turn = false;
+        }
+    }
+    spin_unlock(&d->lock);
+    if (w)
+        rn__ready(w->g);
+}
+
+void rn__fd_expire(struct fd_desc *d, uint32_t gen, uint32_t direction, bool passed)
+{
+    struct woken l = {.end = &l.first};
+
+    spin_lock(&d->lock);
+    if (d->gen == gen) {
+        store_relaxed(&d->expired, passed ? d->expired | direction : d->expired & ~direction);
+        if (passed)
+            take_all(d, direction | direction << 8 | (direction == RN_WRITE ? FD_TURN : 0), -ETIMEDOUT, &l);
+    }
+    spin_unlock(&d->lock);
+    woken_ready(&l);
+}
+
+uint32_t rn__fd_open(struct fd_desc *d)
+{
+    uint32_t gen;
+
+    inst_enter();
+    spin_lock(&d->lock);
+    unregister(d); /* somebody has waited for a descriptor of this number, and not told us that it was closed */
+    store_relaxed(&d->expired, 0);
+    d->turn = false;
+    gen = d->gen;
+    spin_unlock(&d->lock);
+    inst_leave();
+    return gen;
+}
+
+/* End the present generation, which must be *gen if that is not NULL. */
+static void end_generation(struct fd_desc *d, const uint32_t *gen, bool remove)
+{
+    struct woken l = {.end = &l.first};
+
+    inst_enter();
+    spin_lock(&d->lock);
+    if (!gen || d->gen == *gen) {
+        remove = remove && d->epoch && d->epoch == load_relaxed(&inst_epoch);
+        unregister(d);
+        store_relaxed(&d->gen, d->gen + 1);
+        store_relaxed(&d->expired, 0);
+        d->turn = false;
+        take_all(d, UINT32_MAX, -ECANCELED, &l);
+    } else {
+        remove = false;
+    }
+    spin_unlock(&d->lock);
+    if (remove)
+        rn__backend_remove(d->fd);
+    inst_leave();
+    woken_ready(&l);
+}
+
+void rn__fd_close(struct fd_desc *d, uint32_t gen)
+{
+    end_generation(d, &gen, false); /* close(2) takes it out of the instance */
+}
+
+/* ---- The user's descriptors --------------------------------------------------------------------------------- */
+
+int rn_wait_fd(int fd, int events, struct rn_ctx *ctx)
+{
+    struct fd_call call = {.foreign = true, .ctx = ctx};
+    int n = rn_ctx_err(ctx);
+
+    wait_point();
+    if (events == 0 || (events & ~(RN_READ | RN_WRITE)))
+        return -EINVAL;
+    if (n)
+        return n;
+    do {
+        uint64_t edges;
+
+        n = rn__os_poll(fd, events & RN_READ, events & RN_WRITE);
+        if (n)
+            return n < 0 ? n : ((n & 1) ? RN_READ : 0) | ((n & 2) ? RN_WRITE : 0);
+        if (!call.desc)
+            call.desc = rn__fd_desc(fd);
+        if (!call.desc)
+            return -ENOMEM;
+        call.gen = load_relaxed(&call.desc->gen);
+        edges = rn__fd_edges(call.desc);
+        /* What has become ready since is reported when it is re-armed. */
+        n = rn__fd_wait(&call, (uint32_t)events, edges);
+    } while (n == 0);
+    return n;
+}
+
+void rn_forget_fd(int fd)
+{
+    if (fd >= 0 && (uint32_t)fd / BLOCK < BLOCKS && load_acquire(&blocks[(uint32_t)fd / BLOCK]))
+        end_generation(rn__fd_desc(fd), NULL, true);
+}
+
+/* ---- For the scheduler ---------------------------------------------------------------------------------------- */
+
+static uint32_t sleepers ALIGNED(CACHE_LINE); /* atomic */
+
+int rn__netpoll_fetch(struct poll_batch *b, int64_t until, const uint32_t *told)
+{
+    bool broken = false;
+    uint32_t others;
+
+    if (until == 0) {
+        b->count = rn__backend_wait(b->events, 0, &broken);
+        others = load_relaxed(&sleepers);
+    } else {
+        add_seq_cst(&sleepers, 1); /* before the look at told; see rn__netpoll_break */
+        if (load_seq_cst(told))
+            until = 0;
+        b->count = rn__backend_wait(b->events, until, &broken);
+        others = sub_seq_cst(&sleepers, 1) - 1;
+    }
+    if (unlikely(broken && others > 0)) /* it was meant for one of them, perhaps */
+        rn__backend_break();
+    return b->count;
+}
+
+void rn__netpoll_break(void)
+{
+    fence_seq_cst(); /* the sleeper was told before we look whether it sleeps; see rn__netpoll_fetch */
+    if (load_relaxed(&sleepers) > 0) {
+        int saved = errno;
+
+        rn__backend_break();
+        errno = saved;
+    }
+}
+
+/* Who delivers may have no processor: what is taken out and not yet readied is in no list and no queue, and shall not
+ * look like a deadlock. */
+static uint32_t delivering; /* atomic */
+
+int rn__netpoll_deliver(struct poll_batch *b)
+{
+    struct woken l = {.end = &l.first};
+    int n;
+
+    if (b->count == 0)
+        return 0;
+    add_seq_cst(&delivering, 1); /* before the first is taken out */
+    for (int i = 0; i < b->count; i++) {
+        const struct poll_event *ev = &b->events[i];
+        struct fd_desc *d = rn__fd_desc((int)(uint32_t)ev->key);
+
+        spin_lock(&d->lock);
+        if (d->gen == (uint32_t)(ev->key >> 32)) {
+            count_edges(d, ev->ready);
+            take_all(d, ev->ready, 0, &l);
+        }
+        spin_unlock(&d->lock);
+    }
+    b->count = 0;
+    n = woken_ready(&l);
+    sub_seq_cst(&delivering, 1); /* after the last is queued */
+    return n;
+}
+
+int rn__netpoll_poll(void)
+{
+    struct poll_batch b;
+
+    if (rn__netpoll_fetch(&b, 0, NULL) == 0)
+        return 0;
+    return rn__netpoll_deliver(&b);
+}
+
+bool rn__netpoll_awaited(void)
+{
+    static uint32_t hint; /* atomic: where the last one was found; mostly it still waits */
+    uint32_t start = load_relaxed(&hint), end = load_acquire(&blocks_end);
+
+    for (uint32_t k = 0; k < end; k++) {
+        uint32_t i = (start / BLOCK + k) % end;
+        struct fd_desc *block = load_acquire(&blocks[i]);
+
+        for (uint32_t j = 0; block && j < BLOCK; j++) {
+            struct fd_desc *d = &block[(start + j) % BLOCK];
+            bool any = false;
+
+            spin_lock(&d->lock);
+            for (const struct fd_wait *w = d->first; w && !any; w = w->next)
+                any = w->want & (RN_READ | RN_WRITE);
+            spin_unlock(&d->lock);
+            if (any) {
+                store_relaxed(&hint, (uint32_t)d->fd);
+                return true;
+            }
+        }
+    }
+    /* After the lists: if it is 0, what was missing there is queued by now, and a second look will find it. */
+    return load_seq_cst(&delivering) > 0;
+}
+
+void rn__netpoll_stop(bool process_ends)
+{
+    struct woken l = {.end = &l.first};
+    uint32_t none = 0;
+
+    while (!cas_acq_rel(&inst_users, &none, inst_closing)) { /* pairs with inst_leave: they are out */
+        none = 0;
+        rn__os_thread_yield();
+    }
+    if (load_relaxed(&inst_epoch)) {
+        rn__backend_close();
+        store_relaxed(&inst_epoch, 0);
+        store_relaxed(&rn__netpoll_registered, 0);
+    }
+    store_release(&inst_users, 0); /* pairs with inst_enter */
+    if (process_ends)
+        return;
+    for (uint32_t i = 0, end = load_seq_cst(&blocks_end); i < end; i++) {
+        struct fd_desc *block = load_acquire(&blocks[i]);
+
+        for (uint32_t j = 0; block && j < BLOCK; j++) {
+            struct fd_desc *d = &block[j];
+            struct fd_wait *next;
+
+            spin_lock(&d->lock);
+            for (struct fd_wait *w = d->first; w; w = next) {
+                next = w->next;
+                if (w->g->kind != G_THREAD)
+                    continue;
+                take(d, w);
+                w->outcome = 0;
+                woken_add(&l, w);
+            }
+            spin_unlock(&d->lock);
+        }
+    }
+    woken_ready(&l);
+}
+
+void rn__netpoll_fork(void)
+{
+    if (load_relaxed(&inst_epoch))
+        rn__backend_close(); /* the parent's stays open */
+    store_relaxed(&inst_epoch, 0);
+    store_relaxed(&inst_users, 0);
+    store_relaxed(&rn__netpoll_registered, 0);
+    store_relaxed(&sleepers, 0);
+    store_relaxed(&delivering, 0);
+    opening_lock = (struct spin){0};
+    for (uint32_t i = 0; i < load_relaxed(&blocks_end); i++) {
+        struct fd_desc *block = load_relaxed(&blocks[i]);
+
+        for (uint32_t j = 0; block && j < BLOCK; j++) {
+            block[j].lock = (struct spin){0};
+            block[j].epoch = 0;
+            block[j].turn = false;
+            block[j].first = block[j].last = NULL;
+        }
+    }
+}

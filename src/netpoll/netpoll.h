@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * netpoll.h - waiting for descriptors: the contract for the scheduler, and the one for src/net.
+ */
+#ifndef RN_SRC_NETPOLL_H
+#define RN_SRC_NETPOLL_H
+
+#include <runnel/io.h>
+
+#include "netpoll/backend.h"
+#include "sched/sched.h"
+
+struct rn_ctx;
+
+/* ---- For the scheduler ------------------------------------------------------------------------------- */
+
+extern int32_t rn__netpoll_registered; /* atomic: descriptors that the backend watches */
+
+/* Does anybody have to poll at all? */
+static inline bool rn__netpoll_active(void)
+{
+    return load_relaxed(&rn__netpoll_registered) != 0;
+}
+
+/* Edges that were fetched and not delivered. */
+struct poll_batch {
+    int count;
+    struct poll_event events[POLL_BATCH];
+};
+
+/*
+ * Wait at most until the time until (now_ns()'s clock; 0: do not wait; INT64_MAX: for ever) for edges, or for a break
+ * after *told has become 1; how many edges there are. Whoever fetches delivers, and soon. From any number of threads,
+ * although one that waits is enough.
+ */
+int rn__netpoll_fetch(struct poll_batch *b, int64_t until, const uint32_t *told);
+/* Ready whoever waits for what is in b; how many. Goroutines go to the caller's processor if it has one. */
+int rn__netpoll_deliver(struct poll_batch *b);
+/* Both, without waiting. */
+int rn__netpoll_poll(void);
+/* Let a fetch that waits return: called after its told was set to 1. */
+void rn__netpoll_break(void);
+/* Does somebody wait for a descriptor? Slow: for whoever suspects a deadlock. */
+bool rn__netpoll_awaited(void);
+/*
+ * The end of a runtime: its goroutines wait no more, no worker polls, and none will start before this returns.
+ * Threads that wait begin anew, which starts a runtime, unless the process ends. The instance is closed.
+ */
+void rn__netpoll_stop(bool process_ends);
+
+/* In the child of a fork: nobody waits there, and the instance is the parent's. */
+void rn__netpoll_fork(void);
+
+/* ---- For src/net ------------------------------------------------------------------------------------- */
+
+/* The record of a descriptor number; see netpoll.c. */
+struct fd_desc;
+
+enum { FD_TURN = 4 }; /* beside RN_READ and RN_WRITE: the writer's turn */
+
+/* How a wait goes on. */
+struct fd_call {
+    struct fd_desc *desc;
+    uint32_t gen;      /* whose descriptor it is: from rn__fd_open */
+    bool foreign;      /* the descriptor may be closed and reused without our knowing */
+    struct rn_ctx *ctx;
+    /* NULL, or called once if the end of rn_run takes away the goroutine that waits. */
+    void (*dropped)(struct fd_call *call);
+};
+
+/* The record of fd; NULL: no memory, or a number beyond reason. */
+struct fd_desc *rn__fd_desc(int fd);
+/* A new owner, who knows of every use; returns its generation. */
+uint32_t rn__fd_open(struct fd_desc *d);
+/* The owner's last word, before close(2): all who wait get -ECANCELED, as do those who come later with gen. */
+void rn__fd_close(struct fd_desc *d, uint32_t gen);
+/* Edges so far: to be read before trying what may say EAGAIN, and given to rn__fd_wait. */
+uint64_t rn__fd_edges(struct fd_desc *d);
+/*
+ * Wait for edges of want (RN_READ, RN_WRITE) after edges. Returns those that came, 0 for "try again", -ECANCELED when
+ * closed, -ETIMEDOUT when a deadline of that direction has passed, the context's error, -ENOMEM and the like.
+ */
+int rn__fd_wait(struct fd_call *call, uint32_t want, uint64_t edges);
+/* Wait for nothing until the time until: 0, or an error as above, where want chooses the deadline. */
+int rn__fd_pause(struct fd_call *call, uint32_t want, int64_t until);
+/* Wait for the writer's turn: one at a time, first come, first served. 0, with the turn to be given back, or an error
+ * as above. */
+int rn__fd_turn_take(struct fd_call *call);
+void rn__fd_turn_give(struct fd_desc *d, uint32_t gen);
+/* The deadline of direction (RN_READ or RN_WRITE) has passed, or has not: see src/net. */
+void rn__fd_expire(struct fd_desc *d, uint32_t gen, uint32_t direction, bool passed);
+/* Deadlines that have passed. */
+uint32_t rn__fd_expired(struct fd_desc *d);
+
+#endif
