@@ -60,6 +60,48 @@ static int flight_work(int *out)
     return 0;
 }
 
+static void echo(rn_conn *c)
+{
+    char buf[100];
+    ssize_t n;
+
+    while ((n = rn_read(c, buf, sizeof buf)) > 0)
+        rn_write(c, buf, (size_t)n);
+    rn_conn_close(c);
+}
+static void serve(rn_listener *l)
+{
+    rn_conn *c;
+
+    while (rn_accept(l, &c) == 0)
+        rn_go(echo, c);
+}
+static void network(void)
+{
+    rn_listener *l = NULL;
+    rn_conn *c = NULL;
+    char at[RN_ADDR_TEXT], b[4];
+    rn_addr a;
+    int fds[2];
+
+    assert(rn_listen("tcp", "127.0.0.1:0", &l) == 0);
+    rn_go(serve, l);
+    assert(rn_listener_addr(l, &a) == 0 && rn_addr_text(&a, at, sizeof at) > 0);
+    for (int i = 0; i < 10; i++) {
+        assert(rn_dial("tcp", at, &c) == 0);
+        assert(rn_set_deadline(c, rn_now() + RN_HOUR) == 0);
+        assert(rn_write(c, "abcd", 4) == 4 && rn_read_full(c, b, 4) == 4);
+        rn_conn_close(c);
+    }
+    assert(rn_dial("tcp", "localhost:1", &c) < 0);
+    rn_listener_close(l);
+    assert(pipe(fds) == 0 && write(fds[1], b, 1) == 1);
+    assert(rn_wait_fd(fds[0], RN_READ, NULL) == RN_READ);
+    rn_forget_fd(fds[0]);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 static int everything(void)
 {
     rn_chan(int) ch = rn_chan_make(int, 3);
@@ -97,6 +139,7 @@ static int everything(void)
     rn_group_go(&g, fail, -EPERM);
     assert(rn_group_wait(&g) == -EPERM);
     (void)rn_blocking(usleep(100));
+    network();
     rn_ctx_cancel_cause(ctx, rn_errorf(-EIO, "the cause"));
     assert(!rn_ctx_hook_stop(&hook));
     rn_timer_free(after);
@@ -117,6 +160,15 @@ static void *from_thread(void *arg)
     return NULL;
 }
 
+static rn_listener *left_listener;
+static rn_conn *left_conn;
+static void read_left(rn_ctx *ctx, rn_conn *c)
+{
+    char b;
+
+    (void)!rn_read_ctx(ctx, c, &b, 1);
+}
+
 static rn_chan(int) left_chan;
 static rn_ctx *left_ctx;
 static int leave_some(void)
@@ -125,7 +177,11 @@ static int leave_some(void)
 
     left_chan = rn_chan_make(int, 0);
     left_ctx = rn_ctx_with_cancel(rn_ctx_background());
+    assert(rn_listen("unix", "@runnel-leftovers", &left_listener) == 0);
+    assert(rn_dial("unix", "@runnel-leftovers", &left_conn) == 0);
+    assert(rn_set_deadline(left_conn, rn_now() + RN_HOUR) == 0);
     for (int i = 0; i < 10; i++) {
+        rn_go(read_left, left_ctx, left_conn);
         rn_go(forget_me, left_chan, left_ctx);
         rn_go_copy(copied_and_left, &big);
         rn_go_after(RN_HOUR, drop, (void *)0);
@@ -147,6 +203,8 @@ int main(void)
     assert(rn_run(leave_some) == 0);
     rn_chan_release(left_chan);
     rn_ctx_end(left_ctx);
+    rn_conn_close(left_conn);
+    rn_listener_close(left_listener);
     assert(everything() == 7); /* the runtime starts by itself */
     pthread_create(&t, NULL, from_thread, NULL);
     pthread_join(t, NULL);

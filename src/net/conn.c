@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * conn.c - reading and writing.
+ *
+ * Readers of one connection try at the same time; each gets what the kernel gives it. Writers take turns, so that
+ * what each writes goes out as a whole; a writer has the turn while it waits for room.
+ *
+ * Edges for the tools: a write, a half-close and a close are before every read that returns, as in Go, whatever the
+ * connection; the buffers are announced as read and written by the caller.
+ */
+#include "net/sock.h"
+
+#include <limits.h>
+
+#include "base/mem.h"
+#include "ctx/ctx.h"
+#include "os/socket.h"
+
+enum { IOV_ALL = 1024 /* the kernel's own bound */ };
+enum { IOV_ONCE = 64 }; /* buffers of a long list that are written in one go */
+
+/* Try until it is not EAGAIN. TRY is an expression of fd. */
+#define READ_LOOP(op, n, TRY)                                                                      \
+    for (;;) {                                                                                     \
+        uint64_t edges_ = rn__fd_edges((op)->s->desc);                                             \
+        int fd = (op)->s->fd;                                                                      \
+        (n) = (TRY);                                                                               \
+        if (likely((n) != -EAGAIN))                                                                \
+            break;                                                                                 \
+        (n) = op_wait((op), RN_READ, edges_);                                                      \
+        if ((n) < 0)                                                                               \
+            break;                                                                                 \
+    }
+
+static inline void have_read(ssize_t n)
+{
+    if (n >= 0)
+        edge_acquire(&rn__io_sync);
+}
+
+ssize_t rn_read_ctx(struct rn_ctx *ctx, rn_conn *c, void *buf, size_t size)
+{
+    struct op op;
+    ssize_t n = op_begin(&op, &c->s, ctx, RN_READ);
+
+    if (n)
+        return n;
+    if (size == 0 && c->s.stream) {
+        op_end(&op);
+        return 0;
+    }
+    READ_LOOP(&op, n, rn__os_recv(fd, buf, size))
+    n = op_result(&op, n);
+    op_end(&op);
+    have_read(n);
+    if (n > 0)
+        tool_write(buf, (size_t)n);
+    return n;
+}
+
+ssize_t rn_read(rn_conn *c, void *buf, size_t size)
+{
+    return rn_read_ctx(NULL, c, buf, size);
+}
+
+/* A number of buffers announced as read or written, up to n bytes. */
+static void announce(const struct iovec *iov, size_t n, bool written)
+{
+    if (likely(!rn__tools))
+        return;
+    for (; n > 0; iov++) {
+        size_t part = iov->iov_len < n ? iov->iov_len : n;
+
+        if (written)
+            tool_write(iov->iov_base, part);
+        else
+            tool_read(iov->iov_base, part);
+        n -= part;
+    }
+}
+
+ssize_t rn_readv_ctx(struct rn_ctx *ctx, rn_conn *c, const struct iovec *iov, int count)
+{
+    struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count};
+    struct op op;
+    ssize_t n;
+
+    if (count < 0 || count > IOV_ALL)
+        return -EINVAL;
+    n = op_begin(&op, &c->s, ctx, RN_READ);
+    if (n)
+        return n;
+    READ_LOOP(&op, n, rn__os_recvmsg(fd, &m))
+    n = op_result(&op, n);
+    op_end(&op);
+    have_read(n);
+    if (n > 0)
+        announce(iov, (size_t)n, true);
+    return n;
+}
+
+ssize_t rn_readv(rn_conn *c, const struct iovec *iov, int count)
+{
+    return rn_readv_ctx(NULL, c, iov, count);
+}
+
+ssize_t rn_read_full_ctx(struct rn_ctx *ctx, rn_conn *c, void *buf, size_t size)
+{
+    size_t got = 0;
+
+    while (got < size) {
+        ssize_t n = rn_read_ctx(ctx, c, (char *)buf + got, size - got);
+
+        if (n < 0)
+            return n;
+        if (n == 0)
+            return got ? -EIO : 0;
+        got += (size_t)n;
+    }
+    return (ssize_t)size;
+}
+
+ssize_t rn_read_full(rn_conn *c, void *buf, size_t size)
+{
+    return rn_read_full_ctx(NULL, c, buf, size);
+}
+
+ssize_t rn_recv_from_ctx(struct rn_ctx *ctx, rn_conn *c, void *buf, size_t size, rn_addr *ret_from)
+{
+    rn_addr from = {{0}};
+    struct iovec iov = {buf, size};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_name = &from};
+    struct op op;
+    ssize_t n = op_begin(&op, &c->s, ctx, RN_READ);
+
+    if (n)
+        return n;
+    READ_LOOP(&op, n, (m.msg_namelen = ADDR_ROOM, rn__os_recvmsg(fd, &m)))
+    n = op_result(&op, n);
+    op_end(&op);
+    have_read(n);
+    if (n >= 0 && ret_from) {
+        addr_set_length(&from, m.msg_namelen);
+        *ret_from = from;
+    }
+    if (n > 0)
+        tool_write(buf, (size_t)n);
+    return n;
+}
+
+ssize_t rn_recv_from(rn_conn *c, void *buf, size_t size, rn_addr *ret_from)
+{
+    return rn_recv_from_ctx(NULL, c, buf, size, ret_from);
+}
+
+/* ---- Writing -------------------------------------------------------------------------------------------------- */
+
+static int write_begin(struct op *op, rn_conn *c, struct rn_ctx *ctx)
+{
+    int err = op_begin(op, &c->s, ctx, RN_WRITE);
+
+    if (err)
+        return err;
+    err = rn__fd_turn_take(&op->call);
+    if (err) {
+        op_end(op);
+        return err;
+    }
+    op->has_turn = true;
+    edge_release(&rn__io_sync);
+    return 0;
+}
+
+static void sent(struct sock *s, ssize_t n)
+{
+    store_relaxed(&s->sent, load_owned(&s->sent) + (uint64_t)n);
+}
+
+ssize_t rn_write_ctx(struct rn_ctx *ctx, rn_conn *c, const void *buf, size_t size)
+{
+    struct op op;
+    size_t done = 0;
+    ssize_t n;
+
+    tool_read(buf, size);
+    n = write_begin(&op, c, ctx);
+    if (n)
+        return n;
+    while (done < size || (size == 0 && !c->s.stream)) {
+        uint64_t edges = rn__fd_edges(c->s.desc);
+
+        n = rn__os_send(c->s.fd, (const char *)buf + done, size - done);
+        if (n == -EAGAIN) {
+            n = op_wait(&op, RN_WRITE, edges);
+            if (n == 0)
+                continue;
+        }
+        if (n < 0)
+            break;
+        sent(&c->s, n);
+        done += (size_t)n;
+        n = 0;
+        if (!c->s.stream)
+            break;
+    }
+    n = n < 0 ? op_result(&op, n) : n;
+    op_end(&op);
+    return n < 0 ? n : (ssize_t)size;
+}
+
+ssize_t rn_write(rn_conn *c, const void *buf, size_t size)
+{
+    return rn_write_ctx(NULL, c, buf, size);
+}
+
+ssize_t rn_writev_ctx(struct rn_ctx *ctx, rn_conn *c, const struct iovec *iov, int count)
+{
+    struct iovec part[IOV_ONCE];
+    size_t skip = 0; /* bytes of *iov that are out */
+    ssize_t total = 0, n;
+    struct op op;
+
+    if (count < 0 || (!c->s.stream && count > IOV_ONCE))
+        return -EINVAL;
+    for (int i = 0; i < count; i++)
+        if (__builtin_add_overflow(total, iov[i].iov_len, &total))
+            return -EINVAL;
+    announce(iov, (size_t)total, false);
+    n = write_begin(&op, c, ctx);
+    if (n)
+        return n;
+    for (;;) {
+        uint64_t edges = rn__fd_edges(c->s.desc);
+        struct msghdr m = {.msg_iov = part};
+
+        while (count > 0 && skip == iov->iov_len && c->s.stream) {
+            iov++;
+            count--;
+            skip = 0;
+        }
+        if (count == 0 && c->s.stream)
+            break;
+        for (int i = 0; i < count && i < IOV_ONCE; i++) {
+            part[i] = iov[i];
+            if (i == 0) {
+                part[0].iov_base = (char *)iov->iov_base + skip;
+                part[0].iov_len -= skip;
+            }
+            m.msg_iovlen++;
+        }
+        n = rn__os_sendmsg(c->s.fd, &m);
+        if (n == -EAGAIN) {
+            n = op_wait(&op, RN_WRITE, edges);
+            if (n == 0)
+                continue;
+        }
+        if (n < 0)
+            break;
+        sent(&c->s, n);
+        if (!c->s.stream) {
+            n = 0;
+            break;
+        }
+        for (; n > 0; iov++, count--) {
+            size_t rest = iov->iov_len - skip;
+
+            if ((size_t)n < rest) {
+                skip += (size_t)n;
+                n = 0;
+                break;
+            }
+            n -= (ssize_t)rest;
+            skip = 0;
+        }
+    }
+    n = n < 0 ? op_result(&op, n) : n;
+    op_end(&op);
+    return n < 0 ? n : total;
+}
+
+ssize_t rn_writev(rn_conn *c, const struct iovec *iov, int count)
+{
+    return rn_writev_ctx(NULL, c, iov, count);
+}
+
+uint64_t rn_conn_sent(const rn_conn *c)
+{
+    return load_relaxed(&c->s.sent);
+}
+
+ssize_t rn_send_to_ctx(struct rn_ctx *ctx, rn_conn *c, const void *buf, size_t size, const rn_addr *to)
+{
+    struct iovec iov = {(void *)(uintptr_t)buf, size};
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_name = (void *)(uintptr_t)to,
+                       .msg_namelen = addr_length_of(to)};
+    struct op op;
+    ssize_t n;
+
+    tool_read(buf, size);
+    n = write_begin(&op, c, ctx);
+    if (n)
+        return n;
+    for (;;) {
+        uint64_t edges = rn__fd_edges(c->s.desc);
+
+        n = rn__os_sendmsg(c->s.fd, &m);
+        if (n != -EAGAIN)
+            break;
+        n = op_wait(&op, RN_WRITE, edges);
+        if (n < 0)
+            break;
+    }
+    if (n > 0)
+        sent(&c->s, n);
+    n = n < 0 ? op_result(&op, n) : n;
+    op_end(&op);
+    return n;
+}
+
+ssize_t rn_send_to(rn_conn *c, const void *buf, size_t size, const rn_addr *to)
+{
+    return rn_send_to_ctx(NULL, c, buf, size, to);
+}
+
+/* ---- About a connection --------------------------------------------------------------------------------------- */
+
+int rn_set_read_deadline(rn_conn *c, rn_time t)
+{
+    return rn__sock_set_deadline(&c->s, RN_READ, t);
+}
+
+int rn_set_write_deadline(rn_conn *c, rn_time t)
+{
+    return rn__sock_set_deadline(&c->s, RN_WRITE, t);
+}
+
+int rn_set_deadline(rn_conn *c, rn_time t)
+{
+    return rn__sock_set_deadline(&c->s, RN_READ | RN_WRITE, t);
+}
+
+static int half_close(rn_conn *c, int how)
+{
+    struct op op;
+    int err = op_begin(&op, &c->s, NULL, 0);
+
+    if (err)
+        return err;
+    edge_release(&rn__io_sync);
+    err = rn__os_shutdown(c->s.fd, how);
+    op_end(&op);
+    return err;
+}
+
+int rn_close_write(rn_conn *c)
+{
+    return half_close(c, SHUT_WR);
+}
+
+int rn_close_read(rn_conn *c)
+{
+    return half_close(c, SHUT_RD);
+}
+
+static int ask(const struct sock *s, int (*get)(int, void *, socklen_t *), rn_addr *ret_addr)
+{
+    struct sock *mine = (struct sock *)(uintptr_t)s;
+    rn_addr a = {{0}};
+    socklen_t length = ADDR_ROOM;
+    int err;
+
+    if (!sock_enter(mine))
+        return -ECANCELED;
+    err = get(s->fd, &a, &length);
+    sock_leave(mine);
+    if (err)
+        return err;
+    addr_set_length(&a, length);
+    *ret_addr = a;
+    return 0;
+}
+
+int rn_local_addr(const rn_conn *c, rn_addr *ret_addr)
+{
+    return ask(&c->s, rn__os_local, ret_addr);
+}
+
+int rn_remote_addr(const rn_conn *c, rn_addr *ret_addr)
+{
+    return ask(&c->s, rn__os_remote, ret_addr);
+}
+
+int rn_listener_addr(const rn_listener *l, rn_addr *ret_addr)
+{
+    return ask(&l->s, rn__os_local, ret_addr);
+}
+
+int rn_conn_fd(const rn_conn *c)
+{
+    return load_relaxed(&c->s.ops) & OPS_CLOSED ? -1 : c->s.fd;
+}
+
+void rn_conn_close(rn_conn *c)
+{
+    if (!c)
+        return;
+    rn__sock_cancel(&c->s);
+    rn__sock_release(&c->s);
+}
+
+void rn_conn_cancel(rn_conn *c)
+{
+    if (c)
+        rn__sock_cancel(&c->s);
+}
+
+rn_conn *rn_conn_retain(rn_conn *c)
+{
+    rn__sock_retain(&c->s);
+    return c;
+}
+
+void rn_conn_release(rn_conn *c)
+{
+    if (c)
+        rn__sock_release(&c->s);
+}
+
+int rn_conn_adopt(int fd, rn_conn **ret_c)
+{
+    int type = rn__os_get_option(fd, SOL_SOCKET, SO_TYPE), err;
+    rn_conn *c;
+
+    if (type < 0)
+        return type;
+    err = rn__os_set_nonblocking(fd);
+    if (err < 0)
+        return err;
+    c = rn__sock_new(sizeof *c, fd, type == SOCK_STREAM);
+    if (!c)
+        return -ENOMEM;
+    *ret_c = c;
+    return 0;
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * listen.c - listeners, accepting, and sockets with a local address.
+ *
+ * Options of a TCP listener are inherited by the connections that it accepts, so an accept is one system call.
+ */
+#define _GNU_SOURCE
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <runnel/err.h>
+#include <stdlib.h>
+#include <sys/un.h>
+
+#include "base/mem.h"
+#include "ctx/ctx.h"
+#include "net/sock.h"
+#include "os/socket.h"
+
+void rn__net_tcp_options(int fd);
+
+void rn__net_tcp_options(int fd)
+{
+    rn__os_set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    rn__os_set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    rn__os_set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, 15);
+    rn__os_set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 15);
+    rn__os_set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 9);
+}
+
+/* A bound socket at a, listening if it is a stream; its descriptor. */
+static int open_at(const rn_addr *a, struct net_kind kind, const rn_listen_options *o, bool dual)
+{
+    int fd = rn__os_socket(addr_family(a), kind.type), err = 0;
+
+    if (fd < 0)
+        return fd;
+    if (addr_family(a) != AF_UNIX) {
+        if (kind.type == SOCK_STREAM) {
+            rn__os_set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+            rn__net_tcp_options(fd);
+        }
+        if (addr_family(a) == AF_INET6)
+            err = rn__os_set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, !dual);
+        if (!err && o && o->reuse_port)
+            err = rn__os_set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    }
+    if (!err)
+        err = rn__os_bind(fd, a, addr_length_of(a));
+    if (!err && kind.type == SOCK_STREAM)
+        err = rn__os_listen(fd, o && o->backlog > 0 ? o->backlog : INT_MAX);
+    if (err) {
+        rn__os_close(fd);
+        return err;
+    }
+    return fd;
+}
+
+/* The same for text; *ret_addr is where. */
+static int open_text(const char *network, const char *text, const rn_listen_options *o, int type, rn_addr *ret_addr)
+{
+    rn_addr addrs[NET_ADDRS];
+    struct net_kind kind;
+    int n = rn__net_kind(network, &kind), fd;
+    bool dual;
+
+    if (n < 0)
+        return n;
+    if (kind.type != type)
+        return rn_errorf(-EINVAL, "%s: network %s is not for this", type == SOCK_STREAM ? "listen" : "bind", network);
+    n = rn__net_resolve(NULL, kind, network, text, true, addrs, NET_ADDRS);
+    if (n < 0)
+        return n;
+    /* An empty host gives the wildcards of both families. One socket takes both. */
+    dual = kind.family == AF_UNSPEC && text[0] == ':';
+    fd = -EAFNOSUPPORT;
+    for (int want = dual ? AF_INET6 : 0; want >= 0; want = want == AF_INET6 ? AF_INET : -1) {
+        for (int i = 0; i < n; i++) {
+            if (want && addr_family(&addrs[i]) != want)
+                continue;
+            fd = open_at(&addrs[i], kind, o, dual);
+            *ret_addr = addrs[i];
+            break;
+        }
+        if (fd != -EAFNOSUPPORT && fd != -EADDRNOTAVAIL)
+            break;
+    }
+    if (fd < 0)
+        return rn_errorf(fd, "%s %s %s: %s", type == SOCK_STREAM ? "listen" : "bind", network, text,
+                         rn_errmsg(fd));
+    return fd;
+}
+
+int rn_listen_with(const char *network, const char *address, const rn_listen_options *options, rn_listener **ret_l)
+{
+    rn_addr at;
+    int fd = open_text(network, address, options, SOCK_STREAM, &at);
+    rn_listener *l;
+
+    if (fd < 0)
+        return fd;
+    l = rn__sock_new(sizeof *l, fd, false);
+    if (!l) {
+        rn__os_close(fd);
+        return -ENOMEM;
+    }
+    if (addr_family(&at) == AF_UNIX) {
+        const char *path = (const char *)&at + offsetof(struct sockaddr_un, sun_path);
+
+        if (path[0]) {
+            l->s.path = rn__mem_new(strlen(path) + 1);
+            if (l->s.path)
+                memcpy(l->s.path, path, strlen(path) + 1);
+        }
+    }
+    *ret_l = l;
+    return 0;
+}
+
+int rn_listen(const char *network, const char *address, rn_listener **ret_l)
+{
+    return rn_listen_with(network, address, NULL, ret_l);
+}
+
+int rn_bind(const char *network, const char *address, rn_conn **ret_c)
+{
+    rn_addr at;
+    int fd = open_text(network, address, NULL, SOCK_DGRAM, &at);
+    rn_conn *c;
+
+    if (fd < 0)
+        return fd;
+    c = rn__sock_new(sizeof *c, fd, false);
+    if (!c) {
+        rn__os_close(fd);
+        return -ENOMEM;
+    }
+    *ret_c = c;
+    return 0;
+}
+
+int rn_accept_ctx(struct rn_ctx *ctx, rn_listener *l, rn_conn **ret_c)
+{
+    int64_t delay = 0;
+    struct op op;
+    rn_conn *c;
+    int n = op_begin(&op, &l->s, ctx, RN_READ);
+
+    if (n)
+        return n;
+    for (;;) {
+        uint64_t edges = rn__fd_edges(l->s.desc);
+
+        n = rn__os_accept(l->s.fd);
+        if (n >= 0) {
+            c = rn__sock_new(sizeof *c, n, true);
+            if (c) {
+                *ret_c = c;
+                n = 0;
+                break;
+            }
+            rn__os_close(n);
+            n = -ENOMEM;
+        }
+        switch (-n) {
+        case EAGAIN:
+            n = op_wait(&op, RN_READ, edges);
+            break;
+        case ECONNABORTED: /* it was gone before we came; so say also these, of the network */
+        case EPROTO:
+        case EPERM:
+        case ENETDOWN:
+        case ENOPROTOOPT:
+        case EHOSTDOWN:
+        case ENONET:
+        case EHOSTUNREACH:
+        case ENETUNREACH:
+            n = 0;
+            break;
+        case EMFILE:
+        case ENFILE:
+        case ENOBUFS:
+        case ENOMEM:
+            delay = delay == 0 ? 5 * RN_MILLISECOND : delay * 2 > RN_SECOND ? RN_SECOND : delay * 2;
+            n = rn__fd_pause(&op.call, RN_READ, now_ns() + delay);
+            break;
+        default:
+            break;
+        }
+        if (n < 0)
+            break;
+    }
+    n = n < 0 ? (int)op_result(&op, n) : 0;
+    op_end(&op);
+    if (n == 0)
+        edge_acquire(&rn__io_sync);
+    return n;
+}
+
+int rn_accept(rn_listener *l, rn_conn **ret_c)
+{
+    return rn_accept_ctx(NULL, l, ret_c);
+}
+
+int rn_listener_set_deadline(rn_listener *l, rn_time t)
+{
+    return rn__sock_set_deadline(&l->s, RN_READ, t);
+}
+
+int rn_listener_fd(const rn_listener *l)
+{
+    return load_relaxed(&l->s.ops) & OPS_CLOSED ? -1 : l->s.fd;
+}
+
+void rn_listener_close(rn_listener *l)
+{
+    if (!l)
+        return;
+    rn__sock_cancel(&l->s);
+    rn__sock_release(&l->s);
+}
+
+void rn_listener_cancel(rn_listener *l)
+{
+    if (l)
+        rn__sock_cancel(&l->s);
+}
+
+rn_listener *rn_listener_retain(rn_listener *l)
+{
+    rn__sock_retain(&l->s);
+    return l;
+}
+
+void rn_listener_release(rn_listener *l)
+{
+    if (l)
+        rn__sock_release(&l->s);
+}

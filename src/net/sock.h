@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sock.h - what connections and listeners have in common.
+ *
+ * Life. ops counts the calls in progress, and has the closed bit: a call begins only while that is not set. So the
+ * descriptor is closed, by the last call in progress or by the close itself, when nobody can use its number any more,
+ * and exactly once. The memory goes when the descriptor is closed and the last user's reference given up: refs counts
+ * the two.
+ *
+ * A call: op_begin; note the edges, try, op_wait on EAGAIN, again; op_end. Nobody holds anything else meanwhile, but
+ * writers the turn. If the end of rn_run takes the goroutine away in op_wait, op_dropped ends the call in its stead.
+ *
+ * Deadlines. The time is kept here, and a timer per direction. Passing marks the record of the descriptor, under its
+ * lock, and wakes who waits there; who comes later sees the mark, or the time. The end of a runtime drops timers:
+ * op_wait arms one that should be and is not. hands is held by whoever sets a deadline, and nobody is readied under
+ * it: a deadline in the past is left to the timer too.
+ */
+#ifndef RN_SRC_NET_SOCK_H
+#define RN_SRC_NET_SOCK_H
+
+#include <runnel/ctx.h>
+#include <runnel/net.h>
+#include <sys/socket.h>
+
+#include "base/tools.h"
+#include "netpoll/netpoll.h"
+#include "sched/rt.h"
+#include "time/timer.h"
+
+struct sock_deadline {
+    int64_t at;         /* atomic: 0: none; written under hands */
+    struct timer timer; /* its start and stop under hands */
+};
+
+struct sock {
+    uint32_t ops;   /* atomic: OP_ONE each, and OPS_CLOSED */
+    uint32_t users; /* atomic */
+    uint32_t refs;  /* atomic: one for the users, one for the open descriptor */
+    int fd;
+    uint32_t gen;
+    bool stream;
+    struct fd_desc *desc;
+    uint64_t sent;  /* atomic; written by who has the turn */
+    struct spin hands;
+    struct sock_deadline deadline[2]; /* of RN_READ, RN_WRITE */
+    char *path;     /* to be removed with a listener, or NULL */
+};
+enum { OPS_CLOSED = 1, OP_ONE = 2 };
+
+struct rn_conn {
+    struct sock s;
+};
+struct rn_listener {
+    struct sock s;
+};
+
+/* A call in progress, on the caller's stack. */
+struct op {
+    struct fd_call call;
+    struct sock *s;
+    bool has_turn;
+};
+
+extern char rn__io_sync; /* for the tools: who wrote anything is before who read anything, as Go has it */
+
+/* Make fd's; size bytes with the struct sock first. NULL: no memory, and fd is as before. */
+void *rn__sock_new(size_t size, int fd, bool stream);
+void rn__sock_cancel(struct sock *s);
+void rn__sock_retain(struct sock *s);
+void rn__sock_release(struct sock *s);
+void rn__sock_finish(struct sock *s);
+int rn__sock_set_deadline(struct sock *s, uint32_t directions, int64_t t);
+void rn__sock_rearm(struct sock *s, uint32_t direction);
+void rn__op_dropped(struct fd_call *call);
+
+static inline bool sock_enter(struct sock *s)
+{
+    uint32_t n = load_relaxed(&s->ops);
+
+    do {
+        if (n & OPS_CLOSED)
+            return false;
+    } while (!cas_acquire(&s->ops, &n, n + OP_ONE)); /* pairs with sock_leave, of who made fd usable */
+    return true;
+}
+
+static inline void sock_leave(struct sock *s)
+{
+    /* Pairs with the same of the last: what all did with fd is before its close. s may be gone after this. */
+    if (unlikely(sub_acq_rel(&s->ops, (uint32_t)OP_ONE) == (OP_ONE | OPS_CLOSED)))
+        rn__sock_finish(s);
+}
+
+/* Begin a call in direction; 0, or why not. Not a point where others are let go first: see op_begin. */
+static inline int op_begin_now(struct op *op, struct sock *s, struct rn_ctx *ctx, uint32_t direction)
+{
+    int64_t at;
+
+    if (ctx) {
+        int err = rn_ctx_err(ctx);
+
+        if (err)
+            return err;
+    }
+    if (unlikely(!sock_enter(s)))
+        return -ECANCELED;
+    at = direction ? load_relaxed(&s->deadline[direction - 1].at) : 0;
+    if (unlikely(at != 0) && (rn__fd_expired(s->desc) & direction || at <= now_ns())) {
+        sock_leave(s);
+        return -ETIMEDOUT;
+    }
+    op->s = s;
+    op->has_turn = false;
+    op->call = (struct fd_call){.desc = s->desc, .gen = s->gen, .ctx = ctx, .dropped = rn__op_dropped};
+    return 0;
+}
+
+static inline int op_begin(struct op *op, struct sock *s, struct rn_ctx *ctx, uint32_t direction)
+{
+    wait_point();
+    return op_begin_now(op, s, ctx, direction);
+}
+
+/* Wait for an edge of direction after edges; 0, or an error. */
+static inline int op_wait(struct op *op, uint32_t direction, uint64_t edges)
+{
+    int n;
+
+    if (unlikely(load_relaxed(&op->s->deadline[direction - 1].at) != 0))
+        rn__sock_rearm(op->s, direction);
+    n = rn__fd_wait(&op->call, direction, edges);
+    return n < 0 ? n : 0;
+}
+
+/* The result of a call: what looks like an end or an error of the connection's may be the work of our own close. */
+static inline int64_t op_result(const struct op *op, int64_t n)
+{
+    return n <= 0 && load_relaxed(&op->s->ops) & OPS_CLOSED ? -ECANCELED : n;
+}
+
+static inline void op_end(struct op *op)
+{
+    if (op->has_turn)
+        rn__fd_turn_give(op->s->desc, op->s->gen);
+    sock_leave(op->s);
+}
+
+/* ---- Addresses; see addr.c --------------------------------------------------------------------------------- */
+
+enum { NET_ADDRS = 32 }; /* of a name, at most */
+
+struct net_kind {
+    int family; /* AF_UNSPEC: IPv4 or IPv6 */
+    int type;   /* SOCK_STREAM, SOCK_DGRAM */
+};
+
+/* What network means; 0 or -EINVAL with a message. */
+int rn__net_kind(const char *network, struct net_kind *ret_kind);
+/* The addresses of text, to listen (passive) or to dial; how many, or an error with a message. */
+int rn__net_resolve(struct rn_ctx *ctx, struct net_kind kind, const char *network, const char *text, bool passive,
+                    rn_addr *ret_addrs, int room);
+
+/* In the words of an rn_addr: a sockaddr, and in the last four bytes its length. */
+static inline void addr_set_length(rn_addr *a, socklen_t n)
+{
+    memcpy((char *)a + sizeof *a - sizeof n, &n, sizeof n);
+}
+static inline int addr_family(const rn_addr *a)
+{
+    sa_family_t family;
+
+    memcpy(&family, a, sizeof family);
+    return family;
+}
+static inline socklen_t addr_length_of(const rn_addr *a)
+{
+    socklen_t n;
+
+    memcpy(&n, (const char *)a + sizeof *a - sizeof n, sizeof n);
+    return n;
+}
+enum { ADDR_ROOM = sizeof(rn_addr) - sizeof(uint32_t) };
+
+#endif

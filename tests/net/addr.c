@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * addr.c - addresses and names, dialling, datagrams.
+ */
+#define _GNU_SOURCE
+#include "net.h"
+
+#include <sys/socket.h>
+
+/* Text to address and back. */
+PLAIN_TEST(addresses_as_text)
+{
+    static const struct {
+        const char *network, *text, *back;
+        int port;
+    } good[] = {
+        {"tcp", "127.0.0.1:80", "127.0.0.1:80", 80},
+        {"tcp4", "255.255.255.255:65535", "255.255.255.255:65535", 65535},
+        {"udp", "0.0.0.0:0", "0.0.0.0:0", 0},
+        {"tcp", "[::1]:443", "[::1]:443", 443},
+        {"tcp6", "[2001:DB8:0:0:0:0:0:1]:7", "[2001:db8::1]:7", 7},
+        {"udp6", "[::ffff:1.2.3.4]:9", "[::ffff:1.2.3.4]:9", 9},
+        {"tcp", "[fe80::1%1]:5", "[fe80::1%lo]:5", 5},
+        {"tcp", "[127.0.0.1]:80", "127.0.0.1:80", 80},
+        {"unix", "/tmp/some.socket", "/tmp/some.socket", 0},
+        {"unix", "relative", "relative", 0},
+        {"unixgram", "@abstract", "@abstract", 0},
+    };
+    static const struct {
+        const char *network, *text;
+    } bad[] = {
+        {"tcp", ""},          {"tcp", "127.0.0.1"},      {"tcp", "127.0.0.1:"},     {"tcp", "127.0.0.1:65536"},
+        {"tcp", "1.2.3.4:-1"}, {"tcp", "1.2.3.4:80x"},   {"tcp", "1.2.3:80"},       {"tcp", "1.2.3.4.5:80"},
+        {"tcp", "::1:80"},    {"tcp", "[::1]80"},        {"tcp", "[::1:80"},        {"tcp", "::1]:80"},
+        {"tcp", "[[::1]]:80"}, {"tcp", "[::1"},          {"tcp", "["},              {"tcp", "[]:80"},
+        {"tcp", ":80"},       {"tcp", "localhost:80"},   {"tcp4", "[::1]:80"},      {"tcp6", "127.0.0.1:80"},
+        {"tcp", "1.2.3.4:http"}, {"tcp", "[fe80::1%nosuchzone]:1"}, {"tcp", "[::1%]:1"}, {"tcp", ":"},
+        {"tcp", "]:1"},       {"tcp", "[:1"},            {"unix", ""},              {"ip", "1.2.3.4:80"},
+        {"tcp", "1.2.3.4:99999999999999999999"},
+    };
+    char text[RN_ADDR_TEXT], long_path[200];
+    rn_addr a, b;
+
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        CHECK_EQ(rn_addr_parse(&a, good[i].network, good[i].text), 0);
+        CHECK_EQ(rn_addr_text(&a, text, sizeof text), strlen(good[i].back));
+        CHECK_STR(text, good[i].back);
+        CHECK_EQ(rn_addr_port(&a), good[i].port);
+        CHECK_EQ(rn_addr_text(&a, text, strlen(good[i].back) + 1), strlen(good[i].back));
+        CHECK_EQ(rn_addr_text(&a, text, strlen(good[i].back)), -ENOBUFS);
+        CHECK_EQ(rn_addr_text(&a, text, 0), -ENOBUFS);
+        CHECK_EQ(rn_addr_parse(&b, good[i].network, good[i].back), 0);
+        CHECK(rn_addr_equal(&a, &b));
+        for (size_t k = 0; k < i; k++) {
+            CHECK_EQ(rn_addr_parse(&b, good[k].network, good[k].text), 0);
+            CHECK_EQ(rn_addr_equal(&a, &b), strcmp(good[i].back, good[k].back) == 0);
+        }
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        if (rn_addr_parse(&a, bad[i].network, bad[i].text) != -EINVAL)
+            test_fail(__FILE__, __LINE__, "%s %s was taken", bad[i].network, bad[i].text);
+    CHECK_EQ(rn_addr_parse(&a, NULL, "1.2.3.4:5"), -EINVAL);
+    memset(long_path, 'p', sizeof long_path - 1);
+    long_path[107] = 0;
+    CHECK_EQ(rn_addr_parse(&a, "unix", long_path), 0);
+    CHECK_EQ(rn_addr_text(&a, text, sizeof text), 107);
+    CHECK_STR(text, long_path);
+    long_path[107] = 'p';
+    long_path[108] = 0;
+    CHECK_EQ(rn_addr_parse(&a, "unix", long_path), -EINVAL);
+    long_path[108] = 'p';
+    long_path[199] = 0;
+    CHECK_EQ(rn_addr_parse(&a, "unix", long_path), -EINVAL);
+}
+
+GO_TEST(dials_that_fail)
+{
+    char at[RN_ADDR_TEXT];
+    rn_listener *l = listen_any(TCP4, at);
+    rn_conn *c;
+
+    rn_listener_close(l);
+    CHECK_EQ(rn_dial("tcp", at, &c), -ECONNREFUSED);
+    CHECK(strstr(rn_errmsg(-ECONNREFUSED), at));
+    CHECK_EQ(rn_dial("unix", "/nonexistent/socket", &c), -ENOENT);
+    CHECK_EQ(rn_dial("unix", "@nobody listens here", &c), -ECONNREFUSED);
+    CHECK_EQ(rn_dial("carrier pigeon", at, &c), -EINVAL);
+    CHECK_EQ(rn_dial("tcp", "127.0.0.1", &c), -EINVAL);
+    CHECK_EQ(rn_dial("tcp", "127.0.0.1:70000", &c), -EINVAL);
+    CHECK_EQ(rn_dial("tcp", NULL, &c), -EINVAL);
+    CHECK_EQ(rn_dial("tcp", "127.0.0.1:no such service", &c), -EINVAL);
+    CHECK_EQ(rn_dial("tcp4", "[::1]:80", &c), -ENOENT); /* a name, then, and it does not exist */
+    CHECK_EQ(rn_listen("udp", "127.0.0.1:0", &l), -EINVAL);
+    CHECK_EQ(rn_bind("tcp", "127.0.0.1:0", &c), -EINVAL);
+    CHECK_EQ(rn_listen("tcp", "192.0.2.1:0", &l), -EADDRNOTAVAIL);
+}
+
+static int port_of(rn_listener *l)
+{
+    rn_addr a;
+
+    CHECK_EQ(rn_listener_addr(l, &a), 0);
+    return rn_addr_port(&a);
+}
+
+/* An empty host: every address of this machine to listen at, this machine to dial. */
+GO_TEST(empty_host)
+{
+    rn_listener *l;
+    rn_conn *c, *s;
+    char at[RN_ADDR_TEXT];
+
+    CHECK_EQ(rn_listen("tcp", ":0", &l), 0);
+    snprintf(at, sizeof at, "127.0.0.1:%d", port_of(l));
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(rn_dial("tcp", at, &c), 0);
+        CHECK_EQ(rn_accept(l, &s), 0);
+        rn_conn_close(c);
+        rn_conn_close(s);
+        snprintf(at, sizeof at, i == 0 ? ":%d" : "localhost:%d", port_of(l));
+    }
+    rn_listener_close(l);
+}
+
+/* Two addresses, since the empty host is this machine's of both families: the first refuses, or does not answer; the
+ * second connects. */
+static void dial_second(int port)
+{
+    char name[RN_ADDR_TEXT], text[RN_ADDR_TEXT];
+    rn_conn *c;
+    rn_addr a;
+
+    snprintf(name, sizeof name, ":%d", port);
+    CHECK_EQ(rn_dial("tcp", name, &c), 0);
+    CHECK_EQ(rn_remote_addr(c, &a), 0);
+    CHECK(rn_addr_text(&a, text, sizeof text) > 0);
+    CHECK(strncmp(text, "[::1]:", 6) == 0);
+    rn_conn_close(c);
+}
+GO_TEST(second_address_wins)
+{
+    char at[RN_ADDR_TEXT], name[RN_ADDR_TEXT];
+    rn_listener *six = listen_any(TCP6, at), *four;
+    rn_conn *c, *fill[100];
+    rn_ctx *ctx;
+    rn_time start;
+    int n = 0;
+
+    if (!six)
+        return;
+    dial_second(port_of(six));
+
+    snprintf(at, sizeof at, "127.0.0.1:%d", port_of(six));
+    CHECK_EQ(rn_listen_with("tcp4", at, &(rn_listen_options){.backlog = 1}, &four), 0);
+    for (;;) { /* until it answers no more */
+        rn_ctx *soon = rn_ctx_with_timeout(rn_ctx_background(), 300 * RN_MILLISECOND);
+        int err = rn_dial_ctx(soon, "tcp4", at, &fill[n]);
+
+        rn_ctx_end(soon);
+        if (err)
+            break;
+        n++;
+        CHECK(n < 100);
+    }
+    start = rn_now();
+    dial_second(port_of(six));
+    CHECK(rn_now() - start >= 250 * RN_MILLISECOND);
+    test_expect_settled(__FILE__, __LINE__); /* the first attempt was given up */
+
+    /* Nobody answers, or all refuse; or the context ends. */
+    rn_listener_close(six);
+    snprintf(name, sizeof name, ":%d", port_of(four));
+    ctx = rn_ctx_with_timeout(rn_ctx_background(), 100 * RN_MILLISECOND);
+    CHECK_EQ(rn_dial_ctx(ctx, "tcp", name, &c), -ETIMEDOUT);
+    CHECK_EQ(rn_dial_ctx(ctx, "tcp", name, &c), -ETIMEDOUT);
+    rn_ctx_end(ctx);
+    while (n > 0)
+        rn_conn_close(fill[--n]);
+    rn_listener_close(four);
+    CHECK_EQ(rn_dial("tcp", name, &c), -ECONNREFUSED);
+    test_expect_settled(__FILE__, __LINE__);
+}
+
+/* ---- Datagrams ------------------------------------------------------------------------------------------ */
+
+static void datagrams(const char *network, const char *at_a, const char *at_b)
+{
+    rn_conn *a, *b, *c;
+    char buf[100], text[RN_ADDR_TEXT];
+    rn_addr to_a, to_b, from;
+
+    if (rn_bind(network, at_a, &a) != 0) {
+        printf("no %s on this machine: left out\n", network);
+        return;
+    }
+    CHECK_EQ(rn_bind(network, at_b, &b), 0);
+    CHECK_EQ(rn_local_addr(a, &to_a), 0);
+    CHECK_EQ(rn_local_addr(b, &to_b), 0);
+    CHECK_EQ(rn_send_to(a, "hello", 5, &to_b), 5);
+    CHECK_EQ(rn_send_to(a, "", 0, &to_b), 0);
+    CHECK_EQ(rn_send_to(a, "longer than the room", 20, &to_b), 20);
+    CHECK_EQ(rn_recv_from(b, buf, sizeof buf, &from), 5);
+    CHECK_EQ(memcmp(buf, "hello", 5), 0);
+    CHECK(rn_addr_equal(&from, &to_a));
+    CHECK_EQ(rn_recv_from(b, buf, sizeof buf, NULL), 0);
+    CHECK_EQ(rn_read(b, buf, 6), 6);
+    CHECK_EQ(memcmp(buf, "longer", 6), 0);
+    CHECK_EQ(rn_send_to(b, "back", 4, &from), 4);
+    CHECK_EQ(rn_recv_from(a, buf, sizeof buf, &from), 4);
+    CHECK(rn_addr_equal(&from, &to_b));
+
+    /* A fixed peer. */
+    CHECK(rn_addr_text(&to_a, text, sizeof text) > 0);
+    CHECK_EQ(rn_dial(network, text, &c), 0);
+    CHECK_EQ(rn_write(c, "fixed", 5), 5);
+    CHECK_EQ(rn_writev(c, (struct iovec[]){{buf, 1}, {buf, 2}}, 2), 3);
+    CHECK_EQ(rn_write(c, "", 0), 0);
+    CHECK_EQ(rn_recv_from(a, buf, sizeof buf, &from), 5);
+    CHECK_EQ(rn_read(a, buf, sizeof buf), 3);
+    CHECK_EQ(rn_read(a, buf, sizeof buf), 0);
+    if (strncmp(network, "udp", 3) == 0) {
+        CHECK_EQ(rn_send_to(a, "to you", 6, &from), 6);
+        CHECK_EQ(rn_read(c, buf, sizeof buf), 6);
+    }
+
+    /* Time and contexts, as with streams. */
+    CHECK_EQ(rn_set_read_deadline(a, rn_now() + RN_MILLISECOND), 0);
+    CHECK_EQ(rn_recv_from(a, buf, sizeof buf, &from), -ETIMEDOUT);
+    rn_conn_close(a);
+    rn_conn_close(b);
+    rn_conn_close(c);
+}
+GO_TEST(datagrams_on_every_network)
+{
+    datagrams("udp4", "127.0.0.1:0", "127.0.0.1:0");
+    datagrams("udp6", "[::1]:0", "[::1]:0");
+    datagrams("unixgram", "@runnel-a", "@runnel-b");
+}
+
+/* Nobody is there: the kernel says so to who has a fixed peer. */
+GO_TEST(datagram_refused)
+{
+    rn_conn *a, *c;
+    char text[RN_ADDR_TEXT], b;
+    rn_addr at;
+
+    CHECK_EQ(rn_bind("udp", "127.0.0.1:0", &a), 0);
+    CHECK_EQ(rn_local_addr(a, &at), 0);
+    CHECK(rn_addr_text(&at, text, sizeof text) > 0);
+    CHECK_EQ(rn_dial("udp", text, &c), 0);
+    rn_conn_close(a);
+    CHECK_EQ(rn_write(c, "x", 1), 1);
+    CHECK_EQ(rn_read(c, &b, 1), -ECONNREFUSED);
+    rn_conn_close(c);
+}
+
+/* Many at once to one socket, which is slow: senders to a Unix socket wait for room. */
+static void send_many(const char *to, int n)
+{
+    rn_conn *c;
+
+    CHECK_EQ(rn_dial("unixgram", to, &c), 0);
+    for (int i = 0; i < n; i++)
+        CHECK_EQ(rn_write(c, &i, sizeof i), sizeof i);
+    rn_conn_close(c);
+}
+GO_TEST(datagrams_wait_for_room)
+{
+    enum { SENDERS = 10 };
+    int n = test_times(1000);
+    long long sum = 0;
+    rn_conn *a;
+
+    CHECK_EQ(rn_bind("unixgram", "@runnel-room", &a), 0);
+    for (int i = 0; i < SENDERS; i++)
+        rn_go(send_many, "@runnel-room", n);
+    test_let_run();
+    for (int i = 0; i < SENDERS * n; i++) {
+        int value = -1;
+
+        CHECK_EQ(rn_read(a, &value, sizeof value), sizeof value);
+        sum += value;
+    }
+    CHECK_EQ(sum, (long long)SENDERS * n * (n - 1) / 2);
+    rn_settle(RN_MINUTE);
+    rn_conn_close(a);
+}
