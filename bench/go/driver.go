@@ -179,7 +179,7 @@ func main() {
 		normal = runtime.GOMAXPROCS(0)
 	}
 	for _, table := range [][]entry{chanEntries, selectEntries, spawnEntries, syncEntries,
-		ctxEntries, timerEntries, memoryEntries, programEntries, stallEntries} {
+		ctxEntries, timerEntries, memoryEntries, programEntries, stallEntries, netEntries} {
 		for i := range table {
 			e := &table[i]
 			if !re.MatchString(e.name) {
