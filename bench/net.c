@@ -204,7 +204,8 @@ static void echo_epoll(struct bench *b)
     lp.conns = (int)b->arg;
     lp.n = b->n;
     lp.listener = socket(AF_INET, SOCK_STREAM, 0);
-    if (bind(lp.listener, (struct sockaddr *)&in, sizeof in) != 0 || listen(lp.listener, 4096) != 0 ||
+    if (bind(lp.listener, (struct sockaddr *)&in, sizeof in) != 0 ||
+        listen(lp.listener, 4096) != 0 ||
         getsockname(lp.listener, (struct sockaddr *)&in, &size) != 0)
         bench_fail("listen");
     pthread_create(&server, NULL, server_loop, &lp);
@@ -253,12 +254,9 @@ static void connect_tcp(struct bench *b)
 }
 
 static const struct bench_entry entries[] = {
-    {"EchoTCP/conns=1", echo_tcp, 1, 0},
-    {"EchoTCP/conns=64", echo_tcp, 64, 0},
-    {"EchoTCP/conns=2000", echo_tcp, 2000, 0},
-    {"EchoEpoll/conns=1", echo_epoll, 1, 0},
-    {"EchoEpoll/conns=64", echo_epoll, 64, 0},
-    {"ConnectTCP", connect_tcp, 0, 0},
+    {"EchoTCP/conns=1", echo_tcp, 1, 0},       {"EchoTCP/conns=64", echo_tcp, 64, 0},
+    {"EchoTCP/conns=2000", echo_tcp, 2000, 0}, {"EchoEpoll/conns=1", echo_epoll, 1, 0},
+    {"EchoEpoll/conns=64", echo_epoll, 64, 0}, {"ConnectTCP", connect_tcp, 0, 0},
 };
 
 int main(int argc, char **argv)

@@ -81,8 +81,9 @@ RN__API bool rn_addr_equal(const rn_addr *a, const rn_addr *b);
 
 /* Zero means the default. */
 typedef struct rn_listen_options {
-    int backlog;     /* connections that wait to be accepted; default: as many as the kernel allows */
-    bool reuse_port; /* SO_REUSEPORT: several listeners share the port, and the kernel distributes */
+    int backlog; /* connections that wait to be accepted; default: as many as the kernel allows */
+    bool
+        reuse_port; /* SO_REUSEPORT: several listeners share the port, and the kernel distributes */
     uint64_t rn__reserved[6];
 } rn_listen_options;
 
@@ -157,10 +158,12 @@ RN__API RN__NODISCARD ssize_t rn_read(rn_conn *c, void *buf, size_t size);
 RN__API RN__NODISCARD ssize_t rn_read_ctx(struct rn_ctx *ctx, rn_conn *c, void *buf, size_t size);
 /* The same into several buffers, at most 1024. */
 RN__API RN__NODISCARD ssize_t rn_readv(rn_conn *c, const struct iovec *iov, int count);
-RN__API RN__NODISCARD ssize_t rn_readv_ctx(struct rn_ctx *ctx, rn_conn *c, const struct iovec *iov, int count);
+RN__API RN__NODISCARD ssize_t rn_readv_ctx(struct rn_ctx *ctx, rn_conn *c, const struct iovec *iov,
+                                           int count);
 /* Read until buf is full. size, or -EIO if the stream ended in the middle, 0 if it did before the first byte. */
 RN__API RN__NODISCARD ssize_t rn_read_full(rn_conn *c, void *buf, size_t size);
-RN__API RN__NODISCARD ssize_t rn_read_full_ctx(struct rn_ctx *ctx, rn_conn *c, void *buf, size_t size);
+RN__API RN__NODISCARD ssize_t rn_read_full_ctx(struct rn_ctx *ctx, rn_conn *c, void *buf,
+                                               size_t size);
 
 /*
  * Write all of it, waiting for room. Returns size, or an error; then a part may have gone out: rn_conn_sent tells how
@@ -176,8 +179,8 @@ RN__API uint64_t rn_conn_sent(const rn_conn *c);
 
 /* Receive a datagram, and who sent it; ret_from may be NULL. */
 RN__API RN__NODISCARD ssize_t rn_recv_from(rn_conn *c, void *buf, size_t size, rn_addr *ret_from);
-RN__API RN__NODISCARD ssize_t rn_recv_from_ctx(struct rn_ctx *ctx, rn_conn *c, void *buf, size_t size,
-                                               rn_addr *ret_from);
+RN__API RN__NODISCARD ssize_t rn_recv_from_ctx(struct rn_ctx *ctx, rn_conn *c, void *buf,
+                                               size_t size, rn_addr *ret_from);
 /* Send one datagram to somebody. size or an error: all of it or nothing. */
 RN__API ssize_t rn_send_to(rn_conn *c, const void *buf, size_t size, const rn_addr *to);
 RN__API ssize_t rn_send_to_ctx(struct rn_ctx *ctx, rn_conn *c, const void *buf, size_t size,

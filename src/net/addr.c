@@ -31,9 +31,10 @@ static const struct {
     const char *name;
     struct net_kind kind;
 } networks[] = {
-    {"tcp", {AF_UNSPEC, SOCK_STREAM}},  {"tcp4", {AF_INET, SOCK_STREAM}}, {"tcp6", {AF_INET6, SOCK_STREAM}},
-    {"udp", {AF_UNSPEC, SOCK_DGRAM}},   {"udp4", {AF_INET, SOCK_DGRAM}},  {"udp6", {AF_INET6, SOCK_DGRAM}},
-    {"unix", {AF_UNIX, SOCK_STREAM}},   {"unixgram", {AF_UNIX, SOCK_DGRAM}},
+    {"tcp", {AF_UNSPEC, SOCK_STREAM}}, {"tcp4", {AF_INET, SOCK_STREAM}},
+    {"tcp6", {AF_INET6, SOCK_STREAM}}, {"udp", {AF_UNSPEC, SOCK_DGRAM}},
+    {"udp4", {AF_INET, SOCK_DGRAM}},   {"udp6", {AF_INET6, SOCK_DGRAM}},
+    {"unix", {AF_UNIX, SOCK_STREAM}},  {"unixgram", {AF_UNIX, SOCK_DGRAM}},
 };
 
 int rn__net_kind(const char *network, struct net_kind *ret_kind)
@@ -122,7 +123,8 @@ static int port_number(const char *port)
 
 static void put_in4(rn_addr *ret_addr, struct in_addr in, int port)
 {
-    struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr = in, .sin_port = htons((uint16_t)port)};
+    struct sockaddr_in sin = {
+        .sin_family = AF_INET, .sin_addr = in, .sin_port = htons((uint16_t)port)};
     rn_addr a = {{0}};
 
     memcpy(&a, &sin, sizeof sin);
@@ -275,8 +277,8 @@ struct lookup {
     char host[HOST_MAX], port[PORT_MAX];
     struct addrinfo hints;
     struct addrinfo *list;
-    int code;   /* getaddrinfo's */
-    int saved;  /* errno for EAI_SYSTEM, negative */
+    int code;  /* getaddrinfo's */
+    int saved; /* errno for EAI_SYSTEM, negative */
     rn_chan(int) done;
 };
 
@@ -294,7 +296,8 @@ static void lookup_run(void *arg)
 {
     struct lookup *l = arg;
 
-    l->code = rn_blocking(getaddrinfo(l->host[0] ? l->host : NULL, l->port[0] ? l->port : "0", &l->hints, &l->list));
+    l->code = rn_blocking(
+        getaddrinfo(l->host[0] ? l->host : NULL, l->port[0] ? l->port : "0", &l->hints, &l->list));
     l->saved = l->code == EAI_SYSTEM ? -errno : 0;
     rn_send(l->done, 0);
     lookup_unref(l);
@@ -326,8 +329,8 @@ static int lookup_error(const struct lookup *l)
     return rn_errorf(code, "lookup %.60s: %s", l->host, gai_strerror(l->code));
 }
 
-static int lookup(struct rn_ctx *ctx, struct net_kind kind, const char *host, const char *port, bool passive,
-                  rn_addr *ret_addrs, int room)
+static int lookup(struct rn_ctx *ctx, struct net_kind kind, const char *host, const char *port,
+                  bool passive, rn_addr *ret_addrs, int room)
 {
     struct lookup *l = rn__mem_new_zero(sizeof *l, 16);
     int ignored, err, n = 0;
@@ -337,9 +340,8 @@ static int lookup(struct rn_ctx *ctx, struct net_kind kind, const char *host, co
     l->refs = 2;
     memcpy(l->host, host, strlen(host) + 1);
     memcpy(l->port, port, strlen(port) + 1);
-    l->hints = (struct addrinfo){.ai_family = kind.family,
-                                 .ai_socktype = kind.type,
-                                 .ai_flags = passive ? AI_PASSIVE : 0};
+    l->hints = (struct addrinfo){
+        .ai_family = kind.family, .ai_socktype = kind.type, .ai_flags = passive ? AI_PASSIVE : 0};
     if (rn_chan_make_err(&l->done, 1)) {
         rn__mem_free(l);
         return -ENOMEM;
@@ -363,8 +365,8 @@ static int lookup(struct rn_ctx *ctx, struct net_kind kind, const char *host, co
     return err ? err : n;
 }
 
-int rn__net_resolve(struct rn_ctx *ctx, struct net_kind kind, const char *network, const char *text, bool passive,
-                    rn_addr *ret_addrs, int room)
+int rn__net_resolve(struct rn_ctx *ctx, struct net_kind kind, const char *network, const char *text,
+                    bool passive, rn_addr *ret_addrs, int room)
 {
     char host[HOST_MAX], port[PORT_MAX];
     int err, number;
@@ -390,7 +392,8 @@ int rn__net_resolve(struct rn_ctx *ctx, struct net_kind kind, const char *networ
         if (kind.family != AF_INET)
             put_in6(&ret_addrs[n++], passive ? in6addr_any : in6addr_loopback, 0, number);
         if (kind.family != AF_INET6)
-            put_in4(&ret_addrs[n++], (struct in_addr){htonl(passive ? INADDR_ANY : INADDR_LOOPBACK)}, number);
+            put_in4(&ret_addrs[n++],
+                    (struct in_addr){htonl(passive ? INADDR_ANY : INADDR_LOOPBACK)}, number);
         if (!passive && n == 2) { /* as most of the world listens */
             rn_addr six = ret_addrs[0];
 

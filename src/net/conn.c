@@ -288,7 +288,8 @@ uint64_t rn_conn_sent(const rn_conn *c)
     return load_relaxed(&c->s.sent);
 }
 
-ssize_t rn_send_to_ctx(struct rn_ctx *ctx, rn_conn *c, const void *buf, size_t size, const rn_addr *to)
+ssize_t rn_send_to_ctx(struct rn_ctx *ctx, rn_conn *c, const void *buf, size_t size,
+                       const rn_addr *to)
 {
     struct iovec iov = {(void *)(uintptr_t)buf, size};
     struct msghdr m = {.msg_iov = &iov,

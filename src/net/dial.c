@@ -28,7 +28,8 @@ static bool met_itself(const rn_conn *c)
 {
     rn_addr here, there;
 
-    return rn_local_addr(c, &here) == 0 && rn_remote_addr(c, &there) == 0 && rn_addr_equal(&here, &there);
+    return rn_local_addr(c, &here) == 0 && rn_remote_addr(c, &there) == 0 &&
+           rn_addr_equal(&here, &there);
 }
 
 /* The end of rn_run takes the goroutine away: nobody else knows the connection. */

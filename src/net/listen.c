@@ -57,7 +57,8 @@ static int open_at(const rn_addr *a, struct net_kind kind, const rn_listen_optio
 }
 
 /* The same for text; *ret_addr is where. */
-static int open_text(const char *network, const char *text, const rn_listen_options *o, int type, rn_addr *ret_addr)
+static int open_text(const char *network, const char *text, const rn_listen_options *o, int type,
+                     rn_addr *ret_addr)
 {
     rn_addr addrs[NET_ADDRS];
     struct net_kind kind;
@@ -67,7 +68,8 @@ static int open_text(const char *network, const char *text, const rn_listen_opti
     if (n < 0)
         return n;
     if (kind.type != type)
-        return rn_errorf(-EINVAL, "%s: network %s is not for this", type == SOCK_STREAM ? "listen" : "bind", network);
+        return rn_errorf(-EINVAL, "%s: network %s is not for this",
+                         type == SOCK_STREAM ? "listen" : "bind", network);
     n = rn__net_resolve(NULL, kind, network, text, true, addrs, NET_ADDRS);
     if (n < 0)
         return n;
@@ -91,7 +93,8 @@ static int open_text(const char *network, const char *text, const rn_listen_opti
     return fd;
 }
 
-int rn_listen_with(const char *network, const char *address, const rn_listen_options *options, rn_listener **ret_l)
+int rn_listen_with(const char *network, const char *address, const rn_listen_options *options,
+                   rn_listener **ret_l)
 {
     rn_addr at;
     int fd = open_text(network, address, options, SOCK_STREAM, &at);

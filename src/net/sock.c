@@ -69,7 +69,8 @@ void rn__sock_cancel(struct sock *s)
     do {
         if (n & OPS_CLOSED)
             return;
-    } while (!cas_acq_rel(&s->ops, &n, (n | OPS_CLOSED) + OP_ONE)); /* a call itself: fd stays ours meanwhile */
+    } while (!cas_acq_rel(&s->ops, &n,
+                          (n | OPS_CLOSED) + OP_ONE)); /* a call itself: fd stays ours meanwhile */
     if (s->path)
         rn__os_unlink(s->path);
     rn__fd_close(s->desc, s->gen);

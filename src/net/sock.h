@@ -40,10 +40,10 @@ struct sock {
     uint32_t gen;
     bool stream;
     struct fd_desc *desc;
-    uint64_t sent;  /* atomic; written by who has the turn */
+    uint64_t sent; /* atomic; written by who has the turn */
     struct spin hands;
     struct sock_deadline deadline[2]; /* of RN_READ, RN_WRITE */
-    char *path;     /* to be removed with a listener, or NULL */
+    char *path;                       /* to be removed with a listener, or NULL */
 };
 enum { OPS_CLOSED = 1, OP_ONE = 2 };
 
@@ -61,7 +61,8 @@ struct op {
     bool has_turn;
 };
 
-extern char rn__io_sync; /* for the tools: who wrote anything is before who read anything, as Go has it */
+extern char
+    rn__io_sync; /* for the tools: who wrote anything is before who read anything, as Go has it */
 
 /* Make fd's; size bytes with the struct sock first. NULL: no memory, and fd is as before. */
 void *rn__sock_new(size_t size, int fd, bool stream);
@@ -80,7 +81,8 @@ static inline bool sock_enter(struct sock *s)
     do {
         if (n & OPS_CLOSED)
             return false;
-    } while (!cas_acquire(&s->ops, &n, n + OP_ONE)); /* pairs with sock_leave, of who made fd usable */
+    } while (
+        !cas_acquire(&s->ops, &n, n + OP_ONE)); /* pairs with sock_leave, of who made fd usable */
     return true;
 }
 
@@ -92,7 +94,8 @@ static inline void sock_leave(struct sock *s)
 }
 
 /* Begin a call in direction; 0, or why not. Not a point where others are let go first: see op_begin. */
-static inline int op_begin_now(struct op *op, struct sock *s, struct rn_ctx *ctx, uint32_t direction)
+static inline int op_begin_now(struct op *op, struct sock *s, struct rn_ctx *ctx,
+                               uint32_t direction)
 {
     int64_t at;
 
@@ -111,7 +114,8 @@ static inline int op_begin_now(struct op *op, struct sock *s, struct rn_ctx *ctx
     }
     op->s = s;
     op->has_turn = false;
-    op->call = (struct fd_call){.desc = s->desc, .gen = s->gen, .ctx = ctx, .dropped = rn__op_dropped};
+    op->call =
+        (struct fd_call){.desc = s->desc, .gen = s->gen, .ctx = ctx, .dropped = rn__op_dropped};
     return 0;
 }
 
@@ -157,8 +161,8 @@ struct net_kind {
 /* What network means; 0 or -EINVAL with a message. */
 int rn__net_kind(const char *network, struct net_kind *ret_kind);
 /* The addresses of text, to listen (passive) or to dial; how many, or an error with a message. */
-int rn__net_resolve(struct rn_ctx *ctx, struct net_kind kind, const char *network, const char *text, bool passive,
-                    rn_addr *ret_addrs, int room);
+int rn__net_resolve(struct rn_ctx *ctx, struct net_kind kind, const char *network, const char *text,
+                    bool passive, rn_addr *ret_addrs, int room);
 
 /* In the words of an rn_addr: a sockaddr, and in the last four bytes its length. */
 static inline void addr_set_length(rn_addr *a, socklen_t n)

@@ -27,9 +27,9 @@
 #endif
 
 static const uint64_t break_key = UINT64_MAX;
-static int instance = -1;  /* atomic */
-static int breaker = -1;   /* atomic */
-static int coarse;         /* atomic: 1: the kernel has no epoll_pwait2 */
+static int instance = -1; /* atomic */
+static int breaker = -1;  /* atomic */
+static int coarse;        /* atomic: 1: the kernel has no epoll_pwait2 */
 
 int rn__backend_open(void)
 {
@@ -70,7 +70,8 @@ int rn__backend_add(int fd, uint64_t key, bool again)
         if (syscall(SYS_epoll_ctl, ep, op, fd, &ev) == 0)
             return 0;
         if (errno == EEXIST && op == EPOLL_CTL_ADD)
-            op = EPOLL_CTL_MOD; /* by another waiter at the same time, or by an owner who has not told us */
+            op =
+                EPOLL_CTL_MOD; /* by another waiter at the same time, or by an owner who has not told us */
         else if (errno == ENOENT && op == EPOLL_CTL_MOD)
             op = EPOLL_CTL_ADD; /* it was closed, and the number is another file's now */
         else
@@ -90,7 +91,8 @@ static long wait_coarse(int ep, struct epoll_event *evs, int64_t rest)
 {
     int64_t ms = rest < 0 ? -1 : (rest + 999999) / 1000000;
 
-    return syscall(SYS_epoll_pwait, ep, evs, POLL_BATCH, ms > INT32_MAX ? INT32_MAX : (int)ms, NULL, 8);
+    return syscall(SYS_epoll_pwait, ep, evs, POLL_BATCH, ms > INT32_MAX ? INT32_MAX : (int)ms, NULL,
+                   8);
 }
 
 int rn__backend_wait(struct poll_event *events, int64_t until, bool *ret_broken)
@@ -108,13 +110,15 @@ int rn__backend_wait(struct poll_event *events, int64_t until, bool *ret_broken)
         if (rest < 0)
             rest = 0;
     }
-    if (rest <= 0 || load_relaxed(&coarse) || rn__tools & TOOL_VALGRIND) { /* which does not know the finer call */
+    if (rest <= 0 || load_relaxed(&coarse) ||
+        rn__tools & TOOL_VALGRIND) { /* which does not know the finer call */
         n = wait_coarse(ep, evs, rest);
     } else {
         struct timespec ts = {rest / 1000000000, rest % 1000000000};
 
         n = syscall(SYS_epoll_pwait2, ep, evs, POLL_BATCH, &ts, NULL, 8);
-        if (n < 0 && (errno == ENOSYS || errno == EPERM)) { /* an old kernel, or a sandbox's filter */
+        if (n < 0 &&
+            (errno == ENOSYS || errno == EPERM)) { /* an old kernel, or a sandbox's filter */
             store_relaxed(&coarse, 1);
             n = wait_coarse(ep, evs, rest);
         }

@@ -62,10 +62,10 @@ struct fd_wait {
     struct fd_wait *next, *prev; /* in the record's list, oldest first; guarded by its lock */
     struct fd_call *call;
     struct g *g;
-    uint32_t want;   /* RN_READ, RN_WRITE, FD_TURN */
-    bool queued;     /* is in the list; guarded by the lock */
-    bool by_ctx;     /* its context took it out */
-    int outcome;     /* written by who takes it out */
+    uint32_t want; /* RN_READ, RN_WRITE, FD_TURN */
+    bool queued;   /* is in the list; guarded by the lock */
+    bool by_ctx;   /* its context took it out */
+    int outcome;   /* written by who takes it out */
     struct ctx_hook hook;
     struct timer timer;
 };
@@ -100,7 +100,8 @@ static COLD struct fd_desc *block_new(uint32_t i)
         return NULL;
     for (uint32_t j = 0; j < BLOCK; j++)
         block[j].fd = (int)(i * BLOCK + j);
-    while (end <= i && !cas_acq_rel(&blocks_end, &end, i + 1)) /* pairs with the loads of who looks at all */
+    while (end <= i &&
+           !cas_acq_rel(&blocks_end, &end, i + 1)) /* pairs with the loads of who looks at all */
         ;
     if (cas_acq_rel(&blocks[i], &was, block)) /* pairs with the load of rn__fd_desc */
         return block;
@@ -246,7 +247,8 @@ static void inst_enter(void)
     for (;;) {
         uint32_t n = load_relaxed(&inst_users);
 
-        if (!(n & inst_closing) && cas_acquire(&inst_users, &n, n + 1)) /* pairs with the store of netpoll_stop */
+        if (!(n & inst_closing) &&
+            cas_acquire(&inst_users, &n, n + 1)) /* pairs with the store of netpoll_stop */
             return;
         if (n & inst_closing)
             rn__os_thread_yield();
@@ -542,7 +544,8 @@ void rn__fd_expire(struct fd_desc *d, uint32_t gen, uint32_t direction, bool pas
     if (d->gen == gen) {
         store_relaxed(&d->expired, passed ? d->expired | direction : d->expired & ~direction);
         if (passed)
-            take_all(d, direction | direction << 8 | (direction == RN_WRITE ? FD_TURN : 0), -ETIMEDOUT, &l);
+            take_all(d, direction | direction << 8 | (direction == RN_WRITE ? FD_TURN : 0),
+                     -ETIMEDOUT, &l);
     }
     spin_unlock(&d->lock);
     woken_ready(&l);
@@ -554,7 +557,8 @@ uint32_t rn__fd_open(struct fd_desc *d)
 
     inst_enter();
     spin_lock(&d->lock);
-    unregister(d); /* somebody has waited for a descriptor of this number, and not told us that it was closed */
+    unregister(
+        d); /* somebody has waited for a descriptor of this number, and not told us that it was closed */
     store_relaxed(&d->expired, 0);
     d->turn = false;
     gen = d->gen;
@@ -733,7 +737,8 @@ void rn__netpoll_stop(bool process_ends)
     struct woken l = {.end = &l.first};
     uint32_t none = 0;
 
-    while (!cas_acq_rel(&inst_users, &none, inst_closing)) { /* pairs with inst_leave: they are out */
+    while (
+        !cas_acq_rel(&inst_users, &none, inst_closing)) { /* pairs with inst_leave: they are out */
         none = 0;
         rn__os_thread_yield();
     }

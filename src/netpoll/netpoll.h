@@ -61,8 +61,8 @@ enum { FD_TURN = 4 }; /* beside RN_READ and RN_WRITE: the writer's turn */
 /* How a wait goes on. */
 struct fd_call {
     struct fd_desc *desc;
-    uint32_t gen;      /* whose descriptor it is: from rn__fd_open */
-    bool foreign;      /* the descriptor may be closed and reused without our knowing */
+    uint32_t gen; /* whose descriptor it is: from rn__fd_open */
+    bool foreign; /* the descriptor may be closed and reused without our knowing */
     struct rn_ctx *ctx;
     /* NULL, or called once if the end of rn_run takes away the goroutine that waits. */
     void (*dropped)(struct fd_call *call);

@@ -38,7 +38,8 @@ static void serve_echo(rn_listener *l)
 
 GO_TEST(echo_on_every_network)
 {
-    EACH_NETWORK(n) {
+    EACH_NETWORK(n)
+    {
         char at[RN_ADDR_TEXT], text[RN_ADDR_TEXT];
         rn_listener *l = listen_any(n, at);
         rn_conn *c;
@@ -94,7 +95,8 @@ GO_TEST(options_as_promised)
 /* Half-close: one direction ends, the other goes on, both ways round. */
 GO_TEST(half_close)
 {
-    EACH_NETWORK(n) {
+    EACH_NETWORK(n)
+    {
         char at[RN_ADDR_TEXT], b;
         rn_listener *l = listen_any(n, at);
         struct ends e;
@@ -160,7 +162,8 @@ GO_TEST(close_read_ends_a_read)
 {
     rn_chan(ssize_t) ch = rn_chan_make(ssize_t, 1);
 
-    EACH_NETWORK(n) {
+    EACH_NETWORK(n)
+    {
         char at[RN_ADDR_TEXT];
         rn_listener *l = listen_any(n, at);
         struct ends e;
@@ -234,7 +237,8 @@ GO_TEST(peer_resets)
 /* A slow reader: the write waits for room, and goes on when there is some. */
 GO_TEST(slow_reader)
 {
-    EACH_NETWORK(n) {
+    EACH_NETWORK(n)
+    {
         enum { SIZE = 20000000 };
         rn_chan(ssize_t) ch = rn_chan_make(ssize_t, 1);
         char at[RN_ADDR_TEXT];
@@ -309,7 +313,8 @@ GO_TEST(writes_are_whole)
 /* Lists of buffers: empty ones among them, more than the kernel takes at once, none. */
 GO_TEST(lists_of_buffers)
 {
-    EACH_NETWORK(n) {
+    EACH_NETWORK(n)
+    {
         enum { PARTS = 500 };
         struct iovec iov[PARTS], in[7];
         char *buf = malloc(1000000), *back = calloc(1, 1000000), at[RN_ADDR_TEXT];
@@ -333,7 +338,8 @@ GO_TEST(lists_of_buffers)
                 ssize_t k;
 
                 for (int i = 0; i < 7; i++)
-                    in[i] = (struct iovec){back + got + i * 1000, i == 6 && got + 7000 > size ? 0 : 1000};
+                    in[i] = (struct iovec){back + got + i * 1000,
+                                           i == 6 && got + 7000 > size ? 0 : 1000};
                 k = rn_readv(e.server, in, 7);
                 CHECK(k > 0);
                 got += (size_t)k;
@@ -373,7 +379,8 @@ enum { MANY = 20 };
 /* A close wakes all who read, write, wait for their turn to write, or accept; later calls get the same. */
 GO_TEST(close_wakes_all)
 {
-    EACH_NETWORK(n) {
+    EACH_NETWORK(n)
+    {
         rn_chan(ssize_t) ch = rn_chan_make(ssize_t, 3 * MANY);
         char at[RN_ADDR_TEXT], b;
         rn_listener *l = listen_any(n, at);
@@ -510,7 +517,8 @@ GO_TEST(context_cancels)
         rn_addr addr;
 
         CHECK_EQ(rn_listen_with(network_name[n], n == TCP4 ? "127.0.0.1:0" : "@runnel-full",
-                                &(rn_listen_options){.backlog = 1}, &full), 0);
+                                &(rn_listen_options){.backlog = 1}, &full),
+                 0);
         CHECK_EQ(rn_listener_addr(full, &addr), 0);
         CHECK(rn_addr_text(&addr, full_at, sizeof full_at) > 0);
         fillers = fill_backlog(full_at, ctx, filler);
@@ -855,7 +863,9 @@ PLAIN_TEST(threads_talk)
     rn_conn *c;
 
     for (int i = 0; i < 8; i++)
-        CHECK_EQ(pthread_create(&t[i], NULL, i < 4 ? thread_serves : thread_dials, i < 4 ? (void *)l : at), 0);
+        CHECK_EQ(pthread_create(&t[i], NULL, i < 4 ? thread_serves : thread_dials,
+                                i < 4 ? (void *)l : at),
+                 0);
     for (int i = 0; i < 8; i++)
         CHECK_EQ(pthread_join(t[i], NULL), 0);
     CHECK_EQ(rn_listener_set_deadline(l, rn_now() + RN_MILLISECOND), 0);
@@ -882,7 +892,8 @@ GO_TEST(threads_and_goroutines_talk)
  * closed nothing is left. */
 static char kept_at[RN_ADDR_TEXT];
 static rn_listener *kept;
-static struct ends kept_ends; /* of a Unix socket, whose buffers do not grow while it is read from */
+static struct ends
+    kept_ends; /* of a Unix socket, whose buffers do not grow while it is read from */
 static void leave_all(void)
 {
     rn_chan(ssize_t) ch = rn_chan_make(ssize_t, 0);

@@ -347,7 +347,8 @@ GO_TEST(number_of_a_connection_reused)
 
     CHECK_EQ(rn_conn_adopt(p.at[0], &c), 0);
     CHECK_EQ(rn_set_read_deadline(c, rn_now() + RN_MILLISECOND), 0);
-    CHECK_EQ(rn_read(c, (char[1]){0}, 1), -ETIMEDOUT); /* the kernel reports its edges from now on */
+    CHECK_EQ(rn_read(c, (char[1]){0}, 1),
+             -ETIMEDOUT); /* the kernel reports its edges from now on */
     other = dup(p.at[0]);
     rn_conn_close(c);
     q = pipe_new();
@@ -475,7 +476,7 @@ PLAIN_TEST(left_waiting)
     for (int i = 0; i < 20; i++) {
         CHECK_EQ(rn_run(test_run_body, __FILE__, __LINE__, leave_waiting, true), 0);
         for (int k = 0; k < MANY; k++)
-            rn_ctx_end(left_ctx[k]); /* finds nobody any more */
+            rn_ctx_end(left_ctx[k]);  /* finds nobody any more */
         CHECK_EQ(open_fds(), before); /* the instance is closed */
         CHECK_EQ(rn_run(wait_again), 0);
         CHECK_EQ(open_fds(), before);
@@ -497,7 +498,8 @@ static void *write_later_thread(void *arg)
 PLAIN_TEST(waiting_is_no_deadlock)
 {
     left = pipe_new();
-    pid_t pid = fork(); /* the writer is another process, so that no thread of ours explains the wait */
+    pid_t pid =
+        fork(); /* the writer is another process, so that no thread of ours explains the wait */
 
     CHECK(pid >= 0);
     if (pid == 0) {
@@ -522,8 +524,10 @@ static void run_deadlock(void)
 }
 PLAIN_TEST(deadlock_beside_descriptors)
 {
-    (void)rn_self_id(); /* so that the library knows of the fork, and expects what ThreadSanitizer makes of it */
-    test_expect_death(__FILE__, __LINE__, run_deadlock, "fatal error: all goroutines are asleep - deadlock!");
+    (void)
+        rn_self_id(); /* so that the library knows of the fork, and expects what ThreadSanitizer makes of it */
+    test_expect_death(__FILE__, __LINE__, run_deadlock,
+                      "fatal error: all goroutines are asleep - deadlock!");
 }
 
 /* Busy goroutines do not keep a ready one from running, with one processor. */
@@ -534,7 +538,7 @@ static void spin_yielding(_Atomic bool *stop)
 }
 static void ping(rn_recv_only(int) in, rn_send_only(int) out)
 {
-    rn_range(v, in)
+    rn_range (v, in)
         rn_send(out, v);
     rn_close(out);
 }
