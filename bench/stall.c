@@ -117,12 +117,9 @@ static void enter_leave(struct bench *b)
 }
 
 static const struct bench_entry entries[] = {
-    {"Gap/alone", gap, ALONE << 16, 0},
-    {"Gap/100-in-usleep", gap, USLEEP << 16 | 100, 0},
-    {"Gap/8-in-read", gap, READ << 16 | 8, 0},
-    {"Gap/4-on-a-mutex", gap, MUTEX << 16 | 4, 0},
-    {"Gap/4-computing", gap, LOOP << 16 | 4, 0},
-    {"Blocking", enter_leave, 0, 0},
+    {"Gap/alone", gap, ALONE << 16, 0},          {"Gap/100-in-usleep", gap, USLEEP << 16 | 100, 0},
+    {"Gap/8-in-read", gap, READ << 16 | 8, 0},   {"Gap/4-on-a-mutex", gap, MUTEX << 16 | 4, 0},
+    {"Gap/4-computing", gap, LOOP << 16 | 4, 0}, {"Blocking", enter_leave, 0, 0},
 };
 
 int main(int argc, char **argv)

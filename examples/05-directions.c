@@ -20,7 +20,7 @@ static int consume(rn_recv_only(int) in)
 {
     int sum = 0;
 
-    rn_range(n, in)
+    rn_range (n, in)
         sum += n;
     /* rn_send(in, 1);  does not compile: send on a receive-only channel
      * rn_close(in);    nor does this: only the sending side knows when there is no more */
@@ -34,7 +34,7 @@ struct request {
 
 static void serve(rn_recv_only(struct request) requests)
 {
-    rn_range(r, requests)
+    rn_range (r, requests)
         rn_send(r.reply, r.n * r.n);
 }
 

@@ -26,7 +26,7 @@ static int program(void)
 {
     rn_chan(int) numbers = rn_chan_make(int, 0);
     rn_go(count_down, numbers, 3);
-    rn_range(n, numbers) /* until closed and drained; break and continue work as always */
+    rn_range (n, numbers) /* until closed and drained; break and continue work as always */
         printf("%d\n", n);
     rn_chan_release(numbers);
 

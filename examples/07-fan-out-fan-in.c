@@ -17,14 +17,14 @@ static void produce(rn_send_only(int) out, int n)
 /* Each worker has an output of its own and closes it: whoever sends last closes. */
 static void square_each(rn_recv_only(int) in, rn_send_only(int) out)
 {
-    rn_range(n, in)
+    rn_range (n, in)
         rn_send(out, n * n);
     rn_close(out);
 }
 
 static void forward(rn_recv_only(int) in, rn_send_only(int) out)
 {
-    rn_range(n, in)
+    rn_range (n, in)
         rn_send(out, n);
 }
 
@@ -52,7 +52,7 @@ static int program(void)
     }
     rn_go(close_after, &forwarders, merged);
 
-    rn_range(n, merged) {
+    rn_range (n, merged) {
         count++;
         sum += n;
     }

@@ -18,7 +18,7 @@ struct result {
 
 static void worker(rn_recv_only(struct job) jobs, rn_send_only(struct result) results)
 {
-    rn_range(job, jobs) {
+    rn_range (job, jobs) {
         unsigned sum = 0;
 
         for (const char *p = job.text; *p; p++)
@@ -56,7 +56,7 @@ static int program(void)
      * the address of an element: rn_go wants you to have thought of how long they live. */
     rn_go(submit, jobs, &texts[0], N);
 
-    rn_range(r, results) /* they come in any order; the id puts each in its place */
+    rn_range (r, results) /* they come in any order; the id puts each in its place */
         checksums[r.id] = r.checksum;
     for (int i = 0; i < N; i++)
         printf("%-6s %u\n", texts[i], checksums[i]);

@@ -18,7 +18,7 @@ static void generate(rn_ctx *ctx, rn_send_only(int) out)
 static void square(rn_ctx *ctx, rn_recv_only(int) in, rn_send_only(int) out)
 {
     rn_defer(rn_close, out);
-    rn_range(n, in)
+    rn_range (n, in)
         if (rn_send_ctx(ctx, out, n * n) < 0)
             return;
 }
@@ -26,7 +26,7 @@ static void square(rn_ctx *ctx, rn_recv_only(int) in, rn_send_only(int) out)
 static void keep_odd(rn_ctx *ctx, rn_recv_only(int) in, rn_send_only(int) out)
 {
     rn_defer(rn_close, out);
-    rn_range(n, in)
+    rn_range (n, in)
         if (n % 2 != 0 && rn_send_ctx(ctx, out, n) < 0)
             return;
 }
@@ -43,7 +43,7 @@ static int program(void)
     rn_wg_go(&stages, square, ctx, numbers, squares);
     rn_wg_go(&stages, keep_odd, ctx, squares, odd);
 
-    rn_range(n, odd) {
+    rn_range (n, odd) {
         printf("%d\n", n); /* in order: one goroutine a stage */
         if (n > 40)
             break; /* seen enough */

@@ -25,8 +25,7 @@ static int wait_for(rn_recv_only(const char *) replies, rn_recv_only(int) errors
     const char *text;
     int error;
 
-    switch (rn_select_named(REPLY, rn_on_recv(replies, &text),
-                            FAILED, rn_on_recv(errors, &error),
+    switch (rn_select_named(REPLY, rn_on_recv(replies, &text), FAILED, rn_on_recv(errors, &error),
                             TIMEOUT, rn_on_timeout(patience))) {
     case REPLY:
         printf("reply: %s\n", text);

@@ -34,9 +34,9 @@ static int program(void)
     rn_wg_go(&wg, device, stop, values);
     while (!expired) {
         /* The timeout is for the pause between two values, the deadline for all of them. */
-        switch (rn_select_named(VALUE, rn_on_recv(values, &value),
-                                SILENCE, rn_on_timeout(30 * RN_SECOND),
-                                DEADLINE, rn_on_deadline(deadline))) {
+        switch (rn_select_named(VALUE, rn_on_recv(values, &value), SILENCE,
+                                rn_on_timeout(30 * RN_SECOND), DEADLINE,
+                                rn_on_deadline(deadline))) {
         case VALUE:
             in_order = in_order && value == last + 1;
             last = value;

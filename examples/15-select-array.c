@@ -18,7 +18,7 @@ static void source(rn_send_only(int) out, int first, int count)
 }
 
 /* Receives from all of them until the last is closed. */
-static int drain(rn_chan(int) *sources, int *counts)
+static int drain(rn_chan(int) * sources, int *counts)
 {
     rn_case cases[N];
     int values[N], sum = 0, open = N;

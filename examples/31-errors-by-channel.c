@@ -37,7 +37,7 @@ static int program(void)
     rn_wg_wait(&wg);
     rn_close(errors);
 
-    rn_range(e, errors) { /* they come in any order */
+    rn_range (e, errors) { /* they come in any order */
         switch (e.code) {
         case -ECONNRESET:
             resets++;

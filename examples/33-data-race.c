@@ -43,7 +43,7 @@ static void count_by_sending(rn_send_only(int) increments)
 
 static void own_counter(rn_recv_only(int) increments, int *counter)
 {
-    rn_range(n, increments)
+    rn_range (n, increments)
         *counter += n;
 }
 

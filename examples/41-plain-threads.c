@@ -27,7 +27,7 @@ static void collect(rn_recv_only(int) in, rn_send_only(long) result)
 {
     long sum = 0;
 
-    rn_range(value, in)
+    rn_range (value, in)
         sum += value;
     rn_send(result, sum);
 }

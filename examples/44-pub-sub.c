@@ -22,8 +22,8 @@ static void run_broker(struct broker *b)
     bool ok = true;
 
     while (ok) {
-        switch (rn_select_named(JOIN, rn_on_recv(b->joins, &joining),
-                                MESSAGE, rn_on_recv_ok(b->messages, &message, &ok))) {
+        switch (rn_select_named(JOIN, rn_on_recv(b->joins, &joining), MESSAGE,
+                                rn_on_recv_ok(b->messages, &message, &ok))) {
         case JOIN:
             if (n == SUBSCRIBERS_MAX)
                 rn_panic("too many subscribers");
@@ -51,7 +51,7 @@ static rn_recv_only(int) subscribe(struct broker *b)
 
 static void listen_to(rn_recv_only(int) in, int *sum)
 {
-    rn_range(message, in)
+    rn_range (message, in)
         *sum += message;
     rn_chan_release(in);
 }

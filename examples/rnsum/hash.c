@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 enum {
-    BLOCK_BYTES = 128 << 10,     /* about 0.1 ms of hashing: also how soon a stop is noticed */
-    BLOCKS_BETWEEN_YIELDS = 8,   /* 1 MiB, about 1 ms: let others run, also with one processor */
+    BLOCK_BYTES = 128 << 10,   /* about 0.1 ms of hashing: also how soon a stop is noticed */
+    BLOCKS_BETWEEN_YIELDS = 8, /* 1 MiB, about 1 ms: let others run, also with one processor */
 };
 
 static EVP_MD *sha256; /* set before the first goroutine, then only read */

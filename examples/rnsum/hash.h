@@ -15,7 +15,7 @@ enum { DIGEST_BYTES = 32 };
 
 /* What one worker needs to hash files one after another. */
 struct hasher {
-    unsigned char *block;   /* on the heap: a goroutine's stack is 128 KiB in all */
+    unsigned char *block; /* on the heap: a goroutine's stack is 128 KiB in all */
     struct evp_md_ctx_st *evp;
 };
 

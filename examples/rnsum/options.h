@@ -10,11 +10,11 @@
 /* What the exit status says; --help and README.md list the same. */
 enum status {
     STATUS_OK = 0,
-    STATUS_PROBLEMS = 1,   /* some file could not be read, or did not match */
-    STATUS_USAGE = 2,      /* the command line makes no sense; nothing was done */
-    STATUS_BROKEN = 3,     /* the output could not be written, or memory ran out */
-    STATUS_TIMEOUT = 124,  /* as timeout(1) */
-    STATUS_SIGNAL = 128,   /* plus the signal: 130 for SIGINT, 143 for SIGTERM */
+    STATUS_PROBLEMS = 1,  /* some file could not be read, or did not match */
+    STATUS_USAGE = 2,     /* the command line makes no sense; nothing was done */
+    STATUS_BROKEN = 3,    /* the output could not be written, or memory ran out */
+    STATUS_TIMEOUT = 124, /* as timeout(1) */
+    STATUS_SIGNAL = 128,  /* plus the signal: 130 for SIGINT, 143 for SIGTERM */
 };
 
 struct options {

@@ -17,7 +17,7 @@
 
 enum { CHANNEL_ROOM = 64, FLUSH_BYTES = 64 << 10 };
 static const rn_dur FLUSH_PERIOD = 100 * RN_MILLISECOND; /* lines appear in time, though buffered */
-static const rn_dur GRACE = 40 * RN_MILLISECOND; /* for workers, once we are to stop */
+static const rn_dur GRACE = 40 * RN_MILLISECOND;         /* for workers, once we are to stop */
 
 /* ---- Producer --------------------------------------------------------------------------------- */
 
@@ -93,7 +93,7 @@ static int work(struct pipeline *p, rn_ctx *ctx)
 
     if (err < 0)
         return err;
-    rn_range(job, p->paths) {
+    rn_range (job, p->paths) {
         job->result = hash_file(&h, ctx, job->path, job->follow, &p->progress->bytes, job->digest,
                                 &job->failure);
         if (job->result == HASH_DONE)
@@ -232,9 +232,8 @@ static void collect(struct collector *c)
         if (give_up_at != 0)
             stop = rn_on_deadline(give_up_at);
 
-        switch (rn_select_named(RESULT, rn_on_recv_ok(c->p->results, &job, &is_open),
-                                TICK, rn_on_recv(rn_ticker_chan(&ticker), NULL),
-                                STOP, stop)) {
+        switch (rn_select_named(RESULT, rn_on_recv_ok(c->p->results, &job, &is_open), TICK,
+                                rn_on_recv(rn_ticker_chan(&ticker), NULL), STOP, stop)) {
         case RESULT:
             if (!is_open)
                 return;
@@ -304,8 +303,7 @@ int pipeline_run(const struct options *options, rn_ctx *ctx, struct progress *pr
     free(held);
     if (!ret_outcome->is_abandoned) {
         ret_outcome->failure = p->failure;
-        ret_outcome->is_complete =
-            p->is_all_produced && !c.is_missing && !ret_outcome->is_cut;
+        ret_outcome->is_complete = p->is_all_produced && !c.is_missing && !ret_outcome->is_cut;
         pipeline_free(p);
     }
     rn_ctx_end(c.ctx);

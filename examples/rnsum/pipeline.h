@@ -40,11 +40,11 @@ struct job {
 
 /* What came of it all. */
 struct outcome {
-    uint64_t listed;     /* lines of the list, or files compared */
-    uint64_t mismatched; /* --check */
-    uint64_t unreadable; /* files and directories */
-    uint64_t malformed;  /* --check: lines that are not lines of a list */
-    uint64_t notices;    /* other problems */
+    uint64_t listed;      /* lines of the list, or files compared */
+    uint64_t mismatched;  /* --check */
+    uint64_t unreadable;  /* files and directories */
+    uint64_t malformed;   /* --check: lines that are not lines of a list */
+    uint64_t notices;     /* other problems */
     struct text problems; /* messages, one a line */
     struct text last;     /* in sorted order: the list is complete up to this path */
     int output_err;       /* standard output failed */

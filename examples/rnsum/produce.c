@@ -71,8 +71,8 @@ enum {
 
 struct reader {
     int fd;
-    bool is_file;  /* a read never waits for a writer */
-    char *buffer;  /* READ_BYTES */
+    bool is_file; /* a read never waits for a writer */
+    char *buffer; /* READ_BYTES */
     size_t at, end;
     struct text line;
 };

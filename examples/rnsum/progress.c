@@ -28,7 +28,10 @@ char *progress_amount(char *to, double bytes)
         bytes /= 1024;
         unit++;
     }
-    (void)snprintf(to, AMOUNT_ROOM, unit == 0 ? "%.0f %s" : bytes < 9.95 ? "%.1f %s" : "%.0f %s",
+    (void)snprintf(to, AMOUNT_ROOM,
+                   unit == 0      ? "%.0f %s"
+                   : bytes < 9.95 ? "%.1f %s"
+                                  : "%.0f %s",
                    bytes, units[unit]);
     return to;
 }

@@ -16,13 +16,14 @@ struct progress {
     _Atomic uint64_t files, bytes; /* hashed */
     _Atomic uint64_t found;        /* files that the pipeline knows of */
     _Atomic uint64_t total_files, total_bytes;
-    _Atomic bool total_known; /* the totals are final; total_bytes may be 0: not known all the same */
+    _Atomic bool
+        total_known; /* the totals are final; total_bytes may be 0: not known all the same */
 
     bool is_on; /* stderr is a terminal */
     rn_time started;
     rn_mutex mutex;
-    bool is_drawn;  /* guarded by mutex */
-    double rate;    /* guarded by mutex; bytes a second, smoothed */
+    bool is_drawn;         /* guarded by mutex */
+    double rate;           /* guarded by mutex; bytes a second, smoothed */
     uint64_t bytes_before; /* guarded by mutex; when rate was last reckoned */
     rn_time rated_at;      /* guarded by mutex */
 };

@@ -103,8 +103,8 @@ static void tell_counts(const struct options *o, const struct outcome *result)
         (void)fprintf(stderr, "rnsum: WARNING: %llu listed file%s could not be read\n", unreadable,
                       plural(unreadable));
     if (mismatched > 0)
-        (void)fprintf(stderr, "rnsum: WARNING: %llu computed checksum%s did NOT match\n", mismatched,
-                      plural(mismatched));
+        (void)fprintf(stderr, "rnsum: WARNING: %llu computed checksum%s did NOT match\n",
+                      mismatched, plural(mismatched));
 }
 
 static void tell_how_far(const char *why, const struct options *o, struct progress *p,
@@ -114,9 +114,9 @@ static void tell_how_far(const char *why, const struct options *o, struct progre
     struct text text = {0};
     char amount[AMOUNT_ROOM];
 
-    (void)fprintf(stderr, "rnsum: %s after %.2f s: %llu of at least %llu file%s hashed, %s read", why,
-                  (double)(rn_now() - p->started) / (double)RN_SECOND, files, found, plural(found),
-                  progress_amount(amount, (double)p->bytes));
+    (void)fprintf(stderr, "rnsum: %s after %.2f s: %llu of at least %llu file%s hashed, %s read",
+                  why, (double)(rn_now() - p->started) / (double)RN_SECOND, files, found,
+                  plural(found), progress_amount(amount, (double)p->bytes));
     list_add_quoted(&text, result->last.at ? result->last.at : "");
     if (result->is_cut)
         (void)fputs("; the list was cut, because nobody read it", stderr);

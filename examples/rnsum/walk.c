@@ -117,10 +117,9 @@ static int compare_trees(const void *a, const void *b)
 {
     const struct tree *x = a, *y = b;
 
-    return compare_names(x->operand,
-                         x->kind == KIND_DIR && needs_slash(x->operand, strlen(x->operand)),
-                         y->operand,
-                         y->kind == KIND_DIR && needs_slash(y->operand, strlen(y->operand)));
+    return compare_names(
+        x->operand, x->kind == KIND_DIR && needs_slash(x->operand, strlen(x->operand)), y->operand,
+        y->kind == KIND_DIR && needs_slash(y->operand, strlen(y->operand)));
 }
 
 /* ---- One directory ---------------------------------------------------------------------------- */
@@ -214,7 +213,8 @@ static bool tree_has_above(const struct tree *t, dev_t dev, ino_t ino)
  * Descend into the directory t->path, whose length is len. Returns 1, 0 with the problem as t's item,
  * ctx's error or -ENOMEM.
  */
-static int tree_enter(struct tree *t, rn_ctx *ctx, size_t len, const struct walk *w, bool may_be_link)
+static int tree_enter(struct tree *t, rn_ctx *ctx, size_t len, const struct walk *w,
+                      bool may_be_link)
 {
     struct dir d = {0};
     struct stat st;

@@ -28,11 +28,11 @@ enum { RN__CALL_GP = 8, RN__CALL_VEC = 8, RN__CALL_STACK = 8 };
 
 /* One captured call. The assembly knows the offsets; call.c asserts them. */
 struct rn__call {
-    uint64_t gp[RN__CALL_GP];                            /* integer argument registers */
-    uint64_t vec[RN__CALL_VEC][2];                       /* vector argument registers */
-    uint64_t stack[RN__CALL_STACK];                      /* the first stack arguments */
-    void (*fn)(void);                                    /* what to call */
-    void (*op)(struct rn__call *);                       /* what to do with the captured call */
+    uint64_t gp[RN__CALL_GP];       /* integer argument registers */
+    uint64_t vec[RN__CALL_VEC][2];  /* vector argument registers */
+    uint64_t stack[RN__CALL_STACK]; /* the first stack arguments */
+    void (*fn)(void);               /* what to call */
+    void (*op)(struct rn__call *);  /* what to do with the captured call */
 } RN__ALIGNED(16);
 
 RN__BEGIN
@@ -118,8 +118,7 @@ RN__END
 #define RN__IS_VOID(like) __builtin_types_compatible_p(__typeof__(like), void)
 
 /* fn's address as a generic function pointer, for the record. */
-#define RN__FN(...)                                                                                \
-    ((void (*)(void))(RN__FN_TYPE(RN__FIRST(__VA_ARGS__)))(RN__FIRST(__VA_ARGS__)))
+#define RN__FN(...) ((void (*)(void))(RN__FN_TYPE(RN__FIRST(__VA_ARGS__)))(RN__FIRST(__VA_ARGS__)))
 
 /* For functions whose result is used. */
 #define RN__RETURNS_INT(...)                                                                       \

@@ -84,13 +84,16 @@ RN__END
                    "not a channel: " #ch);
 #define RN__CAN_SEND(ch)                                                                           \
     _Static_assert(!RN__CHAN_IS(ch, rn_recv_only), "send on a receive-only channel: " #ch);        \
-    _Static_assert(RN__CHAN_IS(ch, rn_chan) || RN__CHAN_IS(ch, rn_send_only), "not a channel: " #ch);
+    _Static_assert(RN__CHAN_IS(ch, rn_chan) || RN__CHAN_IS(ch, rn_send_only),                      \
+                   "not a channel: " #ch);
 #define RN__CAN_RECV(ch)                                                                           \
     _Static_assert(!RN__CHAN_IS(ch, rn_send_only), "receive from a send-only channel: " #ch);      \
-    _Static_assert(RN__CHAN_IS(ch, rn_chan) || RN__CHAN_IS(ch, rn_recv_only), "not a channel: " #ch);
+    _Static_assert(RN__CHAN_IS(ch, rn_chan) || RN__CHAN_IS(ch, rn_recv_only),                      \
+                   "not a channel: " #ch);
 #define RN__CAN_CLOSE(ch)                                                                          \
     _Static_assert(!RN__CHAN_IS(ch, rn_recv_only), "close of a receive-only channel: " #ch);       \
-    _Static_assert(RN__CHAN_IS(ch, rn_chan) || RN__CHAN_IS(ch, rn_send_only), "not a channel: " #ch);
+    _Static_assert(RN__CHAN_IS(ch, rn_chan) || RN__CHAN_IS(ch, rn_send_only),                      \
+                   "not a channel: " #ch);
 /* A destination must have exactly the element type: initialising a pointer checks it. */
 #define RN__DEST(ch, dest) ((__typeof__(rn_elem(ch) *)){(dest)})
 
@@ -176,10 +179,7 @@ RN__END
 #define RN__RANGE(it, value, ch)                                                                   \
     for (struct rn__range_state it = {RN__RECVABLE(ch), true}; it.rn__more; it.rn__more = false)   \
         for (rn_elem(ch) value; rn_recv_fn(it.rn__source, &value);)
-#define RN__RECVABLE(ch)                                                                           \
-    __extension__({                                                                                \
-        RN__CAN_RECV(ch)(const void *)(ch);                                                        \
-    })
+#define RN__RECVABLE(ch) __extension__({ RN__CAN_RECV(ch)(const void *)(ch); })
 
 /* bool rn_try_send(ch, value): false if it would wait. Panics "send on closed channel". */
 #define rn_try_send(ch, ...) RN__TRY_SEND(__COUNTER__, ch, __VA_ARGS__)

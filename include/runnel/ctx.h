@@ -47,11 +47,11 @@ RN__API RN__NODISCARD rn_ctx *rn_ctx_without_cancel(rn_ctx *parent);
 
 RN__API RN__NODISCARD rn_ctx *rn__ctx_with_signals(rn_ctx *parent, const int *signals, size_t n);
 
-RN__API void rn_ctx_cancel(rn_ctx *ctx);                /* cancel and keep the reference */
+RN__API void rn_ctx_cancel(rn_ctx *ctx); /* cancel and keep the reference */
 /* Cancel with a cause (a negative errno value, with this goroutine's message for it; 0: none). The
  * error stays -ECANCELED. */
 RN__API void rn_ctx_cancel_cause(rn_ctx *ctx, int cause);
-RN__API void rn_ctx_end(rn_ctx *ctx);                   /* cancel and give the reference up */
+RN__API void rn_ctx_end(rn_ctx *ctx); /* cancel and give the reference up */
 RN__API rn_ctx *rn_ctx_retain(rn_ctx *ctx);
 RN__API void rn_ctx_release(rn_ctx *ctx);
 

@@ -178,8 +178,8 @@ RN__END
 #define RN__TAKES(fn, T) __builtin_types_compatible_p(RN__FN_TYPE(fn), void (*)(T))
 #define RN__FITS1(fn, a)                                                                           \
     ((RN__TAKES(fn, RN__DECAYED(a)) && RN__IS_SCALAR1(a)) ||                                       \
-     (RN__IS_POINTER(a) && (RN__TAKES(fn, void *) || RN__TAKES(fn, const void *) ||                \
-                            RN__TAKES(fn, volatile void *))))
+     (RN__IS_POINTER(a) &&                                                                         \
+      (RN__TAKES(fn, void *) || RN__TAKES(fn, const void *) || RN__TAKES(fn, volatile void *))))
 /* The argument as 64 bits where the short form applies; 0, unevaluated, elsewhere. */
 #define RN__BITS1(fn, a)                                                                           \
     ((uint64_t)__builtin_choose_expr(                                                              \
@@ -191,8 +191,8 @@ RN__END
 #define RN__DEFER_1(d, f) RN__DEFER_ANY(d, f)
 #define RN__DEFER_2(d, f, a)                                                                       \
     __typeof__(*__builtin_choose_expr(RN__FITS1(f, a), (struct rn__defer1 *)0,                     \
-                                      (struct rn__defer *)0))                                      \
-        d __attribute__((cleanup(rn__defer_run))),                                                 \
+                                      (struct rn__defer *)0)) d                                    \
+        __attribute__((cleanup(rn__defer_run))),                                                   \
         *RN__CAT(d, _) __attribute__((unused)) = __extension__({                                   \
             RN__CHECK_CALL(f, a)                                                                   \
             if (RN__FITS1(f, a)) {                                                                 \
@@ -240,7 +240,7 @@ RN__END
         rn__block_enter();                                                                         \
         int64_t rn__value = rn__sys_result((int64_t)(__VA_ARGS__));                                \
         rn__block_leave();                                                                         \
-        (__typeof__(__VA_ARGS__)) rn__value;                                                       \
+        (__typeof__(__VA_ARGS__))rn__value;                                                        \
     })
 
 #endif /* __cplusplus */

@@ -74,8 +74,8 @@ RN__END
             RN__CAPTURE(rn__rec, __VA_ARGS__);                                                     \
         else                                                                                       \
             RN__CALL_QUIET(void)                                                                   \
-            ((RN__CALL_TYPE(__VA_ARGS__))rn__discard_at)(RN__REST(__VA_ARGS__));                   \
-            RN__CALL_LOUD                                                                          \
+        ((RN__CALL_TYPE(__VA_ARGS__))rn__discard_at)(RN__REST(__VA_ARGS__));                       \
+        RN__CALL_LOUD                                                                              \
         rn__rec != (struct rn__call *)0;                                                           \
     })
 
@@ -91,8 +91,8 @@ RN__END
         RN__CHECK_CALL(__VA_ARGS__)                                                                \
         RN__RETURNS_INT(__VA_ARGS__)                                                               \
         struct rn__flight_call rn__flight;                                                         \
-        struct rn__call *rn__rec = rn__flight_begin(&rn__flight, (f), (key), (out),                \
-                                                    sizeof(*(out)), (shared), RN__FN(__VA_ARGS__)); \
+        struct rn__call *rn__rec = rn__flight_begin(                                               \
+            &rn__flight, (f), (key), (out), sizeof(*(out)), (shared), RN__FN(__VA_ARGS__));        \
         RN__CAPTURE(rn__rec, __VA_ARGS__);                                                         \
         rn__flight.result;                                                                         \
     })

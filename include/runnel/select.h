@@ -57,7 +57,7 @@ RN__END
 /* rn_on_send_from(ch, &value): the value is read when it is sent; for cases made in a loop. */
 #define rn_on_send_from(ch, src)                                                                   \
     ((rn_case){.rn__ch = RN__SENDABLE(ch),                                                         \
-               .rn__elem = RN__UNCONST((__typeof__(const rn_elem(ch) *)){(src)}),                        \
+               .rn__elem = RN__UNCONST((__typeof__(const rn_elem(ch) *)){(src)}),                  \
                .rn__kind = RN__CASE_SEND})
 /* rn_on_recv(ch, &value), rn_on_recv_ok(ch, &value, &ok): written only if the case is chosen. */
 #define rn_on_recv(ch, dest)                                                                       \
@@ -78,14 +78,9 @@ RN__END
 /* When nothing else can proceed. */
 #define rn_default ((rn_case){.rn__kind = RN__CASE_DEFAULT})
 
-#define RN__SENDABLE(ch)                                                                           \
-    __extension__({                                                                                \
-        RN__CAN_SEND(ch)(volatile void *)(ch);                                                     \
-    })
+#define RN__SENDABLE(ch) __extension__({ RN__CAN_SEND(ch)(volatile void *)(ch); })
 #define RN__RECVABLE_CASE(ch)                                                                      \
-    __extension__({                                                                                \
-        RN__CAN_RECV(ch)(volatile void *)(uintptr_t)(const void *)(ch);                            \
-    })
+    __extension__({ RN__CAN_RECV(ch)(volatile void *)(uintptr_t)(const void *)(ch); })
 #define RN__UNCONST(p) ((void *)(uintptr_t)(const void *)(p))
 #define RN__AS_CTX(ctx) ((volatile void *)(struct rn_ctx *){(ctx)})
 
@@ -94,8 +89,8 @@ RN__END
  * the switch alone; a forgotten one is -Wswitch. Up to 16 cases.
  */
 #define rn_select_named(...)                                                                       \
-    (__extension__(enum {RN__CAT(RN__ODD_, RN__COUNT(__VA_ARGS__))(__VA_ARGS__)})rn_select(         \
-        RN__CAT(RN__EVEN_, RN__COUNT(__VA_ARGS__))(__VA_ARGS__)))
+    (__extension__(enum {RN__CAT(RN__ODD_, RN__COUNT(__VA_ARGS__))(__VA_ARGS__)})                  \
+         rn_select(RN__CAT(RN__EVEN_, RN__COUNT(__VA_ARGS__))(__VA_ARGS__)))
 
 #define RN__ODD_2(a, b) a
 #define RN__ODD_4(a, b, ...) a, RN__ODD_2(__VA_ARGS__)

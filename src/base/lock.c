@@ -6,8 +6,8 @@
 #include "os/os.h"
 
 enum {
-    SPINS = 200,   /* about 5 us: longer than any section of ours that was not preempted */
-    YIELDS = 200   /* the holder lost its CPU: let it have ours; then it may be of lower priority */
+    SPINS = 200, /* about 5 us: longer than any section of ours that was not preempted */
+    YIELDS = 200 /* the holder lost its CPU: let it have ours; then it may be of lower priority */
 };
 
 COLD void rn__spin_wait(struct spin *l)

@@ -64,7 +64,9 @@ void rn__chan_dequeue(struct chan_queue *q, struct chan_waiter *w)
         w->next->prev = w->prev;
     else
         q->last = w->prev;
-    store_release(&w->queued, 0); /* the last access to a select's waiter: its owner may go on without the lock */
+    store_release(
+        &w->queued,
+        0); /* the last access to a select's waiter: its owner may go on without the lock */
 }
 
 struct chan_waiter *rn__chan_claim(struct chan *c, struct chan_queue *q)
@@ -490,7 +492,8 @@ bool rn__try_send(volatile void *ch, const void *elem)
     rn__chan_touch_send(c, elem);
     /* A glance without the lock: nobody to take it, no room, not closed. Each was true at its moment, and the
      * closed bit is read first: a channel once closed stays so. */
-    if (!chan_is_closed(c) && !load_relaxed(&c->receivers.first) && load_relaxed(&c->count) == c->cap)
+    if (!chan_is_closed(c) && !load_relaxed(&c->receivers.first) &&
+        load_relaxed(&c->count) == c->cap)
         return false;
     spin_lock(&c->lock);
     r = rn__chan_send_locked(c, elem, &wake);

@@ -15,17 +15,17 @@ struct chan_waiter {
     struct chan_waiter *next, *prev; /* in the queue; guarded by the channel's lock */
     struct select_wait *select;      /* NULL for a plain operation */
     struct g *g;
-    void *elem;                      /* where the value comes from or goes to; NULL: dropped */
-    uint32_t index;                  /* the case */
-    uint8_t queued;                  /* guarded by the channel's lock */
-    uint8_t ok;                      /* set by the waker: a value passed; 0: the channel was closed */
-    const void *edge;                /* set by the waker: what the waiter must acquire yet, or NULL; for tools */
+    void *elem;       /* where the value comes from or goes to; NULL: dropped */
+    uint32_t index;   /* the case */
+    uint8_t queued;   /* guarded by the channel's lock */
+    uint8_t ok;       /* set by the waker: a value passed; 0: the channel was closed */
+    const void *edge; /* set by the waker: what the waiter must acquire yet, or NULL; for tools */
 };
 
 /* A select that waits: on its stack. */
 struct select_wait {
-    uint32_t claimed;  /* atomic: 0, then 1 by the waker that decides it */
-    uint32_t winner;   /* index of the case; written by the claimer before it readies */
+    uint32_t claimed; /* atomic: 0, then 1 by the waker that decides it */
+    uint32_t winner;  /* index of the case; written by the claimer before it readies */
     bool ok;
     uint32_t elem_size; /* of the winner's channel, for tools */
     struct g *g;
@@ -45,8 +45,8 @@ struct chan {
     uint32_t refs;    /* atomic; 0 for a channel inside another object, which is never released */
     uint32_t elem_size;
     uint32_t flags;
-    uint64_t cap;   /* elements */
-    uint64_t count; /* elements in the buffer; written under the lock, read by anybody */
+    uint64_t cap;              /* elements */
+    uint64_t count;            /* elements in the buffer; written under the lock, read by anybody */
     uint64_t send_at, recv_at; /* next slot; guarded by the lock */
     struct chan_queue receivers, senders; /* guarded by the lock */
     char *buffer;

@@ -134,7 +134,8 @@ static void leave_queues(struct select_wait *s)
         struct chan *c = case_chan(k);
         struct chan_waiter *w = case_waiter(k);
 
-        if (!c || !load_acquire(&w->queued)) /* pairs with rn__chan_dequeue: its taker is done with it */
+        if (!c ||
+            !load_acquire(&w->queued)) /* pairs with rn__chan_dequeue: its taker is done with it */
             continue;
         spin_lock(&c->lock);
         if (w->queued)

@@ -41,7 +41,7 @@ struct rn_ctx {
     uint32_t users; /* atomic */
     bool has_deadline;
     rn_ctx *parent;
-    rn_ctx *scope;  /* the nearest cancellable one, itself included; NULL: can never end */
+    rn_ctx *scope; /* the nearest cancellable one, itself included; NULL: can never end */
     rn_time deadline;
     const void *key;
     void *value;
@@ -50,13 +50,13 @@ struct rn_ctx {
 
     /* Of cancellable ones. */
     struct spin lock;
-    bool ended;             /* guarded by lock: error and cause are decided */
-    struct ctx_hook hooks;  /* head of the ring; guarded by lock */
-    struct ctx_hook link;   /* in scope of the parent's */
-    rn_ctx *next_ending;    /* in the list of whoever ends the parent, and written by that one alone */
-    int err;                /* written once, before done is closed */
+    bool ended;            /* guarded by lock: error and cause are decided */
+    struct ctx_hook hooks; /* head of the ring; guarded by lock */
+    struct ctx_hook link;  /* in scope of the parent's */
+    rn_ctx *next_ending; /* in the list of whoever ends the parent, and written by that one alone */
+    int err;             /* written once, before done is closed */
     rn_error cause;
-    rn_error expiry;        /* the cause if the deadline passes */
+    rn_error expiry; /* the cause if the deadline passes */
     struct timer timer;
     struct chan done;
 };
@@ -104,7 +104,8 @@ static void unref(rn_ctx *ctx)
             ctx->drop(ctx->value);
         if (cancellable(ctx)) {
             rn__timer_stop(&ctx->timer);
-            spin_lock(&ctx->done.lock); /* an operation that just ended may still store its unlock */
+            spin_lock(
+                &ctx->done.lock); /* an operation that just ended may still store its unlock */
             spin_unlock(&ctx->done.lock);
         }
         rn__mem_free(ctx);
@@ -231,7 +232,8 @@ static void end_all(rn_ctx *top, int err, const rn_error *cause)
                     store_release(&h->state, HOOK_OUT);
                 } else {
                     h->fire(h);
-                    store_release(&h->state, HOOK_OUT); /* pairs with rn__ctx_hook_remove; h may be gone */
+                    store_release(&h->state,
+                                  HOOK_OUT); /* pairs with rn__ctx_hook_remove; h may be gone */
                 }
             }
         }

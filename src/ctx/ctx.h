@@ -17,7 +17,7 @@ struct ctx_hook {
     struct ctx_hook *next, *prev; /* guarded by the context's lock */
     rn_ctx *ctx;                  /* the context in whose list it is */
     void (*fire)(struct ctx_hook *h);
-    uint32_t state;               /* atomic: HOOK_OUT, HOOK_IN, HOOK_FIRING */
+    uint32_t state; /* atomic: HOOK_OUT, HOOK_IN, HOOK_FIRING */
 };
 enum { HOOK_OUT, HOOK_IN, HOOK_FIRING };
 

@@ -90,7 +90,8 @@ static void cancel_for(int n)
         spin_unlock(&lock);
         if (!ctx)
             return;
-        cause = rn_errorf(-EINTR, "%s signal received", sigdescr_np(n) ? sigdescr_np(n) : "unknown");
+        cause =
+            rn_errorf(-EINTR, "%s signal received", sigdescr_np(n) ? sigdescr_np(n) : "unknown");
         rn_ctx_cancel_cause(ctx, cause);
         rn_ctx_release(ctx);
     }
@@ -139,7 +140,8 @@ rn_ctx *rn__ctx_with_signals(rn_ctx *parent, const int *signals, size_t n)
     struct watch *w;
 
     for (size_t i = 0; i < n; i++)
-        if (signals[i] < 1 || signals[i] > SIGNALS || signals[i] == SIGKILL || signals[i] == SIGSTOP)
+        if (signals[i] < 1 || signals[i] > SIGNALS || signals[i] == SIGKILL ||
+            signals[i] == SIGSTOP)
             rn_panic("rn_ctx_with_signals: %d is not a signal that can be caught", signals[i]);
     w = rn__mem_new_zero(sizeof *w, 16);
     if (!w)

@@ -30,7 +30,8 @@ struct places *rn__places_new(struct pool *pool); /* NULL: no memory */
 void rn__out_place(struct out *o, struct places *known, uintptr_t pc, bool is_call);
 /* A stack, innermost first: first is where it is, the rest return addresses. Without the library's own frames,
  * except the one that the program called. */
-void rn__out_frames(struct out *o, struct places *known, const uintptr_t *pc, size_t n, bool first_is_call);
+void rn__out_frames(struct out *o, struct places *known, const uintptr_t *pc, size_t n,
+                    bool first_is_call);
 
 /* The frame pointer chain from fp inside [lo, hi): up to room return addresses. */
 size_t rn__walk(uintptr_t fp, uintptr_t lo, uintptr_t hi, uintptr_t *pc, size_t room);

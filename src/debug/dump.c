@@ -85,8 +85,8 @@ struct dump {
     size_t ids_room;
     size_t count;
     int64_t now;
-    bool streaming; /* no memory: entries are written as they come */
-    struct kind kind;   /* of the one looked at */
+    bool streaming;   /* no memory: entries are written as they come */
+    struct kind kind; /* of the one looked at */
     struct entry entry;
 };
 
@@ -131,9 +131,9 @@ static void out_state(struct dump *d, const struct kind *k, int64_t longest)
     int64_t minutes = longest / 60000000000;
 
     rn__out_str(d->o, " [");
-    rn__out_str(d->o, k->look == LOOK_WAITING                             ? rn__wait_text[k->why]
+    rn__out_str(d->o, k->look == LOOK_WAITING                           ? rn__wait_text[k->why]
                       : k->look == LOOK_RUNNABLE || k->look == LOOK_NEW ? "runnable"
-                                                                          : "running");
+                                                                        : "running");
     if (minutes > 0) { /* as Go prints it */
         rn__out_str(d->o, ", ");
         rn__out_int(d->o, (uint64_t)minutes);
@@ -159,7 +159,8 @@ static void out_ids(struct out *o, const struct entry *e)
     unsigned written = 0;
 
     for (const struct entry *last; e; e = last->next) {
-        for (last = e; last->next && last->next->id == last->id + 1 && same_name(e->name, last->next->name);
+        for (last = e;
+             last->next && last->next->id == last->id + 1 && same_name(e->name, last->next->name);
              last = last->next)
             ;
         if (written > 0)
@@ -235,7 +236,8 @@ static void out_group(struct dump *d, const struct kind *k, const struct entry *
 
 static bool same_kind(const struct kind *a, const struct kind *b)
 {
-    if (a->look != b->look || a->why != b->why || a->created_at != b->created_at || a->frames != b->frames)
+    if (a->look != b->look || a->why != b->why || a->created_at != b->created_at ||
+        a->frames != b->frames)
         return false;
     for (size_t i = 0; i < a->frames; i++)
         if (a->pc[i] != b->pc[i])
@@ -375,12 +377,15 @@ static bool look_at(struct dump *d, struct g *g)
         void *sp = load_relaxed(&g->sp);
         int64_t since = load_relaxed(&g->since);
         uintptr_t lo = (uintptr_t)load_relaxed(&g->stack_lo), hi = (uintptr_t)g;
-        bool still = !on_cpu && (status == G_WAITING || status == G_RUNNABLE) && (uintptr_t)sp >= lo &&
-                     (uintptr_t)sp + sizeof(struct arch_frame) <= hi && (uintptr_t)sp % sizeof lo == 0;
+        bool still = !on_cpu && (status == G_WAITING || status == G_RUNNABLE) &&
+                     (uintptr_t)sp >= lo && (uintptr_t)sp + sizeof(struct arch_frame) <= hi &&
+                     (uintptr_t)sp % sizeof lo == 0;
 
         if (status == G_FREE || status == G_DEAD || id == 0)
             return false;
-        k->look = status == G_WAITING ? LOOK_WAITING : status == G_RUNNABLE ? LOOK_RUNNABLE : LOOK_RUNNING;
+        k->look = status == G_WAITING    ? LOOK_WAITING
+                  : status == G_RUNNABLE ? LOOK_RUNNABLE
+                                         : LOOK_RUNNING;
         k->why = status == G_WAITING ? load_relaxed(&g->why) : 0;
         if (k->why >= WAIT_REASONS)
             k->why = WAIT_NONE;

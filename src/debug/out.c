@@ -45,7 +45,8 @@ void rn__out_bytes(struct out *o, const char *s, size_t n)
 
 void rn__out_str(struct out *o, const char *s)
 {
-    const volatile char *end = s; /* so that no compiler makes a call of strlen, which tools intercept */
+    const volatile char *end =
+        s; /* so that no compiler makes a call of strlen, which tools intercept */
 
     while (*end)
         end++;
@@ -110,7 +111,8 @@ void *rn__pool_take(struct pool *p, size_t size)
         return NULL;
     size = (size + 15) & ~(size_t)15;
     if ((size_t)(p->end - p->at) < size) {
-        size_t want = size + sizeof(struct pool_chunk) > CHUNK ? size + sizeof(struct pool_chunk) : CHUNK;
+        size_t want = size + sizeof(struct pool_chunk) > CHUNK ? size + sizeof(struct pool_chunk)
+                                                               : CHUNK;
         struct pool_chunk *c = rn__pool_map ? rn__pool_map(want) : NULL;
 
         if (!c)

@@ -17,9 +17,9 @@
 
 enum { SIGNALS = 64 };
 
-static uint64_t pending;     /* atomic: bit n - 1: signal n has come */
-static uint32_t come;        /* atomic futex word: 1 when pending is not 0 */
-static struct spin lock;     /* guards started */
+static uint64_t pending; /* atomic: bit n - 1: signal n has come */
+static uint32_t come;    /* atomic futex word: 1 when pending is not 0 */
+static struct spin lock; /* guards started */
 static bool started;
 
 static void on_signal(int sig)
@@ -78,7 +78,8 @@ static int dump_on(int sig, bool only_default)
     struct sigaction was, sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART | SA_ONSTACK};
     int err = 0;
 
-    if (sig < 1 || sig > SIGNALS || sigaction(sig, NULL, &was) != 0 || sig == SIGKILL || sig == SIGSTOP)
+    if (sig < 1 || sig > SIGNALS || sigaction(sig, NULL, &was) != 0 || sig == SIGKILL ||
+        sig == SIGSTOP)
         return -EINVAL;
     if (only_default && ((was.sa_flags & SA_SIGINFO) || was.sa_handler != SIG_DFL))
         return 0;
@@ -115,6 +116,7 @@ COLD void rn__signal_begin(void)
             sig = i;
     }
     if (!sig || dump_on(sig, true) != 0)
-        fprintf(stderr, "runnel: RUNNEL_DUMP_SIGNAL=%s: expected a signal such as QUIT or USR1; ignored\n",
+        fprintf(stderr,
+                "runnel: RUNNEL_DUMP_SIGNAL=%s: expected a signal such as QUIT or USR1; ignored\n",
                 name);
 }

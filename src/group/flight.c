@@ -53,7 +53,7 @@ struct leader {
     struct leader *kid[2]; /* guarded by the flight's lock */
     uint64_t hash;
     struct rn__flight_call *call;
-    bool in_tree;          /* guarded by the flight's lock */
+    bool in_tree; /* guarded by the flight's lock */
     bool shared;
     void (*done)(void *owner, int result); /* the goroutine's own */
     void *owner;
@@ -239,8 +239,8 @@ static void flight_op(struct rn__call *captured)
     follow(&follower);
 }
 
-struct rn__call *rn__flight_begin(struct rn__flight_call *c, rn_flight *f, const char *key, void *out,
-                                  size_t out_size, bool *shared, void (*fn)(void))
+struct rn__call *rn__flight_begin(struct rn__flight_call *c, rn_flight *f, const char *key,
+                                  void *out, size_t out_size, bool *shared, void (*fn)(void))
 {
     c->call.fn = fn;
     c->call.op = flight_op;

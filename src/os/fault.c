@@ -43,7 +43,8 @@ bool rn__os_fault_begin(void (*fn)(const struct os_fault *fault))
 {
     struct sigaction was, sa = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK};
 
-    if (sigaction(SIGSEGV, NULL, &was) != 0 || (was.sa_flags & SA_SIGINFO) || was.sa_handler != SIG_DFL)
+    if (sigaction(SIGSEGV, NULL, &was) != 0 || (was.sa_flags & SA_SIGINFO) ||
+        was.sa_handler != SIG_DFL)
         return false;
     on_fault = fn;
     return sigaction(SIGSEGV, &sa, NULL) == 0;
@@ -54,7 +55,8 @@ void rn__os_fault_end(void)
     struct sigaction now, dfl = {.sa_handler = SIG_DFL};
 
     /* A user's handler that was installed meanwhile stays. */
-    if (sigaction(SIGSEGV, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) && now.sa_sigaction == handler)
+    if (sigaction(SIGSEGV, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) &&
+        now.sa_sigaction == handler)
         sigaction(SIGSEGV, &dfl, NULL);
 }
 

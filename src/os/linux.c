@@ -46,7 +46,8 @@ void rn__os_futex_wait(uint32_t *word, uint32_t value, int64_t until)
         timeout = &ts;
     }
     /* The bitset form takes an absolute time on CLOCK_MONOTONIC. */
-    syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value, timeout, NULL, FUTEX_BITSET_MATCH_ANY);
+    syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value, timeout, NULL,
+            FUTEX_BITSET_MATCH_ANY);
     if (patrol)
         usleep(0);
 }
@@ -58,7 +59,8 @@ void rn__os_futex_wake(uint32_t *word)
 
 int rn__os_poll(int fd, bool read, bool write)
 {
-    struct pollfd p = {.fd = fd, .events = (short)((read ? POLLIN | POLLRDHUP : 0) | (write ? POLLOUT : 0))};
+    struct pollfd p = {.fd = fd,
+                       .events = (short)((read ? POLLIN | POLLRDHUP : 0) | (write ? POLLOUT : 0))};
     struct timespec now = {0, 0};
     int ready = 0;
 
@@ -288,7 +290,8 @@ void rn__os_fence_all(void)
     syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
 }
 
-int rn__os_thread_new(pthread_t *ret_thread, size_t stack, bool quiet, void *(*fn)(void *), void *arg)
+int rn__os_thread_new(pthread_t *ret_thread, size_t stack, bool quiet, void *(*fn)(void *),
+                      void *arg)
 {
     pthread_attr_t attr;
     sigset_t all, old;

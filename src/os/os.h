@@ -46,7 +46,8 @@ int rn__os_threads(void);
 bool rn__os_fence_all_start(void);
 void rn__os_fence_all(void);
 /* A new thread, joinable; stack 0: the default size. quiet: it takes no signals. -EAGAIN: not now. */
-int rn__os_thread_new(pthread_t *ret_thread, size_t stack, bool quiet, void *(*fn)(void *), void *arg);
+int rn__os_thread_new(pthread_t *ret_thread, size_t stack, bool quiet, void *(*fn)(void *),
+                      void *arg);
 /* The kernel's number of the calling thread; and whether a thread of this process sleeps in the kernel (true if it
  * cannot be known). */
 int rn__os_thread_id(void);

@@ -92,7 +92,8 @@ void rn_park(rn_ticket *t)
     struct g *g = rn__self();
     uint64_t empty = TICKET_EMPTY;
 
-    if (cas_acq_rel(&t->rn__word[0], &empty, (uint64_t)(uintptr_t)g)) /* pairs with rn_ready's swap */
+    if (cas_acq_rel(&t->rn__word[0], &empty,
+                    (uint64_t)(uintptr_t)g)) /* pairs with rn_ready's swap */
         rn__park(g, WAIT_PARK, t, ticket_unlink, t);
     edge_acquire(t);
 }

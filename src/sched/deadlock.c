@@ -31,7 +31,8 @@ static bool quiet(struct rt *rt, uint32_t *ret_known)
         is = load_relaxed(&p->timers->count) == 0 && runq_len(&p->ready) == 0 &&
              freshq_len(&p->fresh) == 0;
     }
-    *ret_known = rt->workers + load_relaxed(&rt->has_monitor) + load_acquire(&rn__threads_parked) + load_acquire(&rn__threads_own);
+    *ret_known = rt->workers + load_relaxed(&rt->has_monitor) + load_acquire(&rn__threads_parked) +
+                 load_acquire(&rn__threads_own);
     spin_unlock(&rt->lock);
     return is && !(rn__signals_awaited && rn__signals_awaited()) && !rn__netpoll_awaited();
 }
@@ -41,7 +42,8 @@ bool rn__deadlock_check(struct rt *rt)
     uint32_t known, again, parked = load_acquire(&rn__threads_parked);
     int threads;
 
-    if (load_acquire(&rt->creating)) /* it is counted, and may never be: look again; pairs with rn__monitor_start */
+    if (load_acquire(
+            &rt->creating)) /* it is counted, and may never be: look again; pairs with rn__monitor_start */
         return true;
     if (!quiet(rt, &known))
         return false;
@@ -57,6 +59,7 @@ bool rn__deadlock_check(struct rt *rt)
     if (!quiet(rt, &again) || again != known || load_acquire(&rt->creating))
         return true;
     if (load_relaxed(&rt->starving))
-        rn__panic("out of memory for a goroutine's stack"); /* and nobody is left who could give one back */
+        rn__panic(
+            "out of memory for a goroutine's stack"); /* and nobody is left who could give one back */
     rn__fatal("all goroutines are asleep - deadlock!");
 }

@@ -22,8 +22,9 @@
 #include <stdlib.h>
 
 _Static_assert(offsetof(struct rn__call, gp) == 0 && offsetof(struct rn__call, vec) == 64 &&
-                   offsetof(struct rn__call, stack) == 192 && offsetof(struct rn__call, fn) == 256 &&
-                   offsetof(struct rn__call, op) == 264 && sizeof(struct rn__call) == 272,
+                   offsetof(struct rn__call, stack) == 192 &&
+                   offsetof(struct rn__call, fn) == 256 && offsetof(struct rn__call, op) == 264 &&
+                   sizeof(struct rn__call) == 272,
                "the assembly knows these offsets");
 
 void rn__capture(void);
@@ -179,8 +180,8 @@ static COLD void end_here(void)
     rn__yield_to(AFTER_NOTHING);
 }
 
-struct fresh *rn__fresh_new(void (*fn)(void), const rn_attr *attr, void (*done)(void *, int), void *owner,
-                            void *created_at)
+struct fresh *rn__fresh_new(void (*fn)(void), const rn_attr *attr, void (*done)(void *, int),
+                            void *owner, void *created_at)
 {
     struct worker *w = worker_self();
     struct rt *rt = w->rt;
@@ -213,7 +214,8 @@ struct fresh *rn__fresh_new(void (*fn)(void), const rn_attr *attr, void (*done)(
     f->id = id_new(rt, p);
     if (outside)
         rt_leave(w);
-    f->next = held ? (struct fresh *)rt : NULL; /* until it starts: the reference to its runtime, if it holds one */
+    f->next = held ? (struct fresh *)rt
+                   : NULL; /* until it starts: the reference to its runtime, if it holds one */
     f->call.fn = fn;
     f->call.op = rn__fresh_start;
     f->done = done;
@@ -236,8 +238,8 @@ struct fresh *rn__fresh_new(void (*fn)(void), const rn_attr *attr, void (*done)(
     return f;
 }
 
-struct fresh *rn__fresh_go(void (*fn)(void), const rn_attr *attr, void (*done)(void *, int), void *owner,
-                           void *created_at)
+struct fresh *rn__fresh_go(void (*fn)(void), const rn_attr *attr, void (*done)(void *, int),
+                           void *owner, void *created_at)
 {
     struct fresh *f;
 
@@ -427,7 +429,8 @@ size_t rn__goroutines(struct rt *rt)
 
     /* Ends first: never more ends than starts. */
     for (uint32_t i = 0; i < rt->nprocs; i++)
-        ended += load_acquire(&rt->procs[i].ended); /* pairs with rn__g_end: who sees none left sees what they did */
+        ended += load_acquire(
+            &rt->procs[i].ended); /* pairs with rn__g_end: who sees none left sees what they did */
     started = load_relaxed(&rt->started);
     for (uint32_t i = 0; i < rt->nprocs; i++)
         started += load_relaxed(&rt->procs[i].started);

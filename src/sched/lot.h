@@ -34,9 +34,9 @@ enum lot_tag {
 };
 
 struct lot_waiter {
-    struct lot_waiter *next, *prev;   /* same address and tag, oldest first; guarded by the bucket */
-    struct lot_waiter *chain;         /* next address in the bucket: valid in a queue's head */
-    struct lot_waiter *tail;          /* valid in a queue's head */
+    struct lot_waiter *next, *prev; /* same address and tag, oldest first; guarded by the bucket */
+    struct lot_waiter *chain;       /* next address in the bucket: valid in a queue's head */
+    struct lot_waiter *tail;        /* valid in a queue's head */
     const void *addr;
     struct g *g;
     uint32_t tag;

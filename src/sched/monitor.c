@@ -57,10 +57,12 @@ static const int64_t follow_ns = 1000000000; /* between two looks at the CPUs th
 COLD void rn__enter_slow(struct worker *w)
 {
     if (load_relaxed(&w->attention) & ATTEND_FORKED)
-        rn__panic("runtime call in the child of a goroutine's fork: only exec and _exit work there");
+        rn__panic(
+            "runtime call in the child of a goroutine's fork: only exec and _exit work there");
     if (load_relaxed(&w->attention) & ATTEND_FENCE)
         fence_seq_cst(); /* M1 before M2 */
-    for (unsigned tries = 0; load_acquire(&w->attention) & ATTEND_STEALING; tries++) { /* M2, pairs with M9 */
+    for (unsigned tries = 0; load_acquire(&w->attention) & ATTEND_STEALING;
+         tries++) { /* M2, pairs with M9 */
         if (tries < 200)
             cpu_relax();
         else
@@ -91,7 +93,8 @@ static int64_t slice(void)
 }
 
 /* Look at every processor, rt->lock held; the suspects, and whether anything was different from last time. */
-static uint32_t look(struct rt *rt, int64_t now, struct suspect *s, bool *ret_wake, bool *ret_changed)
+static uint32_t look(struct rt *rt, int64_t now, struct suspect *s, bool *ret_wake,
+                     bool *ret_changed)
 {
     uint32_t n = 0;
     int64_t clock = now_ns();
@@ -158,7 +161,8 @@ static void take(struct rt *rt, struct suspect *s, uint32_t n)
     for (uint32_t i = 0; i < n; i++) {
         struct proc *p = s[i].proc;
 
-        if (p->idle || p->worker != s[i].worker || load_relaxed(&p->tick) != p->seen.tick || rt->stopping)
+        if (p->idle || p->worker != s[i].worker || load_relaxed(&p->tick) != p->seen.tick ||
+            rt->stopping)
             continue;
         or_acq_rel(&s[i].worker->attention, ATTEND_STEALING); /* M6 */
         s[left++] = s[i];
@@ -222,7 +226,8 @@ static bool tick(struct rt *rt, int64_t now, bool late)
         take(rt, s, guilty);
     if (wake)
         rn__wake_one(rt);
-    if (rn__netpoll_active() && load_relaxed(&rt->keeper_until) == INT64_MIN) /* nobody idle polls */
+    if (rn__netpoll_active() &&
+        load_relaxed(&rt->keeper_until) == INT64_MIN) /* nobody idle polls */
         rn__netpoll_poll();
     if (rt->retired) /* a glance: the next tick sees it otherwise */
         join_retired(rt);
@@ -244,8 +249,10 @@ static void deep(struct rt *rt)
     int64_t until;
 
     swap_seq_cst(&rt->monitor_deep, 1);
-    spin_lock(&rt->lock); /* proc_take looks at monitor_deep under it: it sees us, or we see what it took */
-    quiet = all_idle(rt) && rt->global_len == 0 && !rt->stopping && (rt->keeper || !rn__netpoll_active());
+    spin_lock(
+        &rt->lock); /* proc_take looks at monitor_deep under it: it sees us, or we see what it took */
+    quiet = all_idle(rt) && rt->global_len == 0 && !rt->stopping &&
+            (rt->keeper || !rn__netpoll_active());
     until = rt->keeper ? INT64_MAX : rn__timers_first(rt);
     spin_unlock(&rt->lock);
     if (quiet)

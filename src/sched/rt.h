@@ -13,11 +13,11 @@
 #include "time/timer.h"
 
 enum {
-    STACK_CLASSES = 17,       /* 16 KiB << class: up to 1 GiB */
-    STACK_CLASS_DEFAULT = 3,  /* 128 KiB */
-    STACK_CACHE = 64,         /* stacks that a processor keeps for itself */
-    FRESH_CACHE = 128,        /* records that a processor keeps for itself */
-    MAX_THREADS = 10000       /* worker threads, unless RUNNEL_MAX_THREADS says otherwise */
+    STACK_CLASSES = 17,      /* 16 KiB << class: up to 1 GiB */
+    STACK_CLASS_DEFAULT = 3, /* 128 KiB */
+    STACK_CACHE = 64,        /* stacks that a processor keeps for itself */
+    FRESH_CACHE = 128,       /* records that a processor keeps for itself */
+    MAX_THREADS = 10000      /* worker threads, unless RUNNEL_MAX_THREADS says otherwise */
 };
 
 struct proc {
@@ -27,13 +27,13 @@ struct proc {
     /* The holder's own. */
     struct worker *worker ALIGNED(CACHE_LINE); /* who holds it; written with rt->lock held */
     uint32_t index;
-    uint32_t tick;           /* atomic, written by the holder: counts picks */
-    uint32_t looked;         /* tick at the last look at the global queue and the descriptors */
-    uint32_t ready_streak;   /* picks from ready since the last from fresh */
-    uint32_t fresh_takes;    /* counts picks from fresh */
-    bool alone;              /* the only processor: no thieves */
-    uint32_t kept;           /* atomic: lone tasks that were not stolen, in a row; see sched.c */
-    struct g *stacks;        /* cache of the default class, hottest first */
+    uint32_t tick;         /* atomic, written by the holder: counts picks */
+    uint32_t looked;       /* tick at the last look at the global queue and the descriptors */
+    uint32_t ready_streak; /* picks from ready since the last from fresh */
+    uint32_t fresh_takes;  /* counts picks from fresh */
+    bool alone;            /* the only processor: no thieves */
+    uint32_t kept;         /* atomic: lone tasks that were not stolen, in a row; see sched.c */
+    struct g *stacks;      /* cache of the default class, hottest first */
     uint32_t stack_count;
     struct fresh *free_fresh; /* cache of records */
     uint32_t fresh_count;
@@ -41,12 +41,12 @@ struct proc {
     uint64_t started, ended;  /* atomic, written by the holder: goroutines */
 
     struct timer_heap *timers; /* of the same index, for the whole process */
-    struct proc *next_idle;  /* guarded by rt->lock */
-    bool idle;               /* guarded by rt->lock */
-    struct glance {          /* the monitor's own: what it saw at its last tick */
+    struct proc *next_idle;    /* guarded by rt->lock */
+    bool idle;                 /* guarded by rt->lock */
+    struct glance {            /* the monitor's own: what it saw at its last tick */
         struct worker *worker;
         uint32_t tick, entry;
-        int64_t since;       /* since when this worker has run without a pick */
+        int64_t since; /* since when this worker has run without a pick */
     } seen;
 };
 
@@ -54,35 +54,37 @@ struct proc {
 enum attention {
     ATTEND_STEALING = 1, /* its processor may be about to be taken: wait until this is clear */
     ATTEND_YIELD = 2,    /* its goroutine has had its time: yield in the next call that waits */
-    ATTEND_FENCE = 4,    /* for good: the kernel refuses membarrier, so an entry needs a fence of its own */
-    ATTEND_FORKED = 8    /* for good: a goroutine alone in a child process, which has no runtime */
+    ATTEND_FENCE =
+        4, /* for good: the kernel refuses membarrier, so an entry needs a fence of its own */
+    ATTEND_FORKED = 8 /* for good: a goroutine alone in a child process, which has no runtime */
 };
 
 /* A thread. Its storage is thread-local, so that it costs no allocation. */
 struct worker {
-    struct g *cur;      /* who runs here now: a goroutine, or &self */
-    struct proc *proc;  /* held, or NULL; outside an entry the monitor may take it */
-    uint32_t entry;     /* atomic, written by this thread: odd inside the runtime, even outside; a sequence */
+    struct g *cur;     /* who runs here now: a goroutine, or &self */
+    struct proc *proc; /* held, or NULL; outside an entry the monitor may take it */
+    uint32_t
+        entry; /* atomic, written by this thread: odd inside the runtime, even outside; a sequence */
     uint32_t attention; /* atomic: enum attention */
     bool without;       /* its goroutine runs without a processor, and is counted in rt->blocked */
     struct g self;      /* the thread's own stack as a waiter */
     struct rt *rt;      /* whose worker it is; NULL for a plain thread */
     struct g *locked;   /* the goroutine that owns this thread (rn_lock_thread) */
-    task handed;        /* a task that was picked on a goroutine's stack but must be run from here */
+    task handed; /* a task that was picked on a goroutine's stack but must be run from here */
     struct proc *given; /* atomic: a processor handed to this thread for its locked goroutine */
-    bool caller;        /* rn_run's thread: runs the first goroutine until it leaves, then only waits */
-    struct g *last;     /* the goroutine that left this thread last, for the end of rn_run */
-    bool home;          /* rn_run's thread, which cannot end */
-    bool doomed;        /* its goroutine ended while locked to it: the thread ends too */
-    bool yielded;       /* the last goroutine to reach the loop yielded */
-    bool requeue;       /* the locked goroutine yielded: queue it before the processor is given up */
-    uint32_t futex;     /* atomic: what an idle worker sleeps on; see idle_wait */
-    bool spinning;      /* counted in rt->spinning */
-    bool in_list;       /* in rt->idle_workers or rt->keeper; guarded by rt->lock */
-    bool polls;         /* the keeper, and it sleeps in the poller; guarded by rt->lock */
+    bool caller;    /* rn_run's thread: runs the first goroutine until it leaves, then only waits */
+    struct g *last; /* the goroutine that left this thread last, for the end of rn_run */
+    bool home;      /* rn_run's thread, which cannot end */
+    bool doomed;    /* its goroutine ended while locked to it: the thread ends too */
+    bool yielded;   /* the last goroutine to reach the loop yielded */
+    bool requeue;   /* the locked goroutine yielded: queue it before the processor is given up */
+    uint32_t futex; /* atomic: what an idle worker sleeps on; see idle_wait */
+    bool spinning;  /* counted in rt->spinning */
+    bool in_list;   /* in rt->idle_workers or rt->keeper; guarded by rt->lock */
+    bool polls;     /* the keeper, and it sleeps in the poller; guarded by rt->lock */
     uint64_t random;
     struct worker *next_idle;
-    int tid;            /* the kernel's number of the thread */
+    int tid; /* the kernel's number of the thread */
     struct worker_slot *slot;
 };
 
@@ -91,8 +93,8 @@ struct worker_slot {
     struct worker_slot *next;
     struct worker *worker; /* valid until exited */
     pthread_t thread;
-    uint32_t exited;  /* atomic: touches the runtime no more */
-    bool orphan;      /* left behind by the end of rn_run */
+    uint32_t exited; /* atomic: touches the runtime no more */
+    bool orphan;     /* left behind by the end of rn_run */
 };
 
 struct arena {
@@ -110,14 +112,15 @@ struct arena {
  */
 enum { SLAB_BYTES = 65536, SLAB_RECORDS = 170, SLABS_SPARE = 8 };
 struct slab {
-    struct slab *next;             /* of all */
+    struct slab *next;                 /* of all */
     struct slab *next_free, **at_free; /* of those with free records */
     struct fresh *free;
-    uint32_t carved;               /* records beyond were never used, or not since the pages went */
-    uint32_t free_count;           /* those in free, and those not carved */
+    uint32_t carved;     /* records beyond were never used, or not since the pages went */
+    uint32_t free_count; /* those in free, and those not carved */
     struct fresh record[] ALIGNED(16);
 };
-_Static_assert(sizeof(struct slab) + SLAB_RECORDS * sizeof(struct fresh) <= SLAB_BYTES - 64, "with malloc's head");
+_Static_assert(sizeof(struct slab) + SLAB_RECORDS * sizeof(struct fresh) <= SLAB_BYTES - 64,
+               "with malloc's head");
 
 /*
  * Of room processors, the first nprocs have been used; off of those are out of use because the process may use fewer CPUs
@@ -127,8 +130,8 @@ struct rt {
     uint32_t nprocs; /* atomic: changed with lock held, never lowered */
     uint32_t room;   /* processors there is memory for */
     bool follows;
-    uint32_t stopping;   /* atomic */
-    uint32_t refs;       /* atomic: rn_run's, and one per orphan */
+    uint32_t stopping; /* atomic */
+    uint32_t refs;     /* atomic: rn_run's, and one per orphan */
     struct proc *procs;
 
     struct spin lock ALIGNED(CACHE_LINE);
@@ -145,15 +148,16 @@ struct rt {
     int64_t keeper_until;       /* atomic: INT64_MIN without a keeper */
     uint32_t idle_workers;      /* in idle_worker */
     uint32_t blocked;           /* goroutines that go on without a processor */
-    uint32_t workers;           /* atomic for readers without the lock: worker threads, rn_run's caller included */
-    uint32_t creating;          /* atomic: threads that are being made; raised with stopping clear */
+    uint32_t
+        workers; /* atomic for readers without the lock: worker threads, rn_run's caller included */
+    uint32_t creating; /* atomic: threads that are being made; raised with stopping clear */
     struct worker_slot *slots;
     struct worker_slot *retired; /* threads that ended early and are to be joined */
-    bool fences;        /* the kernel refuses membarrier */
+    bool fences;                 /* the kernel refuses membarrier */
     uint32_t max_workers;
-    bool has_monitor;   /* atomic */
-    uint32_t monitor_deep;      /* atomic: the monitor sleeps until told */
-    uint32_t monitor_futex;     /* atomic: 1: told */
+    bool has_monitor;       /* atomic */
+    uint32_t monitor_deep;  /* atomic: the monitor sleeps until told */
+    uint32_t monitor_futex; /* atomic: 1: told */
     pthread_t monitor;
     uint32_t spinning ALIGNED(CACHE_LINE); /* atomic: workers that look for work */
 
@@ -162,16 +166,16 @@ struct rt {
     struct arena *arenas;
     struct g *stacks[STACK_CLASSES];
     struct slab *slabs, *free_slabs;
-    uint32_t spare_slabs;   /* of free_slabs, those that are all free */
+    uint32_t spare_slabs;                 /* of free_slabs, those that are all free */
     struct fresh *starved, *starved_last; /* records for which there was no stack, oldest first */
-    uint32_t starving;      /* atomic: how many */
+    uint32_t starving;                    /* atomic: how many */
 
-    uint64_t next_id;       /* atomic */
+    uint64_t next_id;        /* atomic */
     uint64_t started, ended; /* atomic: by threads without a processor */
 
-    bool has_main;          /* rn_run started it */
-    uint32_t main_exited;   /* atomic: the first goroutine called rn_exit */
-    uint32_t done;          /* atomic futex word: set when stopping, for rn_run's caller */
+    bool has_main;        /* rn_run started it */
+    uint32_t main_exited; /* atomic: the first goroutine called rn_exit */
+    uint32_t done;        /* atomic futex word: set when stopping, for rn_run's caller */
     /* Atomic: a time not long ago, which stamps goroutines that park. The monitor refreshes it, and workers
      * do now and then on their way; written rarely, since every park reads it. */
     int64_t now ALIGNED(CACHE_LINE);
@@ -219,7 +223,8 @@ static inline bool rt_enter(struct worker *w)
         return false;
     store_relaxed(&w->entry, entry + 1); /* M1 */
     fence_compiler();                    /* with the monitor's membarrier: M1 is seen, or M3 sees */
-    if (unlikely(load_acquire(&w->attention) & (ATTEND_STEALING | ATTEND_FENCE | ATTEND_FORKED))) /* M2 */
+    if (unlikely(load_acquire(&w->attention) &
+                 (ATTEND_STEALING | ATTEND_FENCE | ATTEND_FORKED))) /* M2 */
         rn__enter_slow(w);
     return true;
 }
@@ -242,7 +247,8 @@ static inline void wait_point(void)
 /* Is no processor held? A glance without the lock. */
 static inline bool all_idle(struct rt *rt)
 {
-    return load_relaxed(&rt->idle_procs) + load_relaxed(&rt->off_procs) == load_relaxed(&rt->nprocs);
+    return load_relaxed(&rt->idle_procs) + load_relaxed(&rt->off_procs) ==
+           load_relaxed(&rt->nprocs);
 }
 
 /* It is now about this late: for rt->now. A millisecond is exact enough, and rare enough to write. */
@@ -282,8 +288,8 @@ void rn__proc_regain(struct worker *w);
 void rn__goroutine_main(struct g *prev);
 
 /* stack.c */
-size_t rn__stack_guard(uint32_t stack_class); /* bytes of guard at its low end */
-uint32_t rn__stack_class(size_t bytes); /* STACK_CLASSES when too large */
+size_t rn__stack_guard(uint32_t stack_class);                 /* bytes of guard at its low end */
+uint32_t rn__stack_class(size_t bytes);                       /* STACK_CLASSES when too large */
 struct g *rn__stack_new(struct rt *rt, uint32_t stack_class); /* NULL: no memory */
 void rn__stack_put(struct rt *rt, struct g *g);
 /* No stack for f: keep it until one is free. */

@@ -72,7 +72,7 @@ struct runq {
 /* Append t. Owner only. False, with q unchanged, when q is full. */
 static inline bool runq_push(struct runq *q, task t)
 {
-    uint32_t tail = load_owned(&q->tail); /* I2 */
+    uint32_t tail = load_owned(&q->tail);   /* I2 */
     uint32_t head = load_acquire(&q->head); /* E2 */
 
     if (unlikely(tail - head >= RUNQ_SLOTS))
@@ -94,7 +94,7 @@ static inline task runq_take(struct runq *q)
         if (head == tail)
             return 0;
         t = load_relaxed(&q->slot[head & RUNQ_MASK]); /* a guess until the exchange */
-        if (cas_acq_rel(&q->head, &head, head + 1)) /* E2 */
+        if (cas_acq_rel(&q->head, &head, head + 1))   /* E2 */
             return t;
     }
 }
@@ -205,7 +205,7 @@ static inline struct fresh *freshq_steal(struct freshq *q)
     int64_t bottom;
     struct fresh *f;
 
-    fence_seq_cst(); /* D1 */
+    fence_seq_cst();                   /* D1 */
     bottom = load_acquire(&q->bottom); /* E3 */
     if (top >= bottom)
         return NULL;

@@ -42,23 +42,25 @@
 #include "sched/rt.h"
 
 enum {
-    READY_RUN = 8,      /* picks of readied goroutines before a new one */
-    FRESH_OLDEST = 16,  /* every so many new ones, the oldest */
-    TICK_TIMERS = 8,    /* picks between two looks at the clock, if there are timers */
-    TICK_GLOBAL = 64,   /* picks between two looks at the global queue */
+    READY_RUN = 8,     /* picks of readied goroutines before a new one */
+    FRESH_OLDEST = 16, /* every so many new ones, the oldest */
+    TICK_TIMERS = 8,   /* picks between two looks at the clock, if there are timers */
+    TICK_GLOBAL = 64,  /* picks between two looks at the global queue */
     KEPT_MAX = 8,
 #ifdef RN_EXPLORE
     SPIN_ROUNDS = 2,
     SPIN_WAITED = 1,
     SPIN_PARK = 1,
 #else
-    SPIN_ROUNDS = 60,   /* about 20 us of looking for work before going to sleep: less than waking costs */
-    SPIN_WAITED = 6,    /* rounds that a lone task must have been seen waiting */
-    SPIN_PARK = 100,    /* of a thread, before it sleeps */
+    SPIN_ROUNDS =
+        60, /* about 20 us of looking for work before going to sleep: less than waking costs */
+    SPIN_WAITED = 6, /* rounds that a lone task must have been seen waiting */
+    SPIN_PARK = 100, /* of a thread, before it sleeps */
 #endif
-    SPARE_WORKERS = 8,  /* idle threads beyond the processors that are kept for the next blocking calls */
+    SPARE_WORKERS =
+        8, /* idle threads beyond the processors that are kept for the next blocking calls */
     GLOBAL_BATCH = 64,
-    GLOBAL_FAIR = 8     /* taken from the global queue while there is work of our own */
+    GLOBAL_FAIR = 8 /* taken from the global queue while there is work of our own */
 };
 static const int64_t thread_retry_ns = 10000000;
 static const int64_t recheck_min_ns = 100000000, recheck_max_ns = 30000000000;
@@ -198,8 +200,7 @@ static task global_take(struct rt *rt)
     task t = rt->global_first;
 
     if (t) {
-        rt->global_first =
-            task_is_fresh(t) ? (task)task_fresh(t)->next : (task)task_g(t)->next;
+        rt->global_first = task_is_fresh(t) ? (task)task_fresh(t)->next : (task)task_g(t)->next;
         store_relaxed(&rt->global_len, rt->global_len - 1);
     }
     return t;
@@ -268,7 +269,8 @@ static COLD void worker_new(struct rt *rt, struct proc *p)
         if (workers > rt->max_workers)
             rn__threads_exhausted(rt->max_workers);
         if (!stopping) {
-            err = rn__os_thread_new(&slot->thread, rn__tools ? 0 : 256 << 10, false, worker_thread, s);
+            err = rn__os_thread_new(&slot->thread, rn__tools ? 0 : 256 << 10, false, worker_thread,
+                                    s);
             if (err) {
                 spin_lock(&rt->lock);
                 slot_unlink(rt, slot);
@@ -309,7 +311,8 @@ COLD void rn__wake_one(struct rt *rt)
         if (w) {
             rt->idle_worker = w->next_idle;
             rt->idle_workers--;
-        } else if (rt->keeper) { /* the last: with it goes the keeper's duty, which nobody idle is left for */
+        } else if (
+            rt->keeper) { /* the last: with it goes the keeper's duty, which nobody idle is left for */
             w = rt->keeper;
             rt->keeper = NULL;
             store_relaxed(&rt->keeper_until, INT64_MIN);
@@ -460,7 +463,8 @@ static inline task pick(struct proc *p)
     t = task_of_fresh(f);
 kept:
     if (!p->alone && load_relaxed(&p->kept) < KEPT_MAX)
-        store_relaxed(&p->kept, load_relaxed(&p->kept) + 1); /* a thief's zero may be lost; it will steal again */
+        store_relaxed(&p->kept, load_relaxed(&p->kept) +
+                                    1); /* a thief's zero may be lost; it will steal again */
     return t;
 }
 
@@ -678,7 +682,7 @@ static void thread_park(struct g *g)
     for (unsigned i = 0; i < SPIN_PARK && !load_acquire(&g->futex); i++)
         cpu_relax();
     add_acq_rel(&rn__threads_parked, 1); /* rn__ready, which may have come already, takes one off */
-    while (!load_acquire(&g->futex)) { /* pairs with rn__ready's store */
+    while (!load_acquire(&g->futex)) {   /* pairs with rn__ready's store */
         int64_t until = INT64_MAX;
 
         rt = rn__rt_hold_running(worker_self(), &held);
@@ -965,8 +969,8 @@ static task steal(struct worker *w)
             uint32_t n;
             task t;
 
-            if (now && load_relaxed(&victim->timers->count) && timers_first(victim->timers) <= now &&
-                rn__timers_run(victim->timers, now)) {
+            if (now && load_relaxed(&victim->timers->count) &&
+                timers_first(victim->timers) <= now && rn__timers_run(victim->timers, now)) {
                 t = pick(p);
                 if (t)
                     return t;
@@ -1063,7 +1067,8 @@ static bool idle_wait(struct worker *w)
             store_relaxed(&w->futex, 0);
             return w->proc != NULL;
         }
-        store_relaxed(&w->futex, 0); /* whoever was told before is told by what it has just looked at */
+        store_relaxed(&w->futex,
+                      0); /* whoever was told before is told by what it has just looked at */
         if (!w->in_list) {
             if (!rt->keeper) {
                 rt->keeper = w;
@@ -1090,7 +1095,8 @@ static bool idle_wait(struct worker *w)
 
         /* Whoever is the last to go idle looks whether anything can ever run again. */
         if (all_idle(rt) && rn__timers_first(rt) == INT64_MAX &&
-            rn__deadlock_check(rt)) { /* a thread we do not know may end without a word to us: the keeper looks again */
+            rn__deadlock_check(
+                rt)) { /* a thread we do not know may end without a word to us: the keeper looks again */
             if (keeper) {
                 until = now_ns() + recheck;
                 recheck = recheck * 2 > recheck_max_ns ? recheck_max_ns : recheck * 2;
@@ -1249,7 +1255,8 @@ again:
 
     if (rt->nprocs > 1) {
         if (!w->spinning &&
-            2 * load_relaxed(&rt->spinning) < rt->nprocs - load_relaxed(&rt->off_procs) - load_relaxed(&rt->idle_procs) + 1) {
+            2 * load_relaxed(&rt->spinning) <
+                rt->nprocs - load_relaxed(&rt->off_procs) - load_relaxed(&rt->idle_procs) + 1) {
             w->spinning = true;
             add_seq_cst(&rt->spinning, 1);
         }
@@ -1316,7 +1323,8 @@ void rn__proc_lend(struct worker *w)
 {
     struct rt *rt = w->rt;
     struct proc *p = w->proc;
-    bool work = queued(p) > 0 || load_relaxed(&rt->global_len) > 0 || load_relaxed(&p->timers->count) > 0;
+    bool work = queued(p) > 0 || load_relaxed(&rt->global_len) > 0 ||
+                load_relaxed(&p->timers->count) > 0;
 
     w->proc = NULL;
     w->without = true;
@@ -1529,7 +1537,8 @@ static void worker_leave(struct worker *w)
         slot_unlink(rt, slot);
         slot->next = rt->retired;
         rt->retired = slot;
-        spin_unlock(&rt->lock); /* rt may be gone after this: its end waits for this thread, not for us */
+        spin_unlock(
+            &rt->lock); /* rt may be gone after this: its end waits for this thread, not for us */
         return;
     }
     spin_unlock(&rt->lock);

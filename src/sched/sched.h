@@ -64,7 +64,7 @@ enum wait_reason {
 extern const char *const rn__wait_text[WAIT_REASONS];
 
 enum g_kind {
-    G_THREAD,    /* a plain thread, or a worker's own stack */
+    G_THREAD, /* a plain thread, or a worker's own stack */
     G_GOROUTINE
 };
 
@@ -94,27 +94,28 @@ struct g {
     uint8_t why;    /* enum wait_reason; relaxed, for reports */
     struct g *next; /* in the global queue or a stack cache; guarded by that */
     struct rt *rt;  /* whose goroutine it is; NULL for threads */
-    struct worker *worker; /* kind G_THREAD: its own; of a locked goroutine: its thread; else NULL */
-    uint32_t lock_depth;   /* rn_lock_thread */
-    uint32_t block_depth;  /* rn_blocking */
-    uint32_t dropped;      /* atomic: the end of rn_run has it */
-    uint32_t futex;        /* kind G_THREAD: 1 when readied */
-    const void *wait_on;             /* what it is parked on, for reports */
-    bool (*unlink)(void *wait);      /* take it off what it waits on, at the end of rn_run */
-    void *wait;                      /* unlink's argument */
-    bool unlink_always;              /* until rn__park returns: call unlink although g has been readied */
-    struct rn__defer1 *defers;       /* the chain of deferred calls, newest first */
+    struct worker
+        *worker;          /* kind G_THREAD: its own; of a locked goroutine: its thread; else NULL */
+    uint32_t lock_depth;  /* rn_lock_thread */
+    uint32_t block_depth; /* rn_blocking */
+    uint32_t dropped;     /* atomic: the end of rn_run has it */
+    uint32_t futex;       /* kind G_THREAD: 1 when readied */
+    const void *wait_on;  /* what it is parked on, for reports */
+    bool (*unlink)(void *wait); /* take it off what it waits on, at the end of rn_run */
+    void *wait;                 /* unlink's argument */
+    bool unlink_always;        /* until rn__park returns: call unlink although g has been readied */
+    struct rn__defer1 *defers; /* the chain of deferred calls, newest first */
     struct error_slots *errors;
     void (*done)(void *owner, int result); /* called when it ends */
     void *owner;
-    void *payload; /* rn_go_copy's memory, freed at the end */
+    void *payload;       /* rn_go_copy's memory, freed at the end */
     void *exceptions[2]; /* what libstdc++ keeps of exceptions caught, while off the CPU */
 
     uint64_t id;
-    void *created_at;     /* the address after the rn_go */
-    uint64_t created_by;  /* the id of the creator; 0: a plain thread */
-    char *stack_lo;       /* above the guard */
-    char *stack_hi;       /* end of the stack; the control block lies just below */
+    void *created_at;    /* the address after the rn_go */
+    uint64_t created_by; /* the id of the creator; 0: a plain thread */
+    char *stack_lo;      /* above the guard */
+    char *stack_hi;      /* end of the stack; the control block lies just below */
     uint32_t stack_class;
     uint32_t valgrind_id;
     void *tsan_fiber;
@@ -139,7 +140,8 @@ struct g *rn__self(void);
  *             before the call: also if g has been readied and will not run, to undo what else the wait has made
  * Saves and restores errno.
  */
-void rn__park(struct g *g, enum wait_reason why, const void *on, bool (*unlink)(void *), void *wait);
+void rn__park(struct g *g, enum wait_reason why, const void *on, bool (*unlink)(void *),
+              void *wait);
 
 /* Let g run again. Exactly once per park, by whoever took it out of the structure it waited on; no lock
  * held. g may run, end and be gone before this returns. From any thread. */

@@ -118,7 +118,8 @@ struct g *rn__stack_new(struct rt *rt, uint32_t stack_class)
         g->stack_hi = lo + a->stack_bytes;
         g->stack_class = stack_class;
         g->valgrind_id = rn__tool_stack_new(g->stack_lo, g->stack_hi);
-        rn__tool_region_new(g->stack_lo, (size_t)(g->stack_hi - g->stack_lo)); /* not the guard: it faults */
+        rn__tool_region_new(g->stack_lo,
+                            (size_t)(g->stack_hi - g->stack_lo)); /* not the guard: it faults */
     }
     return g;
 }
@@ -154,7 +155,8 @@ void rn__stack_await(struct rt *rt, struct fresh *f)
         else
             rt->starved = f;
         rt->starved_last = f;
-        store_relaxed(&rt->starving, rt->starving + 1); /* from now on stacks go to the runtime's cache */
+        store_relaxed(&rt->starving,
+                      rt->starving + 1); /* from now on stacks go to the runtime's cache */
     }
     spin_unlock(&rt->memory);
     if (again)

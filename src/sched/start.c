@@ -186,7 +186,9 @@ static uint32_t max_threads(void)
         return MAX_THREADS;
     n = strtol(text, &end, 10);
     if (*end || n < 2 || n > 1000000) {
-        fprintf(stderr, "runnel: RUNNEL_MAX_THREADS=%s: expected a number from 2 to 1000000; ignored\n", text);
+        fprintf(stderr,
+                "runnel: RUNNEL_MAX_THREADS=%s: expected a number from 2 to 1000000; ignored\n",
+                text);
         return MAX_THREADS;
     }
     return (uint32_t)n;
@@ -202,7 +204,8 @@ static struct rt *rt_new(void)
     rt = rn__mem_new_zero(sizeof *rt, CACHE_LINE);
     if (!rt)
         return NULL;
-    if (follows && n > 1 && rn__os_cpus_all() > (int)n) /* of one alone there is less to do: it stays alone */
+    if (follows && n > 1 &&
+        rn__os_cpus_all() > (int)n) /* of one alone there is less to do: it stays alone */
         room = rn__os_cpus_all() > PROCS_MAX ? PROCS_MAX : (uint32_t)rn__os_cpus_all();
     rt->procs = rn__mem_new_zero(room * sizeof *rt->procs, CACHE_LINE);
     if (!rt->procs) {
@@ -277,7 +280,8 @@ struct rt *rn__rt_hold_running(struct worker *w, bool *ret_held)
     *ret_held = false;
     if (likely(rt))
         return rt;
-    spin_lock(&start_lock); /* the running runtime's own reference is given up after rn__rt has changed under it */
+    spin_lock(
+        &start_lock); /* the running runtime's own reference is given up after rn__rt has changed under it */
     rt = load_relaxed(&rn__rt);
     if (rt) {
         rn__rt_ref(rt);
@@ -299,7 +303,8 @@ struct rt *rn__rt_hold(struct worker *w, bool *ret_held)
         rt = rt_new();
         if (rt) {
             store_release(&rn__rt, rt); /* pairs with load_acquire of whoever looks at it */
-            rn__wake_one(rt);           /* a first worker, to mind timers and wait for work; and the monitor */
+            rn__wake_one(
+                rt); /* a first worker, to mind timers and wait for work; and the monitor */
         }
     }
     if (rt) {
@@ -419,7 +424,8 @@ static void rt_end(struct rt *rt, enum after_end then)
         waited_for |= rn__timers_end(rt->procs[i].timers);
     spin_lock(&start_lock);
     if (load_relaxed(&rn__rt) == rt)
-        (void)swap_seq_cst(&rn__rt, NULL); /* before looking who waits for a descriptor; see rn__fd_wait */
+        (void)swap_seq_cst(&rn__rt,
+                           NULL); /* before looking who waits for a descriptor; see rn__fd_wait */
     rn__netpoll_stop(then == THEN_EXIT);
     rn__overflow_end();
     spin_unlock(&start_lock);

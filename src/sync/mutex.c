@@ -54,8 +54,8 @@ static COLD int mutex_wait(rn_mutex *m, struct rn_ctx *ctx)
     struct lot_waiter w;
     int64_t since = 0;
     unsigned spins = spin_rounds();
-    uint32_t mine = 0;    /* WOKEN if this is the woken waiter */
-    uint32_t handoff = 0; /* HANDOFF if this waiter is starving */
+    uint32_t mine = 0;                            /* WOKEN if this is the woken waiter */
+    uint32_t handoff = 0;                         /* HANDOFF if this waiter is starving */
     uint32_t state = load_relaxed(&m->rn__state); /* a guess; the exchanges check it */
 
     for (;;) {

@@ -156,7 +156,7 @@ static COLD void writer_wait(rn_rwmutex *m)
     struct lot_waiter w;
     int64_t since = 0;
     unsigned spins = spin_rounds();
-    uint64_t mine = 0; /* WOKEN if this is the woken writer */
+    uint64_t mine = 0;                         /* WOKEN if this is the woken writer */
     uint64_t state = load_relaxed(word_of(m)); /* a guess; the exchanges check it */
 
     for (;;) {
@@ -189,7 +189,8 @@ static COLD void writer_wait(rn_rwmutex *m)
             continue;
         }
         if (announced)
-            *drain_of(m) = state & READERS; /* who sees WRITER waits for the bucket before it looks */
+            *drain_of(m) = state &
+                           READERS; /* who sees WRITER waits for the bucket before it looks */
         if (!since)
             since = now_ns();
         w.arg = (uint64_t)since;

@@ -50,7 +50,8 @@ static inline void *pseudo(rn_wg *wg)
     return &wg->rn__reserved[0];
 }
 
-static const char called_concurrently[] = "sync: WaitGroup misuse: Add called concurrently with Wait";
+static const char called_concurrently[] =
+    "sync: WaitGroup misuse: Add called concurrently with Wait";
 
 /* The caller made the word (0, WAITING). */
 static COLD void wake_all(rn_wg *wg)

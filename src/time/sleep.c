@@ -51,7 +51,8 @@ static bool sleep_unlink(void *wait)
 
 int rn_sleep_ctx(rn_ctx *ctx, rn_dur d)
 {
-    struct sleeper s = {.timer.kind = TIMER_BORROWED, .timer.fire = timer_fire, .hook.fire = hook_fire};
+    struct sleeper s = {
+        .timer.kind = TIMER_BORROWED, .timer.fire = timer_fire, .hook.fire = hook_fire};
     int64_t until = time_after(now_ns(), d);
     int err = rn_ctx_err(ctx);
 

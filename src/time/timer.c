@@ -136,7 +136,8 @@ bool rn__timer_stop_sync(struct timer *t)
 {
     bool was = rn__timer_stop(t);
 
-    for (unsigned tries = 0; load_acquire(&t->state) & TIMER_FIRING; tries++) { /* pairs with rn__timers_run */
+    for (unsigned tries = 0; load_acquire(&t->state) & TIMER_FIRING;
+         tries++) { /* pairs with rn__timers_run */
         if (tries < 1000)
             cpu_relax();
         else

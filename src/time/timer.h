@@ -23,25 +23,27 @@ enum timer_state { TIMER_ARMED = 1, TIMER_FIRING = 2 };
 struct timer_heap;
 
 struct timer {
-    int64_t when;    /* on now_ns()'s clock; guarded by the heap's lock while armed */
-    int64_t period;  /* 0, or re-armed by this before fire is called; guarded likewise */
-    struct timer_heap *heap; /* atomic: the heap it is in or was in last; NULL before the first time */
-    uint32_t index;  /* in the heap; guarded by the heap's lock */
-    uint32_t state;  /* atomic, enum timer_state; FIRING is cleared without the heap's lock */
-    uint8_t kind;    /* enum timer_kind */
-    uint8_t stays;   /* a plain thread waits for it: it outlives the runtime */
+    int64_t when;   /* on now_ns()'s clock; guarded by the heap's lock while armed */
+    int64_t period; /* 0, or re-armed by this before fire is called; guarded likewise */
+    struct timer_heap
+        *heap;      /* atomic: the heap it is in or was in last; NULL before the first time */
+    uint32_t index; /* in the heap; guarded by the heap's lock */
+    uint32_t state; /* atomic, enum timer_state; FIRING is cleared without the heap's lock */
+    uint8_t kind;   /* enum timer_kind */
+    uint8_t stays;  /* a plain thread waits for it: it outlives the runtime */
     /* seq is the timer's seq as it was when it expired; when, the time at which it was due. */
     void (*fire)(struct timer *t, int64_t when, uint64_t seq);
     /* NULL, or called when the runtime ends with t armed: t is idle then, and will not fire. */
     void (*drop)(struct timer *t);
-    uint64_t seq;    /* for the owner: which setting; set by rn__timer_start, guarded by the heap's lock */
+    uint64_t
+        seq; /* for the owner: which setting; set by rn__timer_start, guarded by the heap's lock */
 };
 
 struct timer_heap {
     struct spin lock;
-    uint32_t count;       /* atomic for readers without the lock */
+    uint32_t count; /* atomic for readers without the lock */
     uint32_t room;
-    int64_t first;        /* atomic: when of the root, INT64_MAX when empty */
+    int64_t first; /* atomic: when of the root, INT64_MAX when empty */
     struct timer **at;
 };
 

@@ -31,8 +31,8 @@ enum timer_face { FACE_NEW, FACE_CHANNEL, FACE_AFTER, FACE_AFTER_ONCE };
 
 struct user_timer {
     struct timer timer;
-    uint64_t seq;   /* the present setting; guarded by the channel's lock */
-    int64_t slot;   /* the channel's one element */
+    uint64_t seq; /* the present setting; guarded by the channel's lock */
+    int64_t slot; /* the channel's one element */
     struct spin hands;
     uint32_t face; /* enum timer_face; guarded by hands until it is set */
     struct chan chan;

@@ -135,8 +135,7 @@ DEATH_TEST(chan_06_zero_size_negative, "panic: makechan: size out of range")
     rn__chan_release(rn_chan_make_fn(0, cap));
 }
 
-__extension__ struct nothing {
-};
+__extension__ struct nothing {};
 static struct nothing nothing;
 
 static void send_nothing(rn_send_only(struct nothing) out, int n)
@@ -223,7 +222,8 @@ static void send_bytes(void *ch, const unsigned char *from, size_t size, int n)
  * arrival. */
 GO_TEST(chan_09_whole_elements)
 {
-    static const size_t sizes[] = {1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 24, 31, 33, 64, 100, 1000};
+    static const size_t sizes[] = {1,  2,  3,  4,  5,  7,  8,  9,   12,
+                                   15, 16, 17, 24, 31, 33, 64, 100, 1000};
     enum { N = 4 };
 
     for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
@@ -701,7 +701,7 @@ static void use_nil(int way)
         (void)rn_recv_ok(nil, NULL);
         break;
     case 3: {
-        rn_range(value, nil)
+        rn_range (value, nil)
             (void)value;
         break;
     }
@@ -747,18 +747,18 @@ GO_TEST(chan_35_range)
     int n = 0;
 
     rn_go(send_letters, ch);
-    rn_range(c, ch)
+    rn_range (c, ch)
         text[n++] = c;
     CHECK_EQ(n, 26);
     CHECK_STR(text, "abcdefghijklmnopqrstuvwxyz");
-    rn_range(c, ch)
+    rn_range (c, ch)
         CHECK(c != c); /* closed and drained: no round at all */
     rn_chan_release(ch);
 }
 
 static void range_over(rn_recv_only(int) in)
 {
-    rn_range(value, in) {
+    rn_range (value, in) {
         (void)value;
         passed++;
     }
@@ -781,7 +781,7 @@ typedef rn_chan(int) int_chan;
 
 static void answer(rn_recv_only(int_chan) requests)
 {
-    rn_range(reply, requests)
+    rn_range (reply, requests)
         (void)rn_select(rn_on_send(reply, 42), rn_on_recv((rn_chan(int))NULL, NULL));
 }
 

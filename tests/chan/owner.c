@@ -193,8 +193,8 @@ GO_TEST(own_48_no_memory_left)
         rn_chan_release(rn_chan_make(int, 1000));
     after = mallinfo2();
     /* 4000 bytes each; less than a fifth may remain. */
-    CHECK(test_is_slow() || after.uordblks + after.hblkhd <
-                                before.uordblks + before.hblkhd + (size_t)n * 4000 / 5);
+    CHECK(test_is_slow() ||
+          after.uordblks + after.hblkhd < before.uordblks + before.hblkhd + (size_t)n * 4000 / 5);
 }
 
 static void ping(rn_recv_only(int) in, rn_send_only(int) out, int n)

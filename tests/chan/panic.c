@@ -209,8 +209,9 @@ static void misuse_run(void)
 /* CHAN-32: each is a panic and not a fatal error, of the goroutine that did it; deferred calls do not run. */
 PLAIN_TEST(chan_32_misuse_is_a_panic)
 {
-    static const char *const text[] = {"panic: send on closed channel", "panic: close of closed channel",
-                                       "panic: close of nil channel", "panic: makechan: size out of range"};
+    static const char *const text[] = {
+        "panic: send on closed channel", "panic: close of closed channel",
+        "panic: close of nil channel", "panic: makechan: size out of range"};
 
     for (misuse_of = 0; misuse_of < 4; misuse_of++) {
         const char *report = test_expect_death(__FILE__, __LINE__, misuse_run, text[misuse_of]);

@@ -66,7 +66,7 @@ GO_TEST(chan_20_nothing_lost_nothing_doubled)
 
 static void forward(rn_recv_only(int) queue, rn_send_only(int) results)
 {
-    rn_range(value, queue)
+    rn_range (value, queue)
         rn_send(results, value);
 }
 
@@ -102,7 +102,7 @@ GO_TEST(chan_21_many_consumers)
         rn_wg_go(&wg, forward, queue, results);
     rn_go(close_after, &wg, results);
     rn_go(feed, queue, n, &sent);
-    rn_range(value, results) {
+    rn_range (value, results) {
         received += value;
         count++;
     }
@@ -528,7 +528,7 @@ GO_TEST(chan_47_queries_at_any_time)
         rn_go(query, ch, cap, &stop);
         rn_go(query, ch, cap, &stop);
         rn_go(feed, ch, 200, &sent);
-        rn_range(value, ch)
+        rn_range (value, ch)
             n += value >= 0;
         CHECK_EQ(n, 200);
         stop = true;

@@ -51,8 +51,8 @@ void takes_aligned(struct aligned a);
 void takes_in(rn_recv_only(int) c);
 void takes_out(rn_send_only(int) c);
 void takes_both(rn_chan(int) c);
-void takes_15(int a, int b, int c, int d, int e, int f, int g, int h, int i, int j, int k, int l, int m,
-              int n, int o);
+void takes_15(int a, int b, int c, int d, int e, int f, int g, int h, int i, int j, int k, int l,
+              int m, int n, int o);
 void takes_nothing(void);
 int gives_int(int a);
 void sum_big(const struct big *b);
@@ -88,7 +88,7 @@ void test(bool condition)
     WRONG((void)rn_recv_ok(out, &value);) RIGHT((void)rn_recv_ok(in, &value);)
 #elif CASE == 7
     //= receive from a send-only channel: out
-    WRONG(rn_range(v, out)(void)v;) RIGHT(rn_range(v, in)(void)v;)
+    WRONG(rn_range (v, out)(void) v;) RIGHT(rn_range (v, in)(void) v;)
 #elif CASE == 8
     //= receive from a send-only channel: out
     WRONG((void)rn_try_recv(out, &value);) RIGHT((void)rn_try_recv(in, &value);)
@@ -235,7 +235,8 @@ void test(bool condition)
     WRONG(if (condition) rn_defer(takes_int, 1);) RIGHT(if (condition) { rn_defer(takes_int, 1); })
 #elif CASE == 50
     //= expected expression|expected expression before
-    WRONG(while (condition) rn_defer(takes_nothing);) RIGHT(while (condition) { rn_defer(takes_nothing); })
+    WRONG(while (condition) rn_defer(takes_nothing);)
+    RIGHT(while (condition) { rn_defer(takes_nothing); })
 #elif CASE == 51
     //= integer|makes pointer from integer [lax]
     WRONG(rn_defer(takes_pointer, 5);) RIGHT(rn_defer(takes_pointer, &value);)
@@ -254,8 +255,21 @@ void test(bool condition)
 #elif CASE == 56
     /* D5: clang refuses to jump over a record; gcc allows it, and nothing runs. */
     //= cannot jump from switch statement to this case label [clang only]
-    WRONG(switch (value) { case 0:; rn_defer(takes_int, 1); break; case 1: break; })
-    RIGHT(switch (value) { case 0: { rn_defer(takes_int, 1); break; } case 1: break; })
+    WRONG(switch (value) {
+        case 0:;
+            rn_defer(takes_int, 1);
+            break;
+        case 1:
+            break;
+    })
+    RIGHT(switch (value) {
+        case 0: {
+            rn_defer(takes_int, 1);
+            break;
+        }
+        case 1:
+            break;
+    })
 
     /* ---- Select ---- */
 #elif CASE == 57
@@ -273,7 +287,7 @@ void test(bool condition)
     switch (rn_select_named(VALUE, rn_on_recv(ch, &value), TIMEOUT, rn_on_timeout(1))) {
     case VALUE:
         break;
-    RIGHT(case TIMEOUT: break;)
+        RIGHT(case TIMEOUT : break;)
     }
 #elif CASE == 60
     /* D26: one too many. */
@@ -282,7 +296,7 @@ void test(bool condition)
     case VALUE:
     case TIMEOUT:
         break;
-    WRONG(case GONE: break;)
+        WRONG(case GONE : break;)
     }
 #elif CASE == 61
     /* D26: a name may come again in another select, but not in the same. */
@@ -290,7 +304,8 @@ void test(bool condition)
     (void)rn_select_named(VALUE, rn_on_recv(ch, &value), WRONG(VALUE) RIGHT(OTHER), rn_default);
 #elif CASE == 62
     //= pointer type mismatch|incompatible pointer type [lax]
-    WRONG((void)rn_select(rn_on_done(&wg));) RIGHT((void)rn_select(rn_on_done(rn_ctx_background()));)
+    WRONG((void)rn_select(rn_on_done(&wg));)
+    RIGHT((void)rn_select(rn_on_done(rn_ctx_background()));)
 #elif CASE == 63
     //= incompatible pointer type [lax]
     WRONG((void)rn_select(rn_on_recv_ok(ch, &value, &value));)
@@ -314,11 +329,11 @@ void test(bool condition)
 #elif CASE == 68
     /* A function that ends the goroutine: what follows needs no value. */
     //= control reaches end|does not return a value|-Wreturn-type [-Wreturn-type -Werror]
-    }
-    int last(void);
-    int last(void)
-    {
-        WRONG(rn_yield();) RIGHT(rn_exit(0);)
+}
+int last(void);
+int last(void)
+{
+    WRONG(rn_yield();) RIGHT(rn_exit(0);)
 #else
 #error "no such case"
 #endif

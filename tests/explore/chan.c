@@ -129,7 +129,8 @@ static uint32_t returned;
 static void receive_and_free(void *arg)
 {
     uint64_t v = 1;
-    static struct explore_site site = {"add_acq_rel", "test", __FILE__, 0, EXPLORE_ACQ_REL, 0, 0, 0};
+    static struct explore_site site = {"add_acq_rel",   "test", __FILE__, 0,
+                                       EXPLORE_ACQ_REL, 0,      0,        0};
 
     (void)arg;
     EXPECT(!rn_recv_ok(ch, &v));
@@ -276,7 +277,8 @@ EXPLORE(select_two_closes, .preemptions = 2, .stale = 1, .random_runs = 8000,
     explore_start(close_first, NULL);
     explore_start(close_other, NULL);
     select_two(NULL);
-    EXPECT(chosen == 0 ? !ok_a && from_a == 0 && from_b == 77 : !ok_b && from_b == 0 && from_a == 77);
+    EXPECT(chosen == 0 ? !ok_a && from_a == 0 && from_b == 77
+                       : !ok_b && from_b == 0 && from_a == 77);
     explore_join_all();
     rn_chan_release(ch);
     rn_chan_release(other);

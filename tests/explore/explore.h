@@ -18,23 +18,25 @@ enum explore_order {
     EXPLORE_ACQUIRE = 1,
     EXPLORE_RELEASE = 2,
     EXPLORE_ACQ_REL = 3,
-    EXPLORE_SEQ_CST = 7, /* of an access: ordered with the other seq_cst accesses; a fence: with everything */
+    EXPLORE_SEQ_CST =
+        7, /* of an access: ordered with the other seq_cst accesses; a fence: with everything */
     EXPLORE_OWNED = 8
 };
 
 struct explore_site {
     const char *op, *func, *file;
     int line;
-    uint8_t order;     /* enum explore_order, of a success */
-    uint8_t fail;      /* of a compare-exchange that fails */
-    uint8_t weak;      /* a test has taken its order away */
+    uint8_t order; /* enum explore_order, of a success */
+    uint8_t fail;  /* of a compare-exchange that fails */
+    uint8_t weak;  /* a test has taken its order away */
     uint8_t unused;
 };
 
 uint64_t explore_load(const struct explore_site *s, const void *p, unsigned size);
 void explore_store(const struct explore_site *s, void *p, unsigned size, uint64_t v);
 enum explore_rmw { EXPLORE_SWAP, EXPLORE_ADD, EXPLORE_SUB, EXPLORE_OR, EXPLORE_AND };
-uint64_t explore_rmw(const struct explore_site *s, void *p, unsigned size, enum explore_rmw what, uint64_t v);
+uint64_t explore_rmw(const struct explore_site *s, void *p, unsigned size, enum explore_rmw what,
+                     uint64_t v);
 bool explore_cas(const struct explore_site *s, void *p, unsigned size, void *expected, uint64_t v);
 void explore_fence(const struct explore_site *s);
 /* Spinning: go on when somebody has stored something. */

@@ -36,14 +36,14 @@
 enum {
     FIBERS = 8,
     FIBER_STACK = 256 << 10,
-    LOCATIONS = 4096,      /* of a run */
+    LOCATIONS = 4096, /* of a run */
     LOCATION_HASH = 8192,
     SHADOW_HASH = 1 << 16,
     HEAP = 8 << 20,
-    POOL = 512 << 20,      /* address space for messages and views; only what is used is touched */
-    DEPTH = 1 << 20,       /* choices of a run */
-    STALE_DEPTH = 4,       /* how many stores back a load may look */
-    TRACE = 4096,          /* steps remembered; EXPLORE_TRACE of them, or 100, are shown */
+    POOL = 512 << 20, /* address space for messages and views; only what is used is touched */
+    DEPTH = 1 << 20,  /* choices of a run */
+    STALE_DEPTH = 4,  /* how many stores back a load may look */
+    TRACE = 4096,     /* steps remembered; EXPLORE_TRACE of them, or 100, are shown */
     LOCALS = 4,
     LONE_ROUNDS = 500,
     PCT_CHANGES = 4
@@ -75,7 +75,15 @@ struct location {
     struct message *last;
 };
 
-enum fiber_state { FIBER_FREE, FIBER_READY, FIBER_SPIN, FIBER_LOCK, FIBER_FUTEX, FIBER_JOIN, FIBER_DONE };
+enum fiber_state {
+    FIBER_FREE,
+    FIBER_READY,
+    FIBER_SPIN,
+    FIBER_LOCK,
+    FIBER_FUTEX,
+    FIBER_JOIN,
+    FIBER_DONE
+};
 
 struct fiber {
     void *sp;
@@ -83,9 +91,9 @@ struct fiber {
     void *arg;
     void *(*thread_fn)(void *);
     enum fiber_state state;
-    uint64_t spin_seen;          /* stores that there were when it began to spin */
-    unsigned rounds;             /* that it has spun since somebody stored */
-    uint64_t done, relaxed_at;   /* steps of its own; at the last relax */
+    uint64_t spin_seen;        /* stores that there were when it began to spin */
+    unsigned rounds;           /* that it has spun since somebody stored */
+    uint64_t done, relaxed_at; /* steps of its own; at the last relax */
     const uint32_t *wait_word;
     int64_t until;
     bool timed_out;
@@ -170,8 +178,8 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-static void trace_add(const struct explore_site *s, const char *what, const void *addr, uint64_t value,
-                      uint64_t other, bool stale)
+static void trace_add(const struct explore_site *s, const char *what, const void *addr,
+                      uint64_t value, uint64_t other, bool stale)
 {
     trace[trace_count++ % TRACE] = (struct trace){self, s, what, addr, value, other, stale};
 }
@@ -188,9 +196,9 @@ static void report(void)
         const struct trace *t = &trace[i % TRACE];
 
         if (t->site)
-            fprintf(stderr, "  %4u  thread %d  %-16s %s:%d %s: %p %s%#llx%s\n", i, t->fiber, t->site->op,
-                    base_name(t->site->file), t->site->line, t->site->func, t->addr, t->what,
-                    (unsigned long long)t->value, t->stale ? " (not the newest)" : "");
+            fprintf(stderr, "  %4u  thread %d  %-16s %s:%d %s: %p %s%#llx%s\n", i, t->fiber,
+                    t->site->op, base_name(t->site->file), t->site->line, t->site->func, t->addr,
+                    t->what, (unsigned long long)t->value, t->stale ? " (not the newest)" : "");
         else
             fprintf(stderr, "  %4u  thread %d  %s %p %#llx\n", i, t->fiber, t->what, t->addr,
                     (unsigned long long)t->value);
@@ -237,7 +245,8 @@ static unsigned branch(unsigned of)
         explore_fail("too many choices");
     if (depth < prefix) {
         if (choices[depth].of != of)
-            explore_fail("explorer: the run cannot be repeated: %u choices, then %u", choices[depth].of, of);
+            explore_fail("explorer: the run cannot be repeated: %u choices, then %u",
+                         choices[depth].of, of);
         taken = choices[depth].taken;
     } else {
         choices[depth] = (struct choice){0, (uint16_t)of};
@@ -356,7 +365,8 @@ static void check_freed(const void *p, size_t size)
         const struct block *b = &blocks[heap_block[(at - heap) / 16]];
 
         if (b->freed)
-            explore_fail("access to %p, %zu bytes into memory that was freed", p, (size_t)(at - b->at));
+            explore_fail("access to %p, %zu bytes into memory that was freed", p,
+                         (size_t)(at - b->at));
         if (at + size > b->at + b->size)
             explore_fail("access to %p, beyond the end of a block of %zu bytes", p, b->size);
     }
@@ -386,12 +396,14 @@ static void touch(const void *p, size_t size, bool write, bool atomic, void *pc)
 
                     if ((a && atomic) || !(o->mask & mask) || o->clk <= me->cur->clk[f])
                         continue;
-                    trace_add(NULL, write ? "writes" : "reads", p, (uint64_t)(uintptr_t)pc, 0, false);
-                    explore_fail("data race: %s%s of %zu bytes at %p by thread %d (addr2line %#zx) is not ordered "
+                    trace_add(NULL, write ? "writes" : "reads", p, (uint64_t)(uintptr_t)pc, 0,
+                              false);
+                    explore_fail("data race: %s%s of %zu bytes at %p by thread %d (addr2line %#zx) "
+                                 "is not ordered "
                                  "after a %s%s by thread %d",
                                  atomic ? "atomic " : "", write ? "write" : "read", size, p, self,
-                                 (size_t)((char *)pc - __executable_start),
-                                 a ? "atomic " : "", w ? "write" : "read", f);
+                                 (size_t)((char *)pc - __executable_start), a ? "atomic " : "",
+                                 w ? "write" : "read", f);
                 }
             }
         }
@@ -494,7 +506,8 @@ void explore_free(void *p);
 
 int explore_memalign(void **ret_p, size_t align, size_t size)
 {
-    char *at = (char *)(((uintptr_t)heap_at + 15 + (align - 1)) & ~(uintptr_t)((align < 16 ? 16 : align) - 1));
+    char *at = (char *)(((uintptr_t)heap_at + 15 + (align - 1)) &
+                        ~(uintptr_t)((align < 16 ? 16 : align) - 1));
     struct block *b;
 
     if (at + size + 16 > heap + HEAP)
@@ -547,7 +560,8 @@ void explore_free(void *p)
             while (shadow[h].run == run && shadow[h].key != key)
                 h = (h + 1) % SHADOW_HASH;
             if (shadow[h].run == run)
-                touch((char *)p + i, b->size - i < 8 ? b->size - i : 8, true, false, __builtin_return_address(0));
+                touch((char *)p + i, b->size - i < 8 ? b->size - i : 8, true, false,
+                      __builtin_return_address(0));
         }
     }
     trace_add(NULL, "frees", p, b->size, 0, false);
@@ -619,11 +633,12 @@ static void switch_fiber(int to)
 
 static void deadlock(void)
 {
-    static const char *const text[] = {"free", "ready", "spins", "waits for a lock", "sleeps on a futex",
-                                       "joins", "done"};
+    static const char *const text[] = {
+        "free", "ready", "spins", "waits for a lock", "sleeps on a futex", "joins", "done"};
 
     for (int f = 0; f < fiber_count; f++)
-        fprintf(stderr, "  thread %d %s %p\n", f, text[fibers[f].state], (const void *)fibers[f].wait_word);
+        fprintf(stderr, "  thread %d %s %p\n", f, text[fibers[f].state],
+                (const void *)fibers[f].wait_word);
     explore_fail("nobody can go on");
 }
 
@@ -811,8 +826,10 @@ int explore_threads(void)
     return alive;
 }
 
-int explore_pthread_create(pthread_t *ret_thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg);
-int explore_pthread_create(pthread_t *ret_thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
+int explore_pthread_create(pthread_t *ret_thread, const pthread_attr_t *attr, void *(*fn)(void *),
+                           void *arg);
+int explore_pthread_create(pthread_t *ret_thread, const pthread_attr_t *attr, void *(*fn)(void *),
+                           void *arg)
 {
     int f;
 
@@ -931,7 +948,8 @@ static uint8_t order_of(const struct explore_site *s)
 }
 
 /* me has read m with the given order. */
-static void take_over(struct fiber *me, const struct location *l, const struct message *m, uint8_t order)
+static void take_over(struct fiber *me, const struct location *l, const struct message *m,
+                      uint8_t order)
 {
     view_set(me->cur, l->id, m->ts);
     if (!m->view)
@@ -944,8 +962,8 @@ static void take_over(struct fiber *me, const struct location *l, const struct m
 
 /* The view that a store of me with the given order releases; under: of the message that a read-modify-write
  * has read. */
-static struct view *release_view(struct fiber *me, const struct location *l, uint32_t ts, uint8_t order,
-                                 struct view *under)
+static struct view *release_view(struct fiber *me, const struct location *l, uint32_t ts,
+                                 uint8_t order, struct view *under)
 {
     struct view *v;
 
@@ -978,8 +996,8 @@ static struct view *release_view(struct fiber *me, const struct location *l, uin
 }
 
 /* Which of the stores that me may read a load reads: how many before the newest. unlike: not this value. */
-static struct message *pick_message(struct fiber *me, const struct location *l, uint8_t order, bool unlike,
-                                    uint64_t value)
+static struct message *pick_message(struct fiber *me, const struct location *l, uint8_t order,
+                                    bool unlike, uint64_t value)
 {
     uint32_t oldest = view_get(me->cur, l->id);
     struct message *may[STALE_DEPTH + 1], *m = l->last;
@@ -1018,7 +1036,8 @@ uint64_t explore_load(const struct explore_site *s, const void *p, unsigned size
         touch(p, size, false, true, __builtin_return_address(0));
         l = locate(p, size);
         if (view_get(me->cur, l->id) < l->last->ts)
-            explore_fail("load_owned of %p in %s:%d, but another thread has stored", p, base_name(s->file), s->line);
+            explore_fail("load_owned of %p in %s:%d, but another thread has stored", p,
+                         base_name(s->file), s->line);
         return l->last->value;
     }
     if (strcmp(s->func, "spin_try") == 0) { /* the exchange that follows decides */
@@ -1030,7 +1049,8 @@ uint64_t explore_load(const struct explore_site *s, const void *p, unsigned size
     l = locate(p, size);
     m = pick_message(me, l, order, false, 0);
     take_over(me, l, m, order);
-    touch(p, size, false, true, __builtin_return_address(0)); /* what it acquires orders the access itself */
+    touch(p, size, false, true,
+          __builtin_return_address(0)); /* what it acquires orders the access itself */
     trace_add(s, "is ", p, m->value, 0, m != l->last);
     return m->value;
 }
@@ -1064,8 +1084,8 @@ void explore_store(const struct explore_site *s, void *p, unsigned size, uint64_
     after_store();
 }
 
-static void rmw_store(struct fiber *me, const struct explore_site *s, struct location *l, void *p, unsigned size,
-                      uint64_t v)
+static void rmw_store(struct fiber *me, const struct explore_site *s, struct location *l, void *p,
+                      unsigned size, uint64_t v)
 {
     struct message *was = l->last, *m;
     uint8_t order = order_of(s);
@@ -1082,7 +1102,8 @@ static void rmw_store(struct fiber *me, const struct explore_site *s, struct loc
     after_store();
 }
 
-uint64_t explore_rmw(const struct explore_site *s, void *p, unsigned size, enum explore_rmw what, uint64_t v)
+uint64_t explore_rmw(const struct explore_site *s, void *p, unsigned size, enum explore_rmw what,
+                     uint64_t v)
 {
     struct location *l;
     uint64_t was, next = 0;
@@ -1266,7 +1287,8 @@ void rn__spin_wait(struct spin *l);
 /* In place of base/lock.c: a thread that waits for a lock is not run until it is free. */
 void rn__spin_wait(struct spin *l)
 {
-    static struct explore_site site = {"cas_acquire", "spin_try", __FILE__, __LINE__, EXPLORE_ACQUIRE, 0, 0, 0};
+    static struct explore_site site = {"cas_acquire",   "spin_try", __FILE__, __LINE__,
+                                       EXPLORE_ACQUIRE, 0,          0,        0};
     uint32_t *word = (uint32_t *)(void *)l;
 
     for (struct explore_site *s = __start_explore_sites; s != __stop_explore_sites; s++)
@@ -1363,9 +1385,9 @@ static double seconds(void)
 struct options {
     bool seed_given, random_only, quiet;
     uint64_t seed;
-    unsigned runs;     /* random ones; 0: as the test says */
-    double time;       /* seconds of random runs; 0: by number */
-    double most;       /* seconds of the exhaustive search at most; 0: to its end */
+    unsigned runs; /* random ones; 0: as the test says */
+    double time;   /* seconds of random runs; 0: by number */
+    double most;   /* seconds of the exhaustive search at most; 0: to its end */
 };
 
 static void search(const struct explore_test *t, const struct options *o)
@@ -1389,8 +1411,8 @@ static void search(const struct explore_test *t, const struct options *o)
         } while (advance());
         if (!o->quiet)
             printf("%-28s %9llu runs with %d preemptions, %d old loads%s, %.1f s\n", t->name,
-                   (unsigned long long)count, t->preemptions, t->stale, whole ? ": all" : ": not all",
-                   seconds() - began);
+                   (unsigned long long)count, t->preemptions, t->stale,
+                   whole ? ": all" : ": not all", seconds() - began);
     }
     is_random = true;
     mode = "random";
@@ -1415,8 +1437,8 @@ static void search(const struct explore_test *t, const struct options *o)
         count++;
     }
     if (!o->quiet && count)
-        printf("%-28s %9llu random runs from seed %llu, %.1f s\n", t->name, (unsigned long long)count,
-               (unsigned long long)o->seed, seconds() - began);
+        printf("%-28s %9llu random runs from seed %llu, %.1f s\n", t->name,
+               (unsigned long long)count, (unsigned long long)o->seed, seconds() - began);
     fflush(stdout);
 }
 
@@ -1438,8 +1460,10 @@ static void set_up(void)
 {
     shadow = mmap(NULL, SHADOW_HASH * sizeof *shadow, PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    pool = mmap(NULL, POOL, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    heap = mmap(NULL, HEAP, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    pool = mmap(NULL, POOL, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+                0);
+    heap = mmap(NULL, HEAP, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+                0);
     heap_block = mmap(NULL, HEAP / 16 * 4 + 4096, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     blocks = calloc(HEAP / 64, sizeof *blocks);
@@ -1452,7 +1476,8 @@ static void set_up(void)
         fibers[f].cur = view_room();
         fibers[f].acq = view_room();
         fibers[f].rel = view_room();
-        fibers[f].stack = mmap(NULL, FIBER_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        fibers[f].stack =
+            mmap(NULL, FIBER_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     }
 }
 
@@ -1488,7 +1513,8 @@ static int weaken(const struct weaken *w)
 }
 
 /* In a process of its own: 0 passed, 1 found something, else an accident. */
-static int in_child(const struct explore_test *t, const struct options *o, const struct weaken *w, bool silent)
+static int in_child(const struct explore_test *t, const struct options *o, const struct weaken *w,
+                    bool silent)
 {
     int status;
     pid_t pid;
@@ -1528,7 +1554,8 @@ static int weaken_all(struct options o, int argc, char **argv)
         if (s->order == EXPLORE_RELAXED || s->order == EXPLORE_OWNED)
             continue;
         for (struct explore_site *e = __start_explore_sites; e != s; e++) {
-            if (strcmp(e->file, s->file) == 0 && strcmp(e->func, s->func) == 0 && strcmp(e->op, s->op) == 0) {
+            if (strcmp(e->file, s->file) == 0 && strcmp(e->func, s->func) == 0 &&
+                strcmp(e->op, s->op) == 0) {
                 if (e->line == s->line)
                     done = true;
                 else if (e->line < s->line)
@@ -1584,10 +1611,11 @@ int main(int argc, char **argv)
         } else if (strcmp(argv[i], "--weaken-all") == 0) {
             all_sites = true;
         } else if (argv[i][0] == '-') {
-            fprintf(stderr,
-                    "usage: %s [--list] [--seed N] [--runs N] [--seconds S] [--most S] [--expect-bug] "
-                    "[--weaken-all] [TEST...]\n",
-                    argv[0]);
+            fprintf(
+                stderr,
+                "usage: %s [--list] [--seed N] [--runs N] [--seconds S] [--most S] [--expect-bug] "
+                "[--weaken-all] [TEST...]\n",
+                argv[0]);
             return 2;
         } else {
             argv[1 + named++] = argv[i];

@@ -46,7 +46,8 @@ struct explore_test {
     unsigned random_runs;   /* in the ordinary test */
     bool open;              /* known to fail: run only when named */
     bool must_fail;         /* a broken variant of a model: the explorer must find the bug */
-    struct weaken breaks[16]; /* each of them alone must make the test fail; up to the first without a func */
+    struct weaken
+        breaks[16]; /* each of them alone must make the test fail; up to the first without a func */
     struct explore_test *next;
 };
 void explore_register(struct explore_test *t);

@@ -28,17 +28,17 @@ enum { ATTENTION_NONE, ATTENTION_STEALING, ATTENTION_DETACHED };
 
 enum variant {
     WHOLE,
-    NO_MEMBARRIER,    /* without M3 */
-    NO_SECOND_LOOK,   /* without M4 */
-    LOOK_FIRST,       /* A2 before A1 */
-    RELAXED_LEAVE,    /* A4 relaxed: what the thread did before is not ordered before the taking */
-    NO_WAIT           /* A3 takes STEALING for 0 */
+    NO_MEMBARRIER,  /* without M3 */
+    NO_SECOND_LOOK, /* without M4 */
+    LOOK_FIRST,     /* A2 before A1 */
+    RELAXED_LEAVE,  /* A4 relaxed: what the thread did before is not ordered before the taking */
+    NO_WAIT         /* A3 takes STEALING for 0 */
 };
 
 static enum variant variant;
 static uint32_t entry, attention;
-static uint32_t given;       /* the processor, given back by the monitor's worker */
-static uint64_t processor;   /* plain: what its holder alone may touch */
+static uint32_t given;     /* the processor, given back by the monitor's worker */
+static uint64_t processor; /* plain: what its holder alone may touch */
 static unsigned taken;
 
 static void use(void)

@@ -40,7 +40,8 @@ void *rn__os_map(size_t size)
 
     if (size > MAP_MAX)
         return NULL;
-    at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+              0);
     return at == MAP_FAILED ? NULL : at;
 }
 void rn__os_unmap(void *at, size_t size)
@@ -84,8 +85,10 @@ void rn__os_fence_all(void)
 {
     explore_membarrier();
 }
-int explore_pthread_create(pthread_t *ret_thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg);
-int rn__os_thread_new(pthread_t *ret_thread, size_t stack, bool quiet, void *(*fn)(void *), void *arg)
+int explore_pthread_create(pthread_t *ret_thread, const pthread_attr_t *attr, void *(*fn)(void *),
+                           void *arg);
+int rn__os_thread_new(pthread_t *ret_thread, size_t stack, bool quiet, void *(*fn)(void *),
+                      void *arg)
 {
     (void)stack;
     (void)quiet;
@@ -228,13 +231,9 @@ void rn_panic(const char *fmt, ...)
 
 /* ---- Reports: none here --------------------------------------------------------------------------------- */
 
-void rn__overflow_begin(void)
-{
-}
+void rn__overflow_begin(void) {}
 
-void rn__overflow_end(void)
-{
-}
+void rn__overflow_end(void) {}
 
 void *rn__overflow_thread(void)
 {
@@ -246,9 +245,7 @@ void rn__os_signal_stack_free(void *stack)
     (void)stack;
 }
 
-void rn__signal_begin(void)
-{
-}
+void rn__signal_begin(void) {}
 
 void rn__leaks_end(struct rt *rt, const char *when, bool may_wait)
 {
@@ -270,9 +267,7 @@ int rn__backend_open(void)
     return -ENOSYS;
 }
 
-void rn__backend_close(void)
-{
-}
+void rn__backend_close(void) {}
 
 int rn__backend_add(int fd, uint64_t key, bool again)
 {
@@ -291,6 +286,4 @@ int rn__backend_wait(struct poll_event *events, int64_t until, bool *ret_broken)
     return 0;
 }
 
-void rn__backend_break(void)
-{
-}
+void rn__backend_break(void) {}

@@ -12,7 +12,8 @@ static struct runq q;
 static struct freshq fq;
 static struct g gs[TASKS];
 static struct fresh records[TASKS];
-static uint32_t taken[TASKS]; /* by anybody; each at most once, which the race detector and EXPECT see to */
+static uint32_t
+    taken[TASKS]; /* by anybody; each at most once, which the race detector and EXPECT see to */
 
 static void reset(void)
 {

@@ -119,7 +119,8 @@ static int run_submitted(void)
     }
     /* Time moves only when nobody can go on: somebody has slept over the work, until the monitor saw it. */
     EXPECT(explore_now() == began);
-    (void)rn_blocking((explore_join(submitter), 0)); /* it is still inside the runtime, which must not go before */
+    (void)rn_blocking((explore_join(submitter),
+                       0)); /* it is still inside the runtime, which must not go before */
     return (int)total;
 }
 

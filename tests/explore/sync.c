@@ -19,7 +19,8 @@ static unsigned count;
 
 static void critical(void)
 {
-    explore_read(&data, 8); /* a race if another is inside, or was and has not handed its writes over */
+    explore_read(&data,
+                 8); /* a race if another is inside, or was and has not handed its writes over */
     data++;
     explore_write(&data, 8);
     count++;

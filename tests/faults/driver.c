@@ -83,7 +83,8 @@ __attribute__((destructor(101))) static void look_after(void)
     }
 }
 
-static void run_child(const struct program *p, enum fault_kind kind, long nth, long more, struct end *e)
+static void run_child(const struct program *p, enum fault_kind kind, long nth, long more,
+                      struct end *e)
 {
     int err_pipe[2], count_pipe[2];
     size_t used = 0;
@@ -180,9 +181,11 @@ static bool is_open(const struct program *p, enum fault_kind kind)
     return strcmp(p->name, "kinds") == 0 && kind == FAULT_ALLOC;
 }
 
-static void tell(const struct program *p, enum fault_kind kind, long nth, long more, const struct end *e)
+static void tell(const struct program *p, enum fault_kind kind, long nth, long more,
+                 const struct end *e)
 {
-    printf("%s: %s %ld%s: ", p->name, kind < FAULT_KINDS ? fault_name[kind] : "nothing", nth, more ? " and after" : "");
+    printf("%s: %s %ld%s: ", p->name, kind < FAULT_KINDS ? fault_name[kind] : "nothing", nth,
+           more ? " and after" : "");
     if (WIFSIGNALED(e->status) && WTERMSIG(e->status) == SIGALRM)
         printf("did not end in %d s\n", TIMEOUT);
     else if (WIFSIGNALED(e->status))

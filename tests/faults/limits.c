@@ -51,14 +51,15 @@ struct condition {
     const char *name;
     int (*make)(long arg);
     long arg;
-    bool may_lack;      /* a documented panic for want of memory is right */
-    int procs;          /* what rn_procs() must say; 0: anything */
+    bool may_lack; /* a documented panic for want of memory is right */
+    int procs;     /* what rn_procs() must say; 0: anything */
 };
 static char reason[200];
 
 static bool is_panic(const char *text)
 {
-    return strncmp(text, "panic: out of memory", 20) == 0 || strncmp(text, "panic: makechan: out of memory", 30) == 0 ||
+    return strncmp(text, "panic: out of memory", 20) == 0 ||
+           strncmp(text, "panic: makechan: out of memory", 30) == 0 ||
            strncmp(text, "panic: rn_run: out of memory", 28) == 0 ||
            strncmp(text, "panic: rn_ctx_with_signals: no thread", 37) == 0;
 }
@@ -112,7 +113,8 @@ static void try_one(const struct condition *c, const struct program *p)
     failed++;
     printf("%s, %s, %ld: ", c->name, p->name, c->arg);
     if (WIFSIGNALED(status))
-        printf("%s by signal %d\n", WTERMSIG(status) == SIGALRM ? "did not end: ended" : "ended", WTERMSIG(status));
+        printf("%s by signal %d\n", WTERMSIG(status) == SIGALRM ? "did not end: ended" : "ended",
+               WTERMSIG(status));
     else
         printf("status %d\n", WEXITSTATUS(status));
     if (text[0])
@@ -150,7 +152,8 @@ static int limit_threads(long n)
     pthread_t thread;
 
     (void)thread;
-    if (getuid() == 0 && setresuid(64321, 64321, 64321) != 0) { /* root has no such limit, nor have others this uid */
+    if (getuid() == 0 && setresuid(64321, 64321, 64321) !=
+                             0) { /* root has no such limit, nor have others this uid */
         snprintf(reason, sizeof reason, "setresuid: %s", strerror(errno));
         return -1;
     }
@@ -178,7 +181,8 @@ static int refuse(long number, int error, uint32_t advice)
     };
     struct sock_fprog filter = {advice ? 6 : 4, advice ? one : all};
 
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) {
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) {
         snprintf(reason, sizeof reason, "seccomp: %s", strerror(errno));
         return -1;
     }
@@ -203,14 +207,16 @@ static int refuse_guards(long error)
 }
 static int refuse_mprotect_too(long error)
 {
-    return refuse(SYS_madvise, (int)error, MADV_GUARD_INSTALL) || refuse(SYS_mprotect, (int)error, 0);
+    return refuse(SYS_madvise, (int)error, MADV_GUARD_INSTALL) ||
+           refuse(SYS_mprotect, (int)error, 0);
 }
 
 /* All that the profile of a well-known container runtime refuses of what a runtime might want. */
 static int refuse_much(long error)
 {
-    static const long calls[] = {SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register, SYS_membarrier,
-                                 SYS_perf_event_open, SYS_userfaultfd, SYS_set_mempolicy};
+    static const long calls[] = {SYS_io_uring_setup, SYS_io_uring_enter,  SYS_io_uring_register,
+                                 SYS_membarrier,     SYS_perf_event_open, SYS_userfaultfd,
+                                 SYS_set_mempolicy};
 
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
         if (refuse(calls[i], (int)error, 0) != 0)
@@ -269,7 +275,8 @@ static bool make_cgroup(void)
 {
     snprintf(cgroup, sizeof cgroup, "/sys/fs/cgroup/cpu/runnel-test-%ld", (long)getpid());
     if (mkdir(cgroup, 0755) == 0) {
-        if (write_file(cgroup, "cpu.cfs_period_us", "100000") && write_file(cgroup, "cpu.cfs_quota_us", "50000"))
+        if (write_file(cgroup, "cpu.cfs_period_us", "100000") &&
+            write_file(cgroup, "cpu.cfs_quota_us", "50000"))
             return true;
         rmdir(cgroup);
     }
@@ -358,7 +365,8 @@ static bool is_open(const struct condition *c, const struct program *p)
     if (!c->may_lack)
         return false;
     return strcmp(p->name, "kinds") == 0 ||
-           (c->make == limit_space && c->arg < 1 << 20 && (strcmp(p->name, "channels") == 0 || strcmp(p->name, "time") == 0));
+           (c->make == limit_space && c->arg < 1 << 20 &&
+            (strcmp(p->name, "channels") == 0 || strcmp(p->name, "time") == 0));
 }
 
 int main(int argc, char **argv)

@@ -52,8 +52,10 @@ static int channels_main(void)
             RIGHT(!"no time-out");
         }
         if (open == 1) {
-            rn_range(more, plain) sum += more;
-            rn_range(rest, buffered) sum += rest;
+            rn_range (more, plain)
+                sum += more;
+            rn_range (rest, buffered)
+                sum += rest;
             open = 0;
         }
     }
@@ -384,7 +386,8 @@ static int many(void)
 
 static void echo(rn_chan(int) in, rn_chan(int) out)
 {
-    rn_range(v, in) rn_send(out, v + 1);
+    rn_range (v, in)
+        rn_send(out, v + 1);
     rn_close(out);
 }
 
@@ -477,7 +480,7 @@ static int threads(void)
     return 0;
 }
 
-const struct program programs[] = {{"channels", channels}, {"locks", locks},   {"contexts", contexts},
-                                   {"groups", groups},     {"time", times},    {"kinds", kinds},
-                                   {"many", many},         {"errors", errors}, {"threads", threads},
-                                   {NULL, NULL}};
+const struct program programs[] = {
+    {"channels", channels}, {"locks", locks}, {"contexts", contexts}, {"groups", groups},
+    {"time", times},        {"kinds", kinds}, {"many", many},         {"errors", errors},
+    {"threads", threads},   {NULL, NULL}};

@@ -210,8 +210,8 @@ static void integers9(long a, long b, long c, long d, long e, long f, long g, lo
     arrived++;
 }
 
-static void doubles10(double a, double b, double c, double d, double e, double f, double g, double h,
-                      double i, double j)
+static void doubles10(double a, double b, double c, double d, double e, double f, double g,
+                      double h, double i, double j)
 {
     CHECK(a == 1 && b == 2 && c == 3 && d == 4 && e == 5 && f == 6 && g == 7 && h == 8);
     CHECK(i == 9 && j == 10);
@@ -623,8 +623,8 @@ GO_TEST(capture_refused_try)
     rn_group_set_limit(&g, 1);
     rn_group_go(&g, block_on, ch);
     order_n = 0;
-    CHECK(!rn_group_try_go(&g, many_to_int, log_int(1, 'a'), 2.5, ((struct two_longs){3, 4}), 5, 6, 7,
-                           8, 9, (float)log_int(10, 'b')));
+    CHECK(!rn_group_try_go(&g, many_to_int, log_int(1, 'a'), 2.5, ((struct two_longs){3, 4}), 5, 6,
+                           7, 8, 9, (float)log_int(10, 'b')));
     CHECK_EQ(order_n, 2);
     rn_close(ch);
     CHECK_EQ(rn_group_wait(&g), 0);

@@ -115,7 +115,10 @@ GO_TEST(defer_loops)
             break;
         say("b");
     }
-    SAYS("bt70" "1" "bt72" "t73");
+    SAYS("bt70"
+         "1"
+         "bt72"
+         "t73");
 
     for (int i = 0;; i++) {
         rn_defer(say, "g");
@@ -338,7 +341,8 @@ GO_TEST(defer_in_deferred_calls)
         rn_defer(defer_in_deferred, 2);
         rn_defer(defer_in_deferred, 1);
     }
-    SAYS("ab" "abc");
+    SAYS("ab"
+         "abc");
 }
 
 static void say_nothing_of(int n)
@@ -427,17 +431,17 @@ GO_TEST(defer_argument_types)
         struct pair pair = {3, 4};
 
         rn_defer(say_int, 1);
-        rn_defer(say_int, small);         /* char to int */
-        rn_defer(say_int, (long)3);       /* long to int */
-        rn_defer(say_long, 4000000004);   /* above 32 bits */
-        rn_defer(say_long, small);        /* widened */
-        rn_defer(say_bool, 256);          /* true, not its low byte */
+        rn_defer(say_int, small);       /* char to int */
+        rn_defer(say_int, (long)3);     /* long to int */
+        rn_defer(say_long, 4000000004); /* above 32 bits */
+        rn_defer(say_long, small);      /* widened */
+        rn_defer(say_bool, 256);        /* true, not its low byte */
         rn_defer(say_bool, (bool)0);
         rn_defer(say_void, &text[0]);
         rn_defer(say_const_void, "w");
         rn_defer(say_unsigned_char, (unsigned char)255);
         rn_defer(say_double, 6.9);
-        rn_defer(say_double, 8);          /* int to double */
+        rn_defer(say_double, 8); /* int to double */
         rn_defer(say_pair, pair);
         reset();
         small = 9;

@@ -53,7 +53,7 @@ static rn_chan(int) filled(int n)
 
 static int first_above(rn_chan(int) ch, int bound)
 {
-    rn_range(value, ch) {
+    rn_range (value, ch) {
         if (value > bound)
             return value;
     }
@@ -66,7 +66,7 @@ GO_TEST(range_control_flow)
     rn_chan(int) ch = filled(10);
     int sum = 0, after = 0;
 
-    rn_range(value, count_evaluation(ch)) {
+    rn_range (value, count_evaluation(ch)) {
         if (value == 1)
             continue;
         if (value == 4)
@@ -77,7 +77,7 @@ GO_TEST(range_control_flow)
     CHECK_EQ(sum, 0 + 2 + 3);
     CHECK_EQ(rn_recv(ch), 5); /* break takes nothing more */
     CHECK_EQ(first_above(ch, 6), 7);
-    rn_range(value, ch)
+    rn_range (value, ch)
         after += value;
     CHECK_EQ(after, 17);
     rn_chan_release(ch);
@@ -89,9 +89,9 @@ GO_TEST(range_nested)
     rn_chan(int) outer = filled(3), inner;
     int sum = 0, rounds = 0;
 
-    rn_range(a, outer) {
+    rn_range (a, outer) {
         inner = filled(a);
-        rn_range(b, inner) {
+        rn_range (b, inner) {
             if (b == 1)
                 break; /* of the inner one */
             sum += 10 * a + b;
@@ -105,7 +105,7 @@ GO_TEST(range_nested)
 
     inner = filled(4);
     if (sum > 0)
-        rn_range(value, inner)
+        rn_range (value, inner)
             rounds += value;
     else
         rounds = -1;
@@ -122,7 +122,7 @@ GO_TEST(range_variable)
     rn_send(ch, "one");
     rn_send(ch, "three");
     rn_close(ch);
-    rn_range(text, ch) {
+    rn_range (text, ch) {
         text++;
         length += strlen(text);
     }
@@ -139,10 +139,9 @@ static int named(rn_chan(int) numbers, rn_chan(char) letters, rn_ctx *ctx)
     int number = 0;
     char letter = 0;
 
-    switch (rn_select_named(NUMBER, rn_on_recv(numbers, &number),
-                            LETTER, rn_on_recv(letters, &letter),
-                            DONE, rn_on_done(ctx),
-                            NONE, rn_default)) {
+    switch (rn_select_named(NUMBER, rn_on_recv(numbers, &number), LETTER,
+                            rn_on_recv(letters, &letter), DONE, rn_on_done(ctx), NONE,
+                            rn_default)) {
     case NUMBER:
         return number;
     case LETTER:
@@ -216,9 +215,7 @@ GO_TEST(cases_are_values)
 
 /* ---- Zero is ready ------------------------------------------------------------------------------ */
 
-static void nothing(void)
-{
-}
+static void nothing(void) {}
 
 static int zero_int(void)
 {
@@ -286,7 +283,7 @@ static rn_once once;
 static rn_cond cond;
 static rn_sem sem = RN_SEM(1);
 static rn_wg all;
-static int guarded; /* guarded by mutex */
+static int guarded;     /* guarded by mutex */
 static int read_mostly; /* guarded by rwmutex */
 static _Atomic int once_runs;
 

@@ -15,7 +15,7 @@ static int program(int n)
     int sum = 0;
 
     rn_go(count, numbers, n);
-    rn_range(i, numbers)
+    rn_range (i, numbers)
         sum += i;
     rn_chan_release(numbers);
     printf("sum %d\n", sum);

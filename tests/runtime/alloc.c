@@ -100,9 +100,7 @@ struct shared {
     int n;      /* guarded by mu */
 };
 
-static void nothing(void)
-{
-}
+static void nothing(void) {}
 
 /* One round of everything that may wait, with one other in the same round. */
 static void one_round(struct shared *s, bool first, int i)

@@ -424,9 +424,9 @@ GO_TEST(ctx_04_select_on_done)
     int value = 5;
 
     CHECK_EQ(rn_select(rn_on_done(ctx), rn_on_recv(ch, &value), rn_default), 2);
-    CHECK_EQ(rn_select(rn_on_done(NULL), rn_on_done(rn_ctx_background()),
-                      rn_on_timeout(RN_MILLISECOND)),
-            2);
+    CHECK_EQ(
+        rn_select(rn_on_done(NULL), rn_on_done(rn_ctx_background()), rn_on_timeout(RN_MILLISECOND)),
+        2);
     rn_go_after(RN_MILLISECOND, rn_ctx_cancel, ctx);
     CHECK_EQ(rn_select(rn_on_recv(ch, &value), rn_on_done(ctx)), 1);
     CHECK_EQ(rn_select(rn_on_recv(ch, &value), rn_on_done(ctx)), 1);

@@ -361,7 +361,8 @@ static void churn(int seed)
 
 static void check_report(const char *report)
 {
-    static const char *const states[] = {"[running", "[runnable", "[chan ", "[sync.", "[sleep", "[waiting"};
+    static const char *const states[] = {"[running", "[runnable", "[chan ",
+                                         "[sync.",   "[sleep",    "[waiting"};
 
     for (const char *p = report; (p = strstr(p, "\n\ngoroutine")) != NULL; p++) {
         const char *end = strchr(p + 2, '\n');
@@ -760,7 +761,7 @@ PLAIN_TEST(who_did_not_ask_keeps_the_signal)
     CHECK_STR(c.said, "mine\n");
     free(c.said);
     if (count_threads() > 1)
-        return; /* an emulator's: no deadlock is reported then */
+        return;                       /* an emulator's: no deadlock is reported then */
     c = run_child(deadlock_although); /* our thread is not taken for one that may wake somebody */
     CHECK_EXIT(&c, 2);
     begins(c.said, "fatal error: all goroutines are asleep - deadlock!\n");

@@ -275,7 +275,7 @@ static void limit_while_active_run(void)
 PLAIN_TEST(eg_12_changing_the_limit_while_active_panics)
 {
     CHECK_PANICS(limit_while_active_run,
-               "errgroup: modify limit while 3 goroutines in the group are still active");
+                 "errgroup: modify limit while 3 goroutines in the group are still active");
 }
 
 static int panic_in_task(void)

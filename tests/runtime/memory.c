@@ -31,7 +31,8 @@ static void use_and_tell(size_t bytes, rn_chan(int) ch)
 
 GO_TEST(d32_stack_sizes_are_what_was_asked_for)
 {
-    const size_t sizes[] = {0, 1, 16384, 16385, 65536, 100000, 128 << 10, 1 << 20, 8 << 20, 64 << 20};
+    const size_t sizes[] = {0,      1,         16384,   16385,   65536,
+                            100000, 128 << 10, 1 << 20, 8 << 20, 64 << 20};
     rn_chan(int) ch = rn_chan_make(int, 0);
 
     if (UNDER_ASAN || UNDER_TSAN)
@@ -338,7 +339,8 @@ PLAIN_TEST(d30_lack_of_memory_is_an_error_where_there_is_a_result)
 
 PLAIN_TEST(d30_lack_of_memory_is_a_panic_with_a_clear_text_elsewhere)
 {
-    void (*const fn[])(void) = {panic_out_of_memory_run, large_channel_panics_run, context_panics_run};
+    void (*const fn[])(void) = {panic_out_of_memory_run, large_channel_panics_run,
+                                context_panics_run};
 
     if (UNDER_ASAN || UNDER_TSAN || test_is_slow())
         SKIP("a limit on the address space breaks the tools");

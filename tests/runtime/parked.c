@@ -37,9 +37,7 @@ static void spinner(void)
     for (;;)
         spins++;
 }
-static void never(void)
-{
-}
+static void never(void) {}
 
 void all_are_there(void);
 void all_are_there(void)

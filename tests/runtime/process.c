@@ -122,14 +122,14 @@ void child_exited(const char *file, int line, const struct child *c, int status)
 {
     if (!WIFEXITED(c->status) || WEXITSTATUS(c->status) != status)
         test_fail(file, line, "want exit status %d, got wait status 0x%x; it said:\n%s", status,
-                     (unsigned)c->status, c->said);
+                  (unsigned)c->status, c->said);
 }
 
 void child_killed(const char *file, int line, const struct child *c, int sig)
 {
     if (!WIFSIGNALED(c->status) || WTERMSIG(c->status) != sig)
         test_fail(file, line, "want death by signal %d, got wait status 0x%x; it said:\n%s", sig,
-                     (unsigned)c->status, c->said);
+                  (unsigned)c->status, c->said);
 }
 
 void child_said(const char *file, int line, const struct child *c, const char *a, const char *b)
@@ -141,8 +141,8 @@ void child_said(const char *file, int line, const struct child *c, const char *a
         if (*b == 0 || (found && found < end))
             return;
     }
-    test_fail(file, line, "no line with \"%s\"%s%s; the child said:\n%s", a,
-                 *b ? " and then " : "", b, c->said);
+    test_fail(file, line, "no line with \"%s\"%s%s; the child said:\n%s", a, *b ? " and then " : "",
+              b, c->said);
 }
 
 /* ---- What the process has ----------------------------------------------------------------------- */

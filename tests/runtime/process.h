@@ -37,8 +37,7 @@ void child_said(const char *file, int line, const struct child *c, const char *a
 #define CHECK_SAYS_LINE(c, a, b) child_said(__FILE__, __LINE__, (c), (a), (b))
 
 /* fn, on the plain thread of a child, panics with this text, and the process ends with status 2. */
-#define CHECK_PANICS(fn, text)                                                                     \
-    (void)test_expect_death(__FILE__, __LINE__, (fn), "panic: " text)
+#define CHECK_PANICS(fn, text) (void)test_expect_death(__FILE__, __LINE__, (fn), "panic: " text)
 #define CHECK_FATAL(fn, text)                                                                      \
     (void)test_expect_death(__FILE__, __LINE__, (fn), "fatal error: " text)
 

@@ -280,7 +280,7 @@ static void close_range(bool with)
 {
     ch = rn_chan_make(int, 1);
     rn_go(closer, with);
-    rn_range(v, ch)
+    rn_range (v, ch)
         (void)v;
     wait_for(1);
     data = 2;
@@ -1112,7 +1112,8 @@ static void ctx_cancel_after_func(bool with)
     your_turn();
     rn_ctx_hook_stop(&hook);
 }
-static void ctx_hook_stop(bool with) /* the function's return is before the stop that waited for it */
+static void ctx_hook_stop(
+    bool with) /* the function's return is before the stop that waited for it */
 {
     rn_ctx_hook hook = {0};
 
@@ -1209,7 +1210,8 @@ static int set_and_reach(int t)
     reach(t + 1);
     return 0;
 }
-static void group_slot(bool with) /* under a limit of 1, a task's end is before the next one's start */
+static void group_slot(
+    bool with) /* under a limit of 1, a task's end is before the next one's start */
 {
     int err;
 

@@ -127,10 +127,25 @@ static void wait_of_kind(int kind)
 }
 
 static const char *const reason[] = {
-    "chan receive", "chan send", "chan send (nil chan)", "chan receive (nil chan)", "select",
-    "select (no cases)", "sync.Mutex.Lock", "sync.RWMutex.Lock", "sync.RWMutex.RLock",
-    "sync.WaitGroup.Wait", "sync.Cond.Wait", "semacquire", "chan receive", "sync.Once.Do", "errgroup.Wait",
-    "errgroup.Go", "chan receive", "singleflight.Do", "park",
+    "chan receive",
+    "chan send",
+    "chan send (nil chan)",
+    "chan receive (nil chan)",
+    "select",
+    "select (no cases)",
+    "sync.Mutex.Lock",
+    "sync.RWMutex.Lock",
+    "sync.RWMutex.RLock",
+    "sync.WaitGroup.Wait",
+    "sync.Cond.Wait",
+    "semacquire",
+    "chan receive",
+    "sync.Once.Do",
+    "errgroup.Wait",
+    "errgroup.Go",
+    "chan receive",
+    "singleflight.Do",
+    "park",
 };
 enum { KINDS = sizeof(reason) / sizeof(reason[0]) };
 
@@ -169,7 +184,8 @@ PLAIN_TEST(rt_04_d14_the_report_names_every_goroutine_and_its_wait)
     int listed = 0;
 
     CHECK_EXIT(&c, 2);
-    CHECK(strncmp(c.said, "fatal error: " DEADLOCK "\n", strlen("fatal error: " DEADLOCK "\n")) == 0);
+    CHECK(strncmp(c.said, "fatal error: " DEADLOCK "\n", strlen("fatal error: " DEADLOCK "\n")) ==
+          0);
     for (int i = 0; i < KINDS; i++) {
         char name[20], why[40];
 
@@ -463,7 +479,8 @@ PLAIN_TEST(d14_no_false_alarm_between_two_threads)
 
 static volatile int no_return = -1;
 static void panicking(int depth);
-static void (*volatile deeper)(int depth) = panicking; /* so that the calls are not inlined into one */
+static void (*volatile deeper)(int depth) =
+    panicking; /* so that the calls are not inlined into one */
 static void panicking(int depth)
 {
     if (depth == no_return)
@@ -696,8 +713,10 @@ PLAIN_TEST(rt_18_a_stack_overflow_kills_and_not_silently)
         if (UNDER_ASAN || UNDER_TSAN) {
             CHECK_SAYS(&c, "Sanitizer");
         } else {
-            snprintf(first, sizeof(first), "runtime: goroutine stack exceeds %zu-byte limit\n", limit);
-            snprintf(advice, sizeof(advice), "rn_go_with(RN_ATTR(.stack_size = %zu), ...)", 2 * limit);
+            snprintf(first, sizeof(first), "runtime: goroutine stack exceeds %zu-byte limit\n",
+                     limit);
+            snprintf(advice, sizeof(advice), "rn_go_with(RN_ATTR(.stack_size = %zu), ...)",
+                     2 * limit);
             CHECK_EXIT(&c, 2);
             CHECK(strncmp(c.said, first, strlen(first)) == 0);
             CHECK_SAYS(&c, "\nfatal error: stack overflow\n\n");

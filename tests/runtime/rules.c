@@ -40,7 +40,8 @@ static int leave_waiting(void)
 
 static void main_with_goroutines_left(void)
 {
-    exit(rn_run(leave_waiting) + 4); /* main goes on after rn_run, and its status is the process's */
+    exit(rn_run(leave_waiting) +
+         4); /* main goes on after rn_run, and its status is the process's */
 }
 
 /* RT-03 */

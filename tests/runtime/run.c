@@ -151,8 +151,8 @@ static void park_left(int kind)
         rn_send(left.full, 9);
         break;
     case 2:
-        (void)rn_select(rn_on_recv(left.empty, &v), rn_on_send(left.full, 9),
-                        rn_on_done(left.ctx), rn_on_timeout(RN_HOUR));
+        (void)rn_select(rn_on_recv(left.empty, &v), rn_on_send(left.full, 9), rn_on_done(left.ctx),
+                        rn_on_timeout(RN_HOUR));
         break;
     case 3:
         rn_mutex_lock(&left.mu);
@@ -345,7 +345,7 @@ PLAIN_TEST(d15_one_that_computes_or_is_in_a_c_call_ends_at_its_next_wait)
     computing.stop = 1;
     CHECK_EQ(write(fds[1], "x", 1), 1);
     while (count_threads() > threads)
-        sched_yield(); /* their threads end */
+        sched_yield();           /* their threads end */
     CHECK(rn_run(rn_procs) > 0); /* whose end is after all that they did */
     CHECK_EQ(computing.inside, 1);
     CHECK_EQ(computing.after, 0);
@@ -454,7 +454,7 @@ PLAIN_TEST(rt_exit_on_a_plain_thread_panics)
 
 static void echo(rn_chan(int) in, rn_chan(int) out)
 {
-    rn_range(v, in)
+    rn_range (v, in)
         rn_send(out, v + 1);
     rn_close(out);
 }
@@ -687,7 +687,9 @@ PLAIN_TEST(d15_nothing_is_left_behind)
         CHECK_EQ(rn_run(busy_round), 0);
         CHECK_EQ(count_threads(), threads);
         CHECK_EQ(count_fds(), fds);
-        if (i <= rounds / 3) { /* what libc keeps for the next time, stacks of threads above all, is there by then */
+        if (i <=
+            rounds /
+                3) { /* what libc keeps for the next time, stacks of threads above all, is there by then */
             maps = count_maps() > maps ? count_maps() : maps;
             vm = vm_kib() > vm ? vm_kib() : vm;
         }
@@ -695,6 +697,6 @@ PLAIN_TEST(d15_nothing_is_left_behind)
     if (test_is_slow())
         return; /* the tools map what they like */
     if (count_maps() > maps + 2 || vm_kib() > vm + 1024)
-        test_fail(__FILE__, __LINE__, "maps %d, later %d; KiB mapped %ld, later %ld", maps, count_maps(),
-                  vm, vm_kib());
+        test_fail(__FILE__, __LINE__, "maps %d, later %d; KiB mapped %ld, later %ld", maps,
+                  count_maps(), vm, vm_kib());
 }

@@ -148,7 +148,8 @@ static void *look(void *arg)
         if (s % 2 == 0) {
             uint32_t n = runq_len(&q);
 
-            CHECK(n > 0 || step != s); /* it held one all the while, though never the same for long */
+            CHECK(n > 0 ||
+                  step != s); /* it held one all the while, though never the same for long */
         }
     }
 }

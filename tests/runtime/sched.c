@@ -65,9 +65,7 @@ static void until_closed(rn_chan(int) gate)
 {
     (void)rn_recv(gate);
 }
-static void nothing(void)
-{
-}
+static void nothing(void) {}
 
 GO_TEST(rt_20_count_sees_started_and_unstarted_but_no_pending_timers)
 {
@@ -161,8 +159,8 @@ GO_TEST(rt_01_arguments_in_all_registers_and_on_the_stack)
     struct pair e = {7, 8.5};
     int a = -3;
 
-    rn_go(many_args, ok, (int8_t)a, 1.25, 2.5f, "text", e, UINT64_MAX, -0.5, 1e300, INT64_MIN, 11, 0.125f,
-          12);
+    rn_go(many_args, ok, (int8_t)a, 1.25, 2.5f, "text", e, UINT64_MAX, -0.5, 1e300, INT64_MIN, 11,
+          0.125f, 12);
     a = 0; /* evaluated and copied then */
     e.a = 0;
     CHECK(rn_recv(ok));
@@ -289,7 +287,8 @@ static void ping(rn_chan(int) in, rn_chan(int) out, _Atomic int64_t *n, _Atomic 
 
 static int hog_pair(rn_chan(int) a, rn_chan(int) b)
 {
-    static _Atomic int stop, flag; /* not on the stack: the last of the pair may outlive this goroutine */
+    static _Atomic int stop,
+        flag; /* not on the stack: the last of the pair may outlive this goroutine */
     static _Atomic int64_t n;
 
     stop = flag = 0;
@@ -298,7 +297,7 @@ static int hog_pair(rn_chan(int) a, rn_chan(int) b)
     rn_go(ping, b, a, &n, &stop);
     rn_send(a, 1);
     AWAIT(n > 1000);
-    rn_go(set_flag, &flag); /* behind the pair, in the same queue */
+    rn_go(set_flag, &flag);   /* behind the pair, in the same queue */
     rn_sleep(RN_MILLISECOND); /* and a timer is seen to */
     AWAIT(flag);
     stop = 1;
@@ -348,7 +347,7 @@ static int ping_pong_hog(void)
     CHECK(calm > 0);
     if (ratio > 20 || ratio < 0.05)
         test_fail(__FILE__, __LINE__, "one pair %lld rounds, the other %lld", (long long)hog,
-                     (long long)calm);
+                  (long long)calm);
     return 0;
 }
 
@@ -528,7 +527,8 @@ static void print_procs(void)
 
 PLAIN_TEST(rt_procs_from_the_environment)
 {
-    static const char *const bad[] = {"0", "-1", "1025", "99999999999999999999", "abc", "2x", "", " "};
+    static const char *const bad[] = {"0",   "-1", "1025", "99999999999999999999",
+                                      "abc", "2x", "",     " "};
     char want[32];
     struct child c;
 
@@ -708,7 +708,7 @@ PLAIN_TEST(rt_park_on_a_plain_thread)
 
 static void bounce(rn_chan(int) in, rn_chan(int) out)
 {
-    rn_range(v, in)
+    rn_range (v, in)
         rn_send(out, v);
 }
 
@@ -944,7 +944,8 @@ GO_TEST(rt_an_idle_program_uses_no_cpu)
     getrusage(RUSAGE_SELF, &a);
     rn_sleep(RN_SECOND);
     getrusage(RUSAGE_SELF, &b);
-    used = (b.ru_utime.tv_sec - a.ru_utime.tv_sec + b.ru_stime.tv_sec - a.ru_stime.tv_sec) * 1000000 +
+    used = (b.ru_utime.tv_sec - a.ru_utime.tv_sec + b.ru_stime.tv_sec - a.ru_stime.tv_sec) *
+               1000000 +
            b.ru_utime.tv_usec - a.ru_utime.tv_usec + b.ru_stime.tv_usec - a.ru_stime.tv_usec;
     if (!test_is_slow() && used >= 10000)
         test_fail(__FILE__, __LINE__, "%ld us of CPU in an idle second", used);

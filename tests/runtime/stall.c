@@ -132,7 +132,7 @@ static void add(_Atomic int *n)
 
 static void echo(rn_chan(int) in, rn_chan(int) out)
 {
-    rn_range(v, in)
+    rn_range (v, in)
         rn_send(out, v + 1);
 }
 

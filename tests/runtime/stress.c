@@ -34,8 +34,8 @@ static char program_seed_text[100];
 
 static void die(int line, const char *what, int64_t a, int64_t b)
 {
-    fprintf(stderr, "stress.c:%d: %s: %lld and %lld; --seed %llu --programs 1\n", line, what, (long long)a,
-            (long long)b, (unsigned long long)program_seed);
+    fprintf(stderr, "stress.c:%d: %s: %lld and %lld; --seed %llu --programs 1\n", line, what,
+            (long long)a, (long long)b, (unsigned long long)program_seed);
     abort();
 }
 #define BALANCE(a, b)                                                                              \
@@ -83,7 +83,8 @@ static struct dice split(struct dice *d)
 /* Mostly short, sometimes none, seldom long enough for everybody to fall asleep. */
 static rn_dur moment(struct dice *d)
 {
-    return one_in(d, 30) ? between(d, 0, 2000) * RN_MICROSECOND : between(d, 0, 50) * RN_MICROSECOND;
+    return one_in(d, 30) ? between(d, 0, 2000) * RN_MICROSECOND
+                         : between(d, 0, 50) * RN_MICROSECOND;
 }
 static void dawdle(struct dice *d)
 {
@@ -658,7 +659,8 @@ static void family(struct dice d)
     family_child(&f, f.ctx, 3, split(&d));
     BALANCE(f.dropped, 0);
     rn_ctx_end(f.ctx);
-    while (f.dropped == 0) /* a deadline that passes just now may hold a reference for a moment longer */
+    while (f.dropped ==
+           0) /* a deadline that passes just now may hold a reference for a moment longer */
         rn_yield();
     BALANCE(f.dropped, 1);
 }
@@ -757,7 +759,8 @@ static void alarms(struct dice d)
         default:
             rn_timer_reset(&own, moment(&d));
             rn_ticker_start(&tick, 1 + moment(&d));
-            (void)rn_select(rn_on_recv(rn_timer_chan(&own), NULL), rn_on_recv(rn_ticker_chan(&tick), NULL));
+            (void)rn_select(rn_on_recv(rn_timer_chan(&own), NULL),
+                            rn_on_recv(rn_ticker_chan(&tick), NULL));
             break;
         }
         dawdle(&d);
@@ -837,8 +840,8 @@ static void tickets(struct dice d)
 
 /* ---- Programs ------------------------------------------------------------------------------------------------------------------------------ */
 
-static void (*const step[])(struct dice) = {flow,  swap,  lock, readers, queue, units,
-                                            family, errors, alarms, hooks, tickets};
+static void (*const step[])(struct dice) = {flow,   swap,   lock,   readers, queue,  units,
+                                            family, errors, alarms, hooks,   tickets};
 
 static void program(int depth, struct dice d)
 {
@@ -880,8 +883,8 @@ static void run_program(uint64_t seed)
     rn_chan(int) never = rn_chan_make(int, 0);
 
     program_seed = seed;
-    snprintf(program_seed_text, sizeof(program_seed_text), "stress.c: hung; --seed %llu --programs 1\n",
-             (unsigned long long)seed);
+    snprintf(program_seed_text, sizeof(program_seed_text),
+             "stress.c: hung; --seed %llu --programs 1\n", (unsigned long long)seed);
     alarm(HANG_SECONDS);
     for (int i = 0; i < 8; i++)
         (void)roll(&d, 2);

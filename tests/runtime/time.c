@@ -122,7 +122,8 @@ GO_TEST_LEAVES(time_03_the_longest_duration_never_fires)
         (void)rn_recv(rn_timer_chan(&soon)); /* others are not disturbed */
         CHECK(!fired(&t));
         CHECK(!ticked(&k));
-        CHECK_EQ(rn_select(rn_on_recv(ch, &value), rn_on_timeout(longest[i]), rn_on_timeout(MS)), 2);
+        CHECK_EQ(rn_select(rn_on_recv(ch, &value), rn_on_timeout(longest[i]), rn_on_timeout(MS)),
+                 2);
     }
     CHECK_EQ(woke, 0);
     CHECK(rn_timer_stop(&t));
@@ -341,7 +342,7 @@ GO_TEST(time_12_13_14_15_16_as_go_1_23)
     due = rn_now();
     CHECK(rn_timer_reset(&t, MS));
     v = rn_recv(rn_timer_chan(&t));
-    CHECK(v >= due + MS); /* 14: the new setting's value */
+    CHECK(v >= due + MS);                /* 14: the new setting's value */
     CHECK(!rn_timer_reset(&t, RN_HOUR)); /* 16 */
     CHECK(rn_timer_stop(&t));
 }
@@ -488,14 +489,16 @@ GO_TEST(time_21_many_timers_moved_at_random)
             CHECK_EQ(rn_timer_stop(&t[i]), !stopped[i]);
             stopped[i] = true;
         } else {
-            CHECK_EQ(rn_timer_reset(&t[i], RN_MINUTE + rand_r(&seed) % 100 * RN_SECOND), !stopped[i]);
+            CHECK_EQ(rn_timer_reset(&t[i], RN_MINUTE + rand_r(&seed) % 100 * RN_SECOND),
+                     !stopped[i]);
             stopped[i] = false;
         }
     }
     for (int i = 0; i < N; i++)
         CHECK_EQ(rn_timer_reset(&t[i], 0), !stopped[i]);
     for (int i = 0; i < N; i++)
-        CHECK_EQ(rn_select(rn_on_recv(rn_timer_chan(&t[i]), NULL), rn_on_timeout(20 * RN_SECOND)), 0);
+        CHECK_EQ(rn_select(rn_on_recv(rn_timer_chan(&t[i]), NULL), rn_on_timeout(20 * RN_SECOND)),
+                 0);
 }
 
 static void sleep_one(rn_dur d)
@@ -504,7 +507,7 @@ static void sleep_one(rn_dur d)
 }
 static void answer_timeouts(rn_chan(int) in, rn_chan(int) out)
 {
-    rn_range(v, in)
+    rn_range (v, in)
         rn_send(out, v);
 }
 
@@ -564,7 +567,7 @@ GO_TEST(time_24_a_slow_receiver_loses_ticks)
     rn_ticker_start(&k, 2 * MS);
     first = rn_recv(rn_ticker_chan(&k));
     CHECK(first >= start + 2 * MS);
-    sleep_past(rn_now() + 40 * MS); /* twenty are due */
+    sleep_past(rn_now() + 40 * MS);  /* twenty are due */
     v = rn_recv(rn_ticker_chan(&k)); /* one was kept */
     CHECK(v > first);
     v = rn_recv(rn_ticker_chan(&k));
@@ -786,7 +789,8 @@ GO_TEST(time_a_million_pending_timers)
 
     CHECK(t != NULL);
     for (int i = 0; i < n; i++)
-        CHECK(!rn_timer_reset(&t[i], RN_HOUR + (int64_t)(((uint64_t)i * 2654435761u) % 1000000) * MS));
+        CHECK(!rn_timer_reset(&t[i],
+                              RN_HOUR + (int64_t)(((uint64_t)i * 2654435761u) % 1000000) * MS));
     rn_timer_reset(&soon, MS); /* among all those it still fires */
     (void)rn_recv(rn_timer_chan(&soon));
     for (int i = 0; i < n; i += 2)

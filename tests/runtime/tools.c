@@ -27,7 +27,8 @@ static bool race_case_holds(const char *program, const char *name, int side)
         bool holds = side == WITH ? !reported && ended && WEXITSTATUS(c.status) == 0 : reported;
 
         if (!holds && (side == WITH || tries == 4))
-            fprintf(stderr, "---- %s %s%s:\n%.2000s\n", name, word, ended ? "" : " (did not end)", c.said);
+            fprintf(stderr, "---- %s %s%s:\n%.2000s\n", name, word, ended ? "" : " (did not end)",
+                    c.said);
         free(c.said);
         if (holds || side == WITH || tries == 4)
             return holds;
@@ -64,7 +65,8 @@ static void race_cases(int side, int part, int parts)
     CHECK(ran > 20);
     if (*failed)
         test_fail(__FILE__, __LINE__, "%s:%s",
-                  side == WITH ? "with the edge, a report or worse" : "without the edge, silence", failed);
+                  side == WITH ? "with the edge, a report or worse" : "without the edge, silence",
+                  failed);
 }
 
 PLAIN_TEST(race_02_21_edges_are_seen_1)

@@ -125,8 +125,7 @@ GO_TEST(sel_04_targets_untouched)
     /* A bad address in an unchosen case is harmless. */
     CHECK_EQ(rn_select(rn_on_recv_ok(empty, &unused, &unused_ok),
                        rn_on_recv((rn_chan(int))NULL, (int *)(uintptr_t)8),
-                       rn_on_recv_ok(ready, &value, &ok),
-                       rn_on_recv(empty, (int *)(uintptr_t)16)),
+                       rn_on_recv_ok(ready, &value, &ok), rn_on_recv(empty, (int *)(uintptr_t)16)),
              2);
     CHECK(unused == 11 && unused_ok);
     CHECK(value == 33 && ok);

@@ -98,7 +98,7 @@ GO_TEST(sel_14_two_sends_on_one_channel)
         int count[2] = {0, 0};
 
         rn_go(send_random, ch, 100);
-        rn_range(value, ch)
+        rn_range (value, ch)
             count[value]++;
         CHECK_EQ(count[0] + count[1], 100);
         CHECK(count[0] > 10 && count[1] > 10);
@@ -106,7 +106,7 @@ GO_TEST(sel_14_two_sends_on_one_channel)
     }
 }
 
-static void select_four(rn_wg *wg, rn_chan(int) *outs, int n)
+static void select_four(rn_wg *wg, rn_chan(int) * outs, int n)
 {
     for (int i = 0; i < n; i++)
         (void)rn_select(rn_on_send(outs[0], i), rn_on_send(outs[1], i), rn_on_send(outs[2], i),
@@ -118,7 +118,7 @@ static void select_four(rn_wg *wg, rn_chan(int) *outs, int n)
 
 static void merge(rn_wg *wg, rn_recv_only(int) in, rn_send_only(int) out)
 {
-    rn_range(value, in)
+    rn_range (value, in)
         rn_send(out, value);
     rn_wg_done(wg);
 }
@@ -146,7 +146,7 @@ GO_TEST(sel_15_one_winner)
     }
     rn_go(select_four, &wg, &outs[0], n);
     rn_go(close_after, &wg, merged);
-    rn_range(value, merged) {
+    rn_range (value, merged) {
         CHECK(!seen[value]);
         seen[value] = 1;
         got++;
@@ -446,7 +446,7 @@ GO_TEST(sel_32_timer_against_ready_case)
     rn_chan_release(done);
 }
 
-static void wait_in_three(rn_chan(int) *chans, _Atomic long *sum)
+static void wait_in_three(rn_chan(int) * chans, _Atomic long *sum)
 {
     int value = 0;
 
@@ -455,7 +455,7 @@ static void wait_in_three(rn_chan(int) *chans, _Atomic long *sum)
     *sum += value;
 }
 
-static void send_to_three(rn_chan(int) *chans, int n)
+static void send_to_three(rn_chan(int) * chans, int n)
 {
     for (int i = 1; i <= n; i++)
         rn_send(chans[i % 3], i);

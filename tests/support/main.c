@@ -87,7 +87,8 @@ void test_begin(const char *name)
 static void write_result(int flags, const char *line)
 {
     const char *path = getenv("RUNNEL_TEST_RESULTS");
-    int fd = path && *path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | flags, 0666) : -1;
+    int fd = path && *path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | flags, 0666)
+                           : -1;
 
     if (fd < 0)
         return;

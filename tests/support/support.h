@@ -129,7 +129,7 @@ int test_run_body(const char *file, int line, void (*body)(void), bool leaves);
 #define TEST_REGISTER_(name)                                                                       \
     __attribute__((constructor)) static void name##_register(void)                                 \
     {                                                                                              \
-        static struct test t = {#name, __FILE__, __LINE__, name##_test, NULL, NULL};                     \
+        static struct test t = {#name, __FILE__, __LINE__, name##_test, NULL, NULL};               \
         test_register(&t);                                                                         \
     }
 

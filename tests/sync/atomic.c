@@ -82,8 +82,8 @@ PLAIN_TEST(atom_05_alignment)
     free(all);
 }
 
-static void store_then_load(_Atomic int *mine, _Atomic int *other, int *seen, rn_chan(rn_unit) start,
-                            rn_wg *wg)
+static void store_then_load(_Atomic int *mine, _Atomic int *other, int *seen,
+                            rn_chan(rn_unit) start, rn_wg *wg)
 {
     (void)rn_recv(start);
     *mine = 1;

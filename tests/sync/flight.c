@@ -54,7 +54,8 @@ static void join(rn_flight *f, int number, rn_recv_only(rn_unit) go_on, int expe
     int result;
 
     waiting++;
-    result = rn_flight_do_shared(f, "key", &out, &shared, make_slowly, &out, number, go_on, expected);
+    result =
+        rn_flight_do_shared(f, "key", &out, &shared, make_slowly, &out, number, go_on, expected);
     CHECK_EQ(result, expected);
     CHECK_EQ(out.number, number);
     CHECK_STR(out.text, "slow");

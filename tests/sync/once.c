@@ -161,7 +161,8 @@ static void once_of_panic_run(void)
 /* ONCE-03 in C: a panic in the function ends the process, and none of those who wait goes on before. */
 PLAIN_TEST(once_03_panic)
 {
-    const char *report = test_expect_death(__FILE__, __LINE__, once_of_panic_run, "panic: in the once");
+    const char *report =
+        test_expect_death(__FILE__, __LINE__, once_of_panic_run, "panic: in the once");
 
     CHECK(strstr(report, "a caller went on") == NULL);
 }

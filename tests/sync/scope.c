@@ -13,9 +13,7 @@ static void done(rn_wg *wg)
     rn_wg_done(wg);
 }
 
-static void nothing(void)
-{
-}
+static void nothing(void) {}
 
 /* Used up: what a late access would read is not what it expects. */
 static void spoil(void *object, size_t size)

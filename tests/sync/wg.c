@@ -273,7 +273,8 @@ GO_TEST(wg_one_gives_up)
 
 /* WG-07: an addition that finds the counter at zero, and waiters who are being woken, is reported. That moment
  * is too short to be met; so it is made by hand: no count, and the bit that says that somebody waits. */
-DEATH_TEST(wg_07_add_while_waking, "panic: sync: WaitGroup misuse: Add called concurrently with Wait")
+DEATH_TEST(wg_07_add_while_waking,
+           "panic: sync: WaitGroup misuse: Add called concurrently with Wait")
 {
     rn_wg wg = {.rn__state = 1};
 

@@ -13,7 +13,7 @@ static inline void cpu_relax(void)
 
 /* What a new goroutine's saved stack looks like, from the saved sp upwards: loaded by rn__switch. */
 struct arch_frame {
-    uint64_t d[8];       /* d8 to d15 */
+    uint64_t d[8]; /* d8 to d15 */
     uint64_t x19_x28[10];
     uint64_t fp;
     void (*pc)(void); /* rn__entry */

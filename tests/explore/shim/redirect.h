@@ -12,7 +12,8 @@ void *explore_malloc(size_t size);
 int explore_memalign(void **ret_p, size_t align, size_t size);
 void *explore_realloc(void *p, size_t size);
 void explore_free(void *p);
-int explore_pthread_create(pthread_t *ret_thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg);
+int explore_pthread_create(pthread_t *ret_thread, const pthread_attr_t *attr, void *(*fn)(void *),
+                           void *arg);
 int explore_pthread_join(pthread_t thread, void **ret);
 int explore_pthread_detach(pthread_t thread);
 pthread_t explore_pthread_self(void);
