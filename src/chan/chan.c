@@ -64,9 +64,8 @@ void rn__chan_dequeue(struct chan_queue *q, struct chan_waiter *w)
         w->next->prev = w->prev;
     else
         q->last = w->prev;
-    store_release(
-        &w->queued,
-        0); /* the last access to a select's waiter: its owner may go on without the lock */
+    /* The last access to a select's waiter: its owner may go on without the lock. */
+    store_release(&w->queued, 0);
 }
 
 struct chan_waiter *rn__chan_claim(struct chan *c, struct chan_queue *q)

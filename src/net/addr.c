@@ -20,6 +20,7 @@
 #include <sys/un.h>
 
 #include "base/mem.h"
+#include "base/tools.h"
 #include "net/sock.h"
 
 _Static_assert(sizeof(struct sockaddr_un) <= ADDR_ROOM, "rn_addr has room");
@@ -284,8 +285,10 @@ struct lookup {
 
 static void lookup_unref(struct lookup *l)
 {
+    edge_release(&l->refs);
     if (sub_acq_rel(&l->refs, 1) != 1) /* pairs with the other's */
         return;
+    edge_acquire(&l->refs);
     if (l->list)
         freeaddrinfo(l->list);
     rn_chan_release(l->done);

@@ -290,7 +290,7 @@ bool rn_timer_stop(rn_timer *t)
     if (ut->face != FACE_AFTER)
         return unset(ut);
     spin_lock(&ut->hands);
-    was = rn__timer_stop(&ut->timer);
+    was = rn__timer_stop_sync(&ut->timer); /* false: its goroutine has been started */
     spin_unlock(&ut->hands);
     return was;
 }
@@ -304,6 +304,5 @@ void rn_timer_free(rn_timer *t)
         return;
     }
     (void)rn_timer_stop(t);
-    rn__timer_stop_sync(&of(t)->timer);
     rn__mem_free(container_of(of(t), struct after, ut));
 }

@@ -25,7 +25,7 @@ MUTANTS = [
      "a full queue takes one more"),
     ("runq-half-nothing", "sched/runq.h", "        n -= n / 2;\n        if (n == 0)", "        n = n / 2;\n        if (n == 0)",
      "half of one is none: the last task is never stolen"),
-    ("freshq-no-fence", "sched/runq.h", "    fence_seq_cst(); /* D1 */\n", "", "both take the last task"),
+    ("freshq-no-fence", "sched/runq.h", "    fence_seq_cst();                   /* D1 */\n", "", "both take the last task"),
     ("freshq-take-last", "sched/runq.h", "    if (top == bottom) {", "    if (top == bottom && 0) {",
      "the owner takes the last task without asking"),
     ("freshq-keep-bottom", "sched/runq.h", "        store_relaxed(&q->bottom, bottom + 1);\n        return NULL;",
@@ -136,7 +136,8 @@ MUTANTS = [
     ("timer-take-out", "time/timer.c", "    if (last != t) {", "    if (last != t && 0) {", "the heap loses its last timer"),
     ("timer-not-before", "time/timer.c", "        if (!t || t->when > now) {", "        if (!t || t->when > now + 1000000000) {", "timers fire early"),
     # Memory that is short
-    ("oom-fresh", "sched/go.c", "    if (!slab)\n        return NULL;", "", "no memory for records"),
+    ("oom-fresh", "sched/go.c", "    slab = rn__mem_new_aligned(sizeof *slab + SLAB_RECORDS * sizeof(struct fresh), SLAB_BYTES);\n    if (!slab)\n        return NULL;",
+     "    slab = rn__mem_new_aligned(sizeof *slab + SLAB_RECORDS * sizeof(struct fresh), SLAB_BYTES);", "no memory for records"),
     ("oom-thread-leak", "sched/sched.c", "        rn__mem_free(slot);\n        spin_lock", "        spin_lock", "a leak for each thread refused"),
     ("oom-heap", "time/timer.c", "            spin_unlock(&h->lock);\n            return -ENOMEM;", "            return -ENOMEM;", "a heap stays locked for ever"),
 ]

@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -711,7 +712,8 @@ PLAIN_TEST(rt_18_a_stack_overflow_kills_and_not_silently)
         overflow_size = sizes[i];
         c = run_child(overflow_run);
         if (UNDER_ASAN || UNDER_TSAN) {
-            CHECK_SAYS(&c, "Sanitizer");
+            /* Theirs to say; without an alternate stack it is the kernel that ends the process. */
+            CHECK(strstr(c.said, "Sanitizer") || (WIFSIGNALED(c.status) && WTERMSIG(c.status) == SIGSEGV));
         } else {
             snprintf(first, sizeof(first), "runtime: goroutine stack exceeds %zu-byte limit\n",
                      limit);
@@ -730,7 +732,7 @@ PLAIN_TEST(rt_18_a_stack_overflow_kills_and_not_silently)
 
 /* Any other fault is as without us: the default, or the user's handler, whichever it is and whenever it came. */
 static int *volatile nowhere;
-static int fault_here(void)
+__attribute__((no_sanitize("undefined"))) static int fault_here(void)
 {
     *nowhere = 1;
     return 0;
