@@ -713,7 +713,8 @@ PLAIN_TEST(rt_18_a_stack_overflow_kills_and_not_silently)
         c = run_child(overflow_run);
         if (UNDER_ASAN || UNDER_TSAN) {
             /* Theirs to say; without an alternate stack it is the kernel that ends the process. */
-            CHECK(strstr(c.said, "Sanitizer") || (WIFSIGNALED(c.status) && WTERMSIG(c.status) == SIGSEGV));
+            CHECK(strstr(c.said, "Sanitizer") ||
+                  (WIFSIGNALED(c.status) && WTERMSIG(c.status) == SIGSEGV));
         } else {
             snprintf(first, sizeof(first), "runtime: goroutine stack exceeds %zu-byte limit\n",
                      limit);
@@ -784,11 +785,13 @@ static int nothing_to_do(void)
 static void disposition_after_run(void)
 {
     struct sigaction sa;
-    stack_t alt;
+    stack_t before, alt;
 
+    CHECK(sigaltstack(NULL, &before) == 0); /* a sanitizer's, or none */
     (void)!rn_run(nothing_to_do);
     CHECK(sigaction(SIGSEGV, NULL, &sa) == 0 && sa.sa_handler == SIG_DFL);
-    CHECK(sigaltstack(NULL, &alt) == 0 && (alt.ss_flags & SS_DISABLE));
+    CHECK(sigaltstack(NULL, &alt) == 0 && alt.ss_flags == before.ss_flags &&
+          alt.ss_sp == before.ss_sp);
     signal(SIGSEGV, on_fault);
     (void)!rn_run(nothing_to_do);
     CHECK(sigaction(SIGSEGV, NULL, &sa) == 0 && sa.sa_handler == on_fault);
