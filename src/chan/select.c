@@ -153,13 +153,13 @@ static bool select_unlink(void *wait)
 {
     struct select_park *p = wait;
     uint32_t no = 0;
+    bool mine;
 
     if (p->timer)
         rn__timer_stop_sync(&p->timer->timer);
-    if (!cas_acq_rel(&p->s->claimed, &no, 1))
-        return false;
-    leave_queues(p->s);
-    return true;
+    mine = cas_acq_rel(&p->s->claimed, &no, 1);
+    leave_queues(p->s); /* also if somebody has decided it: it will not run any more to do so itself */
+    return mine;
 }
 
 /* Queue a waiter for each of the m live cases, unlock, and wait. The winner's index. */
@@ -192,6 +192,7 @@ static int wait_for_any(struct select_wait *s, size_t m, int64_t until, int time
         if (rn__timer_start(&st.timer, until, 0, 0) < 0)
             rn__panic("out of memory for a timer");
     }
+    s->g->unlink_always = true; /* its waiters on the channels that did not win */
     rn__park(s->g, s->n ? WAIT_SELECT : WAIT_SELECT_NO_CASES, s->cases, select_unlink, &p);
     if (timeout >= 0)
         rn__timer_stop_sync(&st.timer);

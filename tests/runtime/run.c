@@ -645,6 +645,29 @@ PLAIN_TEST(rt_blocked_threads_take_no_processor)
     CHECK_EQ(rn_run(go_on_beside_blocked_threads), 0);
 }
 
+/* A select that was readied but does not run any more leaves nothing on the channels that did not win. */
+static void select_two(rn_chan(int) a, rn_chan(int) b)
+{
+    (void)rn_select(rn_on_recv(a, NULL), rn_on_recv(b, NULL));
+}
+static int ready_a_select(rn_chan(int) a, rn_chan(int) b)
+{
+    rn_go(select_two, a, b);
+    test_let_run(); /* there is one processor: it has run */
+    rn_send(a, 1);
+    return 0;
+}
+
+PLAIN_TEST(d15_a_select_readied_at_the_end_leaves_its_channels)
+{
+    rn_chan(int) a = rn_chan_make(int, 0), b = rn_chan_make(int, 0);
+
+    CHECK_EQ(rn_set_procs(1), 0);
+    CHECK_EQ(rn_run(ready_a_select, a, b), 0);
+    rn_chan_release(a);
+    rn_chan_release(b); /* not "in use" */
+}
+
 /* ---- Nothing stays behind ------------------------------------------------------------------------------------------ */
 
 static void small_work(rn_chan(int) ch, int i)
