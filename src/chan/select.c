@@ -158,7 +158,8 @@ static bool select_unlink(void *wait)
     if (p->timer)
         rn__timer_stop_sync(&p->timer->timer);
     mine = cas_acq_rel(&p->s->claimed, &no, 1);
-    leave_queues(p->s); /* also if somebody has decided it: it will not run any more to do so itself */
+    leave_queues(
+        p->s); /* also if somebody has decided it: it will not run any more to do so itself */
     return mine;
 }
 
