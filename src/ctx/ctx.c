@@ -279,16 +279,14 @@ rn_ctx *rn_ctx_retain(rn_ctx *ctx)
     return ctx;
 }
 
-bool rn__ctx_try_retain(rn_ctx *ctx)
+void rn__ctx_ref(rn_ctx *ctx)
 {
-    uint32_t users = load_relaxed(&ctx->users);
-
-    do {
-        if (users == 0)
-            return false;
-    } while (!cas_acq_rel(&ctx->users, &users, users + 1));
     ref(ctx);
-    return true;
+}
+
+void rn__ctx_unref(rn_ctx *ctx)
+{
+    unref(ctx);
 }
 
 void rn__ctx_on_unused(rn_ctx *ctx, void (*unused)(rn_ctx *))

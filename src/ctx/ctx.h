@@ -27,8 +27,9 @@ bool rn__ctx_hook_add(rn_ctx *ctx, struct ctx_hook *h);
 /* Take h out. True if that prevented fire; false if it was not in, or fire was called: then it has returned
  * when this does (spins for it; not from fire itself). */
 bool rn__ctx_hook_remove(struct ctx_hook *h);
-/* Another user's reference, unless the last one has gone already: for who knows ctx without having one. */
-bool rn__ctx_try_retain(rn_ctx *ctx);
+/* Keep ctx's memory, without being one of its users: the caller knows that it is there now. */
+void rn__ctx_ref(rn_ctx *ctx);
+void rn__ctx_unref(rn_ctx *ctx);
 /* Call unused(ctx) once the last user's reference has gone; ctx has ended then. Before ctx is shared. */
 void rn__ctx_on_unused(rn_ctx *ctx, void (*unused)(rn_ctx *));
 /* The channel that closes when ctx ends; NULL if it never can. */

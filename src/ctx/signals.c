@@ -85,15 +85,19 @@ static void cancel_for(int n)
 
         spin_lock(&lock);
         for (struct watch *w = watches; w && !ctx; w = w->next)
-            if ((w->mask >> (n - 1) & 1) && rn_ctx_err(w->ctx) == 0 && rn__ctx_try_retain(w->ctx))
+            if ((w->mask >> (n - 1) & 1) && rn_ctx_err(w->ctx) == 0)
                 ctx = w->ctx;
+        /* Its memory goes after watch_over, which waits for the lock. Not a user's reference: the last user's end is
+         * to bring the former disposition back, whatever we are about. */
+        if (ctx)
+            rn__ctx_ref(ctx);
         spin_unlock(&lock);
         if (!ctx)
             return;
         cause =
             rn_errorf(-EINTR, "%s signal received", sigdescr_np(n) ? sigdescr_np(n) : "unknown");
         rn_ctx_cancel_cause(ctx, cause);
-        rn_ctx_release(ctx);
+        rn__ctx_unref(ctx);
     }
 }
 
