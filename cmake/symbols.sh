@@ -3,12 +3,14 @@
 #
 # The exported symbols of the library: what the headers declare, what the version script lists and
 # what the shared library defines are three views of one list. This makes the second from the first
-# and checks all three.
+# and checks all three. PART is runnel for librunnel itself, else the name of an optional part, whose one
+# header is include/runnel/PART.h and whose version script src/PART/PART.map.
 #
-#   symbols.sh names                 the names that the public headers mark with RN__API
-#   symbols.sh map                   a version script with those names
-#   symbols.sh check LIBRARY CC [compiler flags...]
-#                                    compare headers, src/runnel.map and LIBRARY's dynamic symbols;
+#   symbols.sh names PART            the names that the public headers mark with RN__API
+#   symbols.sh map PART              a version script with those names
+#   symbols.sh write                 make every version script anew
+#   symbols.sh check PART LIBRARY CC [compiler flags...]
+#                                    compare headers, version script and LIBRARY's dynamic symbols;
 #                                    CC tells which declarations exist on its CPU
 set -eu
 LC_ALL=C
@@ -42,10 +44,33 @@ declared()
         }' | sort -u
 }
 
+parts()
+{
+    for script in "$root"/src/*/*.map; do
+        [ ! -e "$script" ] || basename "$script" .map
+    done
+}
+map_of()
+{
+    if [ "$1" = runnel ]; then echo src/runnel.map; else echo "src/$1/$1.map"; fi
+}
+# headers PART: the names of its headers.
+headers()
+{
+    if [ "$1" != runnel ]; then
+        echo "$1.h"
+        return
+    fi
+    for header in "$root"/include/runnel/*.h; do
+        name=$(basename "$header" .h)
+        [ -e "$root/src/$name/$name.map" ] || echo "$name.h"
+    done
+}
+
 # Preprocessor lines and comments say nothing about declarations.
 names()
 {
-    cat "$root"/include/runnel/*.h |
+    headers "$1" | while read -r header; do cat "$root/include/runnel/$header"; done |
         awk '/^[ \t]*#/ || more { more = /\\$/; next } { print }' |
         tr '\n' '\001' | sed 's,/\*[^*]*\*\+\([^/*][^*]*\*\+\)*/,,g' | tr '\001' '\n' |
         declared RN__API
@@ -61,7 +86,7 @@ map()
 RUNNEL_0 {
 global:
 END
-    names | sed 's/.*/    &;/'
+    names "$1" | sed 's/.*/    &;/'
     cat <<'END'
 local:
     *;
@@ -81,23 +106,33 @@ same()
     bad=1
 }
 
+write()
+{
+    for part in runnel $(parts); do
+        script=$root/$(map_of "$part")
+        map "$part" >"$script.new"
+        mv "$script.new" "$script"
+    done
+}
+
 check()
 {
-    library=$1
-    shift
+    part=$1
+    library=$2
+    shift 2
+    script=$(map_of "$part")
     dir=$(mktemp -d)
     trap 'rm -rf "$dir"' EXIT INT TERM
     bad=0
 
-    names >"$dir/headers"
-    sed -n 's/^ *\(rn_[A-Za-z0-9_]*\);.*/\1/p' "$root/src/runnel.map" | sort >"$dir/map"
-    same "the headers" "$dir/headers" "src/runnel.map" "$dir/map"
+    names "$part" >"$dir/headers"
+    sed -n 's/^ *\(rn_[A-Za-z0-9_]*\);.*/\1/p' "$root/$script" | sort >"$dir/map"
+    same "the headers" "$dir/headers" "$script" "$dir/map"
 
-    for header in "$root"/include/runnel/*.h; do
-        echo "#include <runnel/${header##*/}>"
-    done >"$dir/all.c"
-    "$@" -I"$root/include" -E -P "$dir/all.c" | declared '__attribute__((visibility("default")))' \
-        >"$dir/here"
+    # A part's header brings in the core's declarations, which are not the part's.
+    headers "$part" | sed 's,.*,#include <runnel/&>,' >"$dir/all.c"
+    "$@" -I"$root/include" -E -P "$dir/all.c" | declared '__attribute__((visibility("default")))' |
+        comm -12 - "$dir/headers" >"$dir/here"
     # The version's own name shows up as an absolute symbol (A); the @@ suffix is its mark.
     "${NM:-nm}" -D --defined-only "$library" |
         awk '$(NF - 1) != "A" { sub(/@.*/, "", $NF); print $NF }' | sort -u >"$dir/library"
@@ -106,8 +141,9 @@ check()
 }
 
 case ${1-} in
-names) names ;;
-map) map ;;
+names) names "${2-runnel}" ;;
+map) map "${2-runnel}" ;;
+write) write ;;
 check) shift; check "$@" ;;
 *) sed -n 's/^#   //p' "$0" >&2; exit 2 ;;
 esac

@@ -4,7 +4,7 @@
 # packaging.sh WAY: build consumer.c against runnel in one of the ways that README.md gives, and run
 # it. The environment says where things are; see CMakeLists.txt.
 set -eu
-: "$SOURCE" "$BUILD" "$WORK" "$CMAKE" "$GENERATOR" "$CC" "$LIBDIR"
+: "$SOURCE" "$BUILD" "$WORK" "$CMAKE" "$GENERATOR" "$CC" "$LIBDIR" "${PARTS-}"
 way=$1
 here=$SOURCE/tests/packaging
 prefix=$WORK/prefix
@@ -74,6 +74,16 @@ pkg_config)
     "$CC" $hint $(pkg-config --cflags runnel) "$here/consumer.c" -o "$dir/static" \
         -static $(pkg-config --static --libs runnel)
     expect "$dir/static"
+    # Each optional part: its header alone, and a program linked with it.
+    for part in ${PARTS-}; do
+        cp "$here/consumer.c" "$dir/$part.c"
+        echo "#include <runnel/$part.h>" >>"$dir/$part.c"
+        # shellcheck disable=SC2046
+        "$CC" $(pkg-config --cflags "runnel-$part") "$dir/$part.c" -o "$dir/$part" \
+            -Wl,--no-as-needed $(pkg-config --libs "runnel-$part" runnel) \
+            -Wl,-rpath,"$prefix/$LIBDIR"
+        expect "$dir/$part"
+    done
     ;;
 readme)
     # The program of README.md is its first ```c block, and the lines it prints the first ```text
