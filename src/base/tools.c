@@ -65,7 +65,12 @@ static uint64_t valgrind_request(uint64_t fallback, uint64_t request, uint64_t a
 #endif
 }
 
-enum { VG_RUNNING = 0x1001, VG_STACK_REGISTER = 0x1501, VG_STACK_DEREGISTER = 0x1502 };
+enum {
+    VG_RUNNING = 0x1001,
+    VG_STACK_REGISTER = 0x1501,
+    VG_STACK_DEREGISTER = 0x1502,
+    VG_MAKE_DEFINED = 0x4d430002, /* memcheck's: 'M', 'C', 2 */
+};
 
 /* Before any call of the library: also what never asks who calls, such as a lock that is free, makes edges. */
 __attribute__((constructor(101))) static void tools_find(void)
@@ -117,6 +122,11 @@ static void frame_end(const void *frame)
 {
     if (frame)
         __tsan_func_exit();
+}
+
+void rn__tool_defined(const void *p, size_t size)
+{
+    valgrind_request(0, VG_MAKE_DEFINED, (uint64_t)(uintptr_t)p, size);
 }
 
 void rn__tool_alive(const void *p, size_t size)

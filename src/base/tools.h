@@ -29,9 +29,16 @@ static inline void edge_acquire(const void *obj)
     if (unlikely(rn__tools & TOOL_TSAN))
         __tsan_acquire((void *)(uintptr_t)obj);
 }
-/* My own access to memory of the user's, announced in my own fiber (decision 21). */
+/* Memory that may never have been written and is looked at all the same: Valgrind takes it for initialised. */
+void rn__tool_defined(const void *p, size_t size);
+static inline void tool_defined(const void *p, size_t size)
+{
+    if (unlikely(rn__tools & TOOL_VALGRIND))
+        rn__tool_defined(p, size);
+}
 /* An object of the library's that the user may have freed: AddressSanitizer reports it if so. */
 void rn__tool_alive(const void *p, size_t size);
+/* My own access to memory of the user's, announced in my own fiber (decision 21). */
 void rn__tool_read(const void *p, size_t size);
 void rn__tool_write(void *p, size_t size);
 static inline void tool_read(const void *p, size_t size)

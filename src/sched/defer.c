@@ -7,6 +7,7 @@
  * magic, so its cleanup does nothing. Records that a longjmp jumped over are still on the chain when an older
  * one's cleanup comes: that one is known by its magic, and the dead ones are dropped with it, unread.
  */
+#include "base/tools.h"
 #include "sched/rt.h"
 
 enum { MAGIC_SHORT = 0x5df1, MAGIC_FULL = 0x5df2 };
@@ -49,8 +50,10 @@ void rn__defer_run(void *record)
 {
     struct rn__defer1 *d = record;
     struct g *g = rn__self();
-    bool full = d->magic == magic_of(d, MAGIC_FULL);
+    bool full;
 
+    tool_defined(&d->magic, sizeof d->magic); /* a record that was jumped over holds what the stack held */
+    full = d->magic == magic_of(d, MAGIC_FULL);
     if (!full && d->magic != magic_of(d, MAGIC_SHORT))
         return;
     g->defers = d->next;
