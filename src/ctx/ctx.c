@@ -85,13 +85,13 @@ static rn_ctx *scope_of(const rn_ctx *ctx)
 
 /* ---- References ------------------------------------------------------------------------------------------ */
 
-static void ref(rn_ctx *ctx)
+void rn__ctx_ref(rn_ctx *ctx)
 {
     if (!is_root(ctx))
         add_relaxed(&ctx->refs, 1);
 }
 
-static void unref(rn_ctx *ctx)
+void rn__ctx_unref(rn_ctx *ctx)
 {
     while (!is_root(ctx)) {
         rn_ctx *parent = ctx->parent;
@@ -200,7 +200,7 @@ static bool decide(rn_ctx *ctx, int err, const rn_error *cause, struct ctx_hook 
         ctx->hooks.next = ctx->hooks.prev = &ctx->hooks;
         for (h = ring->next; h != ring; h = h->next) {
             if (h->fire == child_fire) /* before the child can be freed by its own end */
-                ref(container_of(h, rn_ctx, link));
+                rn__ctx_ref(container_of(h, rn_ctx, link));
             store_relaxed(&h->state, HOOK_FIRING);
         }
     }
@@ -220,7 +220,7 @@ static void end_all(rn_ctx *top, int err, const rn_error *cause)
         if (decide(ctx, err, cause, &ring)) {
             rn__ctx_hook_remove(&ctx->link);
             if (ctx->kind == CTX_DEADLINE && rn__timer_stop(&ctx->timer))
-                unref(ctx);
+                rn__ctx_unref(ctx);
             (rn_close)(&ctx->done);
             for (h = ring.next; h != &ring; h = next) {
                 next = h->next;
@@ -244,7 +244,7 @@ static void end_all(rn_ctx *top, int err, const rn_error *cause)
             if (ctx)
                 todo = ctx->next_ending;
             if (ended != top)
-                unref(ended);
+                rn__ctx_unref(ended);
         }
         if (!ctx)
             return;
@@ -274,19 +274,9 @@ rn_ctx *rn_ctx_retain(rn_ctx *ctx)
 {
     if (!is_root(ctx)) {
         add_relaxed(&ctx->users, 1);
-        ref(ctx);
+        rn__ctx_ref(ctx);
     }
     return ctx;
-}
-
-void rn__ctx_ref(rn_ctx *ctx)
-{
-    ref(ctx);
-}
-
-void rn__ctx_unref(rn_ctx *ctx)
-{
-    unref(ctx);
 }
 
 void rn__ctx_on_unused(rn_ctx *ctx, void (*unused)(rn_ctx *))
@@ -304,7 +294,7 @@ void rn_ctx_release(rn_ctx *ctx)
         if (ctx->unused)
             ctx->unused(ctx);
     }
-    unref(ctx);
+    rn__ctx_unref(ctx);
 }
 
 void rn_ctx_end(rn_ctx *ctx)
@@ -322,12 +312,12 @@ static void deadline_fire(struct timer *t, int64_t when, uint64_t seq)
     (void)when;
     (void)seq;
     end_all(ctx, -ETIMEDOUT, &ctx->expiry);
-    unref(ctx); /* the timer's */
+    rn__ctx_unref(ctx); /* the timer's */
 }
 
 static void deadline_drop(struct timer *t)
 {
-    unref(container_of(t, rn_ctx, timer)); /* the timer's */
+    rn__ctx_unref(container_of(t, rn_ctx, timer)); /* the timer's */
 }
 
 static rn_ctx *ctx_new(rn_ctx *parent, enum ctx_kind kind)
@@ -346,7 +336,7 @@ static rn_ctx *ctx_new(rn_ctx *parent, enum ctx_kind kind)
     ctx->has_deadline = parent->has_deadline;
     ctx->deadline = parent->deadline;
     ctx->scope = parent->scope;
-    ref(parent);
+    rn__ctx_ref(parent);
     return ctx;
 }
 
@@ -397,13 +387,13 @@ static rn_ctx *deadline_new(rn_ctx *parent, rn_time t, int cause)
         end_all(ctx, -ETIMEDOUT, &ctx->expiry);
         return ctx;
     }
-    ref(ctx); /* the timer's */
+    rn__ctx_ref(ctx); /* the timer's */
     edge_release(&ctx->timer);
     if (rn__timer_start(&ctx->timer, t, 0, 0) < 0)
         rn__panic("out of memory for a context's timer");
     /* Ended by its parent meanwhile: then nobody has stopped the timer. */
     if (chan_is_closed(&ctx->done) && rn__timer_stop(&ctx->timer))
-        unref(ctx);
+        rn__ctx_unref(ctx);
     return ctx;
 }
 
@@ -557,7 +547,7 @@ struct rn__call *rn__ctx_after_begin(rn_ctx_hook *hook, rn_ctx *ctx, void (*fn)(
     a->hook.fire = after_fire;
     a->fresh = f;
     a->ctx = scope_of(ctx);
-    ref(a->ctx);
+    rn__ctx_ref(a->ctx);
     return &f->call;
 }
 
@@ -569,7 +559,7 @@ bool rn_ctx_hook_stop(rn_ctx_hook *hook)
         return false;
     if (load_acquire(&a->state) == AFTER_ARMED && (!a->ctx || rn__ctx_hook_remove(&a->hook))) {
         rn__fresh_free(a->fresh);
-        unref(a->ctx);
+        rn__ctx_unref(a->ctx);
         store_relaxed(&a->state, AFTER_IDLE);
         return true;
     }
@@ -586,7 +576,7 @@ bool rn_ctx_hook_stop(rn_ctx_hook *hook)
         (void)rn__lot_park(&w, WAIT_HOOK_STOP, NULL);
     }
     edge_acquire(a);
-    unref(a->ctx);
+    rn__ctx_unref(a->ctx);
     store_relaxed(&a->state, AFTER_IDLE);
     return false;
 }

@@ -52,7 +52,8 @@ void rn__defer_run(void *record)
     struct g *g = rn__self();
     bool full;
 
-    tool_defined(&d->magic, sizeof d->magic); /* a record that was jumped over holds what the stack held */
+    /* One that was jumped over holds what the stack held. */
+    tool_defined(&d->magic, sizeof d->magic);
     full = d->magic == magic_of(d, MAGIC_FULL);
     if (!full && d->magic != magic_of(d, MAGIC_SHORT))
         return;

@@ -70,6 +70,17 @@ COLD void rn__enter_slow(struct worker *w)
     }
 }
 
+COLD void rn__monitor_exclude(struct worker *w)
+{
+    for (;;) {
+        spin_lock(&w->rt->lock);
+        if (!(load_acquire(&w->attention) & ATTEND_STEALING)) /* P3; pairs with M6, M9 */
+            return;
+        spin_unlock(&w->rt->lock);
+        rn__os_thread_yield();
+    }
+}
+
 COLD void rn__yield_due(struct worker *w)
 {
     and_acq_rel(&w->attention, ~(uint32_t)ATTEND_YIELD);

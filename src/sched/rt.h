@@ -266,7 +266,6 @@ void rn__inject(struct rt *rt, task t);
 void rn__push_fresh(struct worker *w, struct fresh *f);
 void rn__wake_one(struct rt *rt);
 struct proc *rn__proc_take_idle(struct rt *rt, struct worker *w);
-void rn__proc_give_up(struct worker *w);
 /* The monitor has taken p from its worker: let somebody else have it. */
 void rn__proc_taken(struct rt *rt, struct proc *p);
 /* Tasks in p's own queues. */
@@ -309,6 +308,7 @@ void rn__g_drop(struct rt *rt, struct g *g);
 void rn__monitor_start(struct rt *rt);
 void rn__monitor_end(struct rt *rt); /* rt->stopping is set */
 void rn__monitor_tell(struct rt *rt);
+void rn__monitor_exclude(struct worker *w); /* take rt->lock, with the monitor's hands off w (P3) */
 
 /* deadlock.c */
 /* Called when nothing can run: reports a deadlock if it is one. True: there are goroutines, but threads that

@@ -1141,7 +1141,6 @@ static bool idle_wait(struct worker *w)
             }
             /* All processors are busy: their holders look at the timers and descriptors, or lose them to the monitor.
              * Sleep until one is given up: whoever does so looks at the timers again, and polls. */
-            store_relaxed(&rt->keeper_until, INT64_MAX);
             rt->keeper = NULL;
             w->next_idle = rt->idle_worker;
             rt->idle_worker = w;
@@ -1185,8 +1184,11 @@ void rn__timer_wake(int64_t when)
     rt_drop(rt, held);
 }
 
-/* Give w's processor up: to a locked goroutine's thread or the idle list. */
-void rn__proc_give_up(struct worker *w)
+/*
+ * Give w's processor up: to a locked goroutine's thread or the idle list. The caller wakes somebody if there is work.
+ * The fence is with find_task: a spinner whom a waker sees will see that the processor is idle.
+ */
+static void proc_give_up(struct worker *w)
 {
     struct rt *rt = w->rt;
     struct proc *p = w->proc;
@@ -1195,6 +1197,7 @@ void rn__proc_give_up(struct worker *w)
     spin_lock(&rt->lock);
     proc_idle(rt, p);
     spin_unlock(&rt->lock);
+    fence_seq_cst();
 }
 
 static bool run_due_timers(struct proc *p)
@@ -1402,8 +1405,7 @@ static bool run_locked(struct worker *w)
 
         if (w->requeue) /* before the processor is idle: or nobody would know that something can run */
             rn__inject(rt, task_of_g(g));
-        rn__proc_give_up(w);
-        fence_seq_cst(); /* with find_task: a spinner that we see will see that p is idle */
+        proc_give_up(w);
         if (work || load_relaxed(&rt->keeper_until) == INT64_MIN)
             rn__wake_one(rt);
         if (load_relaxed(&rt->global_len))
@@ -1460,8 +1462,7 @@ static bool step_aside(struct worker *w)
     struct rt *rt = w->rt;
 
     if (w->proc) {
-        rn__proc_give_up(w);
-        fence_seq_cst(); /* with find_task: a spinner that we see will see that the processor is idle */
+        proc_give_up(w);
         rn__wake_one(rt);
     }
     if (load_relaxed(&rt->workers) < 2 && load_relaxed(&rt->spinning) == 0) {
@@ -1498,8 +1499,7 @@ void rn__sched_loop(struct worker *w)
         first = false;
         if (unlikely(w->doomed && !w->home)) {
             if (w->proc) {
-                rn__proc_give_up(w);
-                fence_seq_cst(); /* with find_task: a spinner that we see will see that the processor is idle */
+                proc_give_up(w);
                 rn__wake_one(w->rt);
             }
             break;
@@ -1519,13 +1519,7 @@ static void worker_leave(struct worker *w)
     struct g *last = w->last;
     bool orphan;
 
-    for (;;) {
-        spin_lock(&rt->lock);
-        if (!(load_acquire(&w->attention) & ATTEND_STEALING)) /* P3 */
-            break;
-        spin_unlock(&rt->lock);
-        rn__os_thread_yield();
-    }
+    rn__monitor_exclude(w);
     if (w->proc) {
         proc_idle(rt, w->proc);
         w->proc = NULL;

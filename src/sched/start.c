@@ -507,13 +507,7 @@ static void run_start(struct rn__call *call)
     rn__sched_loop(w);
     rn__os_signal_stack_free(signal_stack);
 
-    for (;;) {
-        spin_lock(&rt->lock);
-        if (!(load_acquire(&w->attention) & ATTEND_STEALING)) /* P3 of monitor.c */
-            break;
-        spin_unlock(&rt->lock);
-        rn__os_thread_yield();
-    }
+    rn__monitor_exclude(w);
     for (at = &rt->slots; *at != &slot; at = &(*at)->next)
         ;
     *at = slot.next;

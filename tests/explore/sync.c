@@ -396,7 +396,7 @@ static void end_child(void *arg)
 }
 
 EXPLORE(ctx_end_both, .preemptions = 3, .stale = 1, .random_runs = 10000,
-        .breaks = {{"unref", "sub_acq_rel", 0}})
+        .breaks = {{"rn__ctx_unref", "sub_acq_rel", 0}})
 {
     ctx = rn_ctx_with_cancel(rn_ctx_background());
     child = rn_ctx_with_cancel(ctx);

@@ -85,8 +85,8 @@ MUTANTS = [
      "a worker is woken and sleeps on"),
     ("keeper-no-fence", "sched/sched.c", "            store_relaxed(&rt->keeper_until, INT64_MAX);\n            fence_seq_cst();",
      "            store_relaxed(&rt->keeper_until, INT64_MAX);", "the keeper misses a timer"),
-    ("locked-requeue-late", "sched/sched.c", "            rn__inject(rt, task_of_g(g));\n        rn__proc_give_up(w);\n",
-     "            ;\n        rn__proc_give_up(w);\n        if (w->requeue)\n            rn__inject(rt, task_of_g(g));\n",
+    ("locked-requeue-late", "sched/sched.c", "            rn__inject(rt, task_of_g(g));\n        proc_give_up(w);\n",
+     "            ;\n        proc_give_up(w);\n        if (w->requeue)\n            rn__inject(rt, task_of_g(g));\n",
      "a false deadlock while a locked goroutine yields"),
     ("errno-not-kept", "sched/sched.c", "static NOINLINE void errno_set(int value)\n{\n    errno = value;",
      "static NOINLINE void errno_set(int value)\n{\n    (void)value;", "errno is another goroutine's after a wait"),
@@ -126,7 +126,7 @@ MUTANTS = [
     # Contexts
     ("ctx-sibling", "ctx/ctx.c", "                    child->next_ending = todo;", "                    child->next_ending = NULL;",
      "only one child ends with its parent"),
-    ("ctx-hold-child", "ctx/ctx.c", "                ref(container_of(h, rn_ctx, link));", "                (void)h;", "a child is freed while it is ended"),
+    ("ctx-hold-child", "ctx/ctx.c", "                rn__ctx_ref(container_of(h, rn_ctx, link));", "                (void)h;", "a child is freed while it is ended"),
     ("ctx-unref-relaxed", "ctx/ctx.c", "        if (sub_acq_rel(&ctx->refs, 1) != 1) /* pairs with the other holders' */",
      "        if (add_relaxed(&ctx->refs, (uint32_t)-1) != 1)", "freed before the others are done with it"),
     # Timers
