@@ -109,6 +109,7 @@ static void run_child(const struct program *p, enum fault_kind kind, long nth, l
         close(err_pipe[1]);
         exit_pipe = count_pipe[1];
         alarm(TIMEOUT);
+        fault_forget();
         if (rn_set_procs(2) != 0)
             _exit(3);
         result_now = one(p, kind, nth, more);

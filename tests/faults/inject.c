@@ -86,6 +86,12 @@ long fault_mappings(void)
     return __atomic_load_n(&mappings, __ATOMIC_RELAXED);
 }
 
+void fault_forget(void)
+{
+    blocks = 0;
+    mappings = 0;
+}
+
 /* Count one; true if it has to fail. */
 static bool fails(enum fault_kind kind)
 {

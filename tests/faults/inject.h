@@ -32,5 +32,7 @@ long fault_hits(void);
 /* Blocks and mappings that the library has and has not given back. */
 long fault_blocks(void);
 long fault_mappings(void);
+/* Count them from here on: what another part of the process has had before does not matter. */
+void fault_forget(void);
 
 #endif

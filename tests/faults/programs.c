@@ -49,7 +49,7 @@ static int channels_main(void)
                 break;
             continue;
         default:
-            RIGHT(!"no time-out");
+            RIGHT(false); /* timed out */
         }
         if (open == 1) {
             rn_range (more, plain)

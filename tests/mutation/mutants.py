@@ -2,18 +2,33 @@
 # SPDX-License-Identifier: MIT
 """One-line faults in the core, each of which the tests must notice.
 
-    mutants.py [--list] [--work DIR] [--timeout SECONDS] [--stages N] [NAME...]
+    mutants.py [--list] [--check] [--resume] [--doc] [--workers N] [--work DIR] [NAME...]
 
-Each mutant is a file, a piece of its text that occurs once, what takes its place, and what that breaks. The tree is
-copied to DIR (build/mutants), built once, and then for each mutant built and tested anew by a fast part of the suite,
-which stops at the first failure. Killed: it does not build, or a test fails twice in a row or does not end. At the end the survivors
-are named; the exit status is 0 if at least 95 of 100 were killed.
+    --list     name them, and run nothing
+    --check    is each mutant's text in src/ exactly once? Run nothing
+    --resume   go on where a run was cut off: what it killed, in sources that have not changed, stays killed
+    --doc      write docs/mutants.md from what the last runs found, and run nothing
+    --workers  how many at the same time (2), each in a build tree of its own
+    --work     where the trees and the results are (build/mutants)
+
+Each mutant is a file, a piece of its text that occurs once, what takes its place, and what that breaks. Each worker
+has a copy of the tree, builds it, and checks that the tests pass in it without a mutant, noting how long each takes. Then
+for each mutant the stages of STAGES follow, from the cheapest to the dearest: the tests are linked with the shared
+library, so the first needs nothing but that built anew. The test that killed the mutant the last time comes before all
+others. Killed: it does not build, or a test fails twice in a row, or does not end in ten times the time that it takes
+without the mutant (and at least 30 s). Each result is appended to DIR/results.jsonl at once. When all mutants have a
+result docs/mutants.md is written. The exit status is 0 if at least 95 of 100 were killed.
 """
 import argparse
+import hashlib
+import json
 import os
+import queue
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 
 # name, file, old, new, why
@@ -135,6 +150,39 @@ MUTANTS = [
      "stop does not wait for a fire"),
     ("timer-take-out", "time/timer.c", "    if (last != t) {", "    if (last != t && 0) {", "the heap loses its last timer"),
     ("timer-not-before", "time/timer.c", "        if (!t || t->when > now) {", "        if (!t || t->when > now + 1000000000) {", "timers fire early"),
+    ("timers-old-value", "time/timers.c", "    bool current = f->ut->seq == f->seq;", "    bool current = true;",
+     "a value of an old setting is received after a reset"),
+    ("sleep-woken-twice", "time/sleep.c", "    if (!swap_acq_rel(&s->claimed, 1))\n        rn__ready(s->g);\n}\n\nstatic void timer_fire",
+     "    (void)swap_acq_rel(&s->claimed, 1);\n    rn__ready(s->g);\n}\n\nstatic void timer_fire", "a sleeper is woken twice"),
+    # Flights, deferred calls
+    ("flight-stays", "group/flight.c", "    if (l->in_tree)\n        tree_remove(tree_link(f, l));\n", "",
+     "a call that has ended is still found"),
+    ("flight-forget", "group/flight.c", "    if (*at)\n        tree_remove(at);", "    (void)at;", "a key is not forgotten"),
+    ("flight-shared", "group/flight.c", "    l->shared = list != NULL;", "    l->shared = false;", "the leader is not told that others shared"),
+    ("defer-chain", "sched/defer.c", "    d->next = g->defers;\n    g->defers = d;", "    d->next = NULL;\n    g->defers = d;",
+     "rn_exit runs the newest deferred call only"),
+    # Stacks
+    ("stack-no-guard", "sched/stack.c", "        (void)rn__os_guard(lo, guard); /*", "        (void)guard; /*", "an overflow runs into the neighbour"),
+    ("stack-lost", "sched/stack.c", "    g->next = rt->stacks[g->stack_class];\n    rt->stacks[g->stack_class] = g;\n", "",
+     "stacks that are given back are lost"),
+    ("stack-starved", "sched/stack.c", "    f = rt->starved; /*", "    f = NULL; /*", "who waited for a stack waits for ever"),
+    # Deadlocks
+    ("deadlock-timers", "sched/deadlock.c", "        is = load_relaxed(&p->timers->count) == 0 && ", "        is = ",
+     "sleepers are said to be deadlocked"),
+    ("deadlock-descriptors", "sched/deadlock.c", " && !rn__netpoll_awaited();", ";", "who waits for a descriptor is said to be deadlocked"),
+    # Descriptors
+    ("netpoll-edge-lost", "netpoll/netpoll.c", "    since = edges_between(edges, d->edges) & want;", "    since = 0, (void)edges;",
+     "an edge between the attempt and the wait is lost"),
+    ("netpoll-generation", "netpoll/netpoll.c", "        if (d->gen == (uint32_t)(ev->key >> 32)) {", "        if (true) {",
+     "reports of an old file wake who waits for the new one"),
+    ("netpoll-one-woken", "netpoll/netpoll.c", "        woken_add(l, w);\n    }\n}\n\n/* Take w out",
+     "        woken_add(l, w);\n        if (!error)\n            break;\n    }\n}\n\n/* Take w out", "of those who wait for an edge one is woken"),
+    ("epoll-hang-up", "netpoll/epoll.c", "got & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)", "got & EPOLLIN", "a hang-up wakes nobody"),
+    ("net-turn-kept", "net/sock.h", "    if (op->has_turn)\n        rn__fd_turn_give(op->s->desc, op->s->gen);\n", "",
+     "the writer's turn is never given on"),
+    ("net-deadline-stays", "net/sock.c", "        rn__fd_expire(s->desc, s->gen, dir, false);\n", "", "a new deadline leaves the old one passed"),
+    ("rwmutex-admit", "sync/rwmutex.c", "        --*admit_of(m);\n        rn__lot_unlock(b);", "        rn__lot_unlock(b);",
+     "a reader is let in while a writer has it"),
     # Memory that is short
     ("oom-fresh", "sched/go.c", "    slab = rn__mem_new_aligned(sizeof *slab + SLAB_RECORDS * sizeof(struct fresh), SLAB_BYTES);\n    if (!slab)\n        return NULL;",
      "    slab = rn__mem_new_aligned(sizeof *slab + SLAB_RECORDS * sizeof(struct fresh), SLAB_BYTES);", "no memory for records"),
@@ -142,119 +190,446 @@ MUTANTS = [
     ("oom-heap", "time/timer.c", "            spin_unlock(&h->lock);\n            return -ENOMEM;", "            return -ENOMEM;", "a heap stays locked for ever"),
 ]
 
-# Built and run in this order, so that most mutants cost little.
+# What to build, and then the programs to run: from the cheapest to the dearest, so that most mutants cost little.
 STAGES = [
-    ["explore-runq", "explore-chan", "explore-timer", "explore-sync"],
-    ["runnel", "chan-basic", "chan-panic", "select-basic", "sync-wg", "sync-once", "sync-mutex", "sync-sem"],
-    ["runtime-group", "runtime-ctx", "runtime-ctx_wait", "chan-owner", "faults-each", "explore-sched", "runtime-sched",
-     "runtime-run"],
+    # Linked with the shared library: nothing else is built anew.
+    (["runnel"],
+     ["chan-panic", "interface-defer", "interface-capture", "select-basic", "runtime-ctx_wait", "sync-flight", "chan-basic",
+      "runtime-group", "sync-once", "sync-sem", "sync-mutex", "interface-forms", "sync-wg", "chan-stress", "net-addr",
+      "runtime-leftovers", "runtime-alloc", "runtime-report", "runtime-run", "runtime-ctx", "select-stress", "net-stream",
+      "chan-owner"]),
+    # With the library's sources in them.
+    (["runtime-runq", "explore-runq", "explore-monitor", "explore-chan", "explore-timer", "explore-sync", "explore-sched"],
+     ["runtime-runq", "explore-runq", "explore-monitor", "explore-chan", "explore-timer", "explore-sync",
+      "explore-sched"]),
+    # The shared library again: what takes longer.
+    (["runnel"], ["sync-scope", "runtime-rules", "runtime-time", "runtime-stall", "runtime-sched", "net-wait",
+                  "faults-limits", "runtime-memory", "runtime-tools"]),
+    # Linked with the archive.
+    (["runtime-dump", "faults-refused", "faults-each"], ["runtime-dump", "faults-refused", "faults-each"]),
 ]
+# What is most likely to notice a mutant of a file that was never tried: run before the stages.
+LIKELY = {
+    "sched/runq.h": ["runtime-runq", "explore-runq"],
+    "base/lock.h": ["explore-chan"],
+    "chan/chan.c": ["chan-basic", "explore-chan"],
+    "chan/select.c": ["select-basic", "explore-chan"],
+    "sched/sched.c": ["runtime-ctx_wait", "explore-sched"],
+    "sched/monitor.c": ["explore-monitor", "runtime-stall"],
+    "sched/lot.c": ["sync-mutex", "explore-sync"],
+    "sync/mutex.c": ["sync-mutex", "explore-sync"],
+    "sync/sem.c": ["sync-sem", "explore-sync"],
+    "sync/wg.c": ["sync-wg", "explore-sync"],
+    "sync/once.c": ["sync-once", "explore-sync"],
+    "sync/rwmutex.c": ["sync-mutex", "explore-sync"],
+    "sync/cond.c": ["sync-once", "explore-sync"],
+    "ctx/ctx.c": ["runtime-ctx", "explore-sync"],
+    "time/timer.c": ["explore-timer", "runtime-time"],
+    "time/timers.c": ["runtime-time", "explore-timer"],
+    "netpoll/netpoll.c": ["net-wait", "net-stream"],
+    "netpoll/epoll.c": ["net-wait", "net-stream"],
+    "net/sock.c": ["net-stream"],
+    "net/sock.h": ["net-stream"],
+    "sched/stack.c": ["runtime-report", "runtime-memory", "faults-each"],
+    "sched/go.c": ["faults-each"],
+    "sched/defer.c": ["interface-defer"],
+    "group/flight.c": ["sync-flight"],
+    "sched/deadlock.c": ["runtime-report", "net-wait"],
+}
+# These look at the time, and a machine that has other work to do may make them fail: what they say counts only if they
+# pass at the same moment without the mutant.
+NOISY = {"runtime-time", "runtime-stall", "runtime-sched", "runtime-memory", "net-wait"}
+ARGUMENTS = {"explore-sched": ["--most", "0.3"]}
+SHORTEST, TIMES = 30, 10 # seconds, and times as long as without a mutant, before a test is said not to end
+BUILD_TIMEOUT = 900
 
 
-def run(command, cwd, timeout=None, env=None):
-    """Exit status and output; a status of 124: it did not end."""
-    process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                               errors="replace", start_new_session=True, env=env)
-    try:
-        out, _ = process.communicate(timeout=timeout)
-        return process.returncode, out
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, 9)
-        out, _ = process.communicate()
-        return 124, out
+# ---- Running things, and what they leave ---------------------------------------------------------------
+
+live = set() # sessions
+live_lock = threading.Lock()
+stopping = threading.Event()
 
 
-def program(build, name):
-    for where, _, files in os.walk(os.path.join(build, "tests")):
-        if name in files:
-            path = os.path.join(where, name)
-            if os.access(path, os.X_OK):
-                return path
-    return None
+def end_session(leader):
+    """End all that a command has started: libcheck's tests are process groups of their own, in the same session."""
+    for _ in range(50):
+        found = False
+        for entry in os.listdir("/proc"):
+            if not entry.isdigit():
+                continue
+            try:
+                with open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as f:
+                    fields = f.read().rpartition(")")[2].split()
+                if int(fields[3]) == leader and fields[0] != "Z":
+                    os.kill(int(entry), signal.SIGKILL)
+                    found = True
+            except (OSError, IndexError, ValueError):
+                pass
+        if not found:
+            return
+        time.sleep(0.02)
+
+
+def run(command, cwd, log, timeout=None, env=None):
+    """The command's exit status; 124: it did not end. What it says goes to the file log."""
+    with open(log, "wb") as out:
+        process = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+                                   start_new_session=True, env=env)
+        with live_lock:
+            live.add(process.pid)
+        try:
+            status = process.wait(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            status = 124
+        end_session(process.pid)
+        process.wait()
+        with live_lock:
+            live.discard(process.pid)
+    return status
+
+
+def stop(signum, frame):
+    stopping.set()
+    with live_lock:
+        sessions = list(live)
+    for s in sessions:
+        end_session(s)
+    os._exit(130)
+
+
+def tail(log):
+    with open(log, encoding="utf-8", errors="replace") as f:
+        return "".join(f.readlines()[-25:])
+
+
+# ---- A tree in which mutants are built -------------------------------------------------------------------
+
+class Tree:
+    """A copy of the project, built; one for each worker."""
+
+    def __init__(self, root, where, jobs):
+        self.tree, self.build = os.path.join(where, "tree"), os.path.join(where, "build")
+        self.log = os.path.join(where, "log")
+        self.jobs = str(jobs)
+        self.seconds = {}
+        self.env = dict(os.environ, EXPLORE_TRACE="0", RUNNEL_TEST_DIVISOR=os.environ.get("RUNNEL_TEST_DIVISOR", "4"))
+        self.env.pop("RUNNEL_TEST_RESULTS", None)
+        self.times = os.path.join(where, "seconds.json")
+        os.makedirs(self.tree, exist_ok=True)
+        self.as_it_was = self.copy(root) and os.path.exists(self.times)
+
+    def copy(self, root):
+        """Make the tree what root is, touching no file that is so already; True if all were."""
+        wanted, changed = {}, False
+        for where, dirs, files in os.walk(root):
+            dirs[:] = [d for d in dirs if d not in (".git", ".cache") and not (where == root and d.startswith("build"))]
+            for name in files:
+                path = os.path.join(where, name)
+                if not os.path.islink(path):
+                    wanted[os.path.relpath(path, root)] = path
+        for where, _, files in os.walk(self.tree):
+            for name in files:
+                path = os.path.join(where, name)
+                if os.path.relpath(path, self.tree) not in wanted:
+                    os.unlink(path)
+                    changed = True
+        for name, path in wanted.items():
+            with open(path, "rb") as f:
+                text = f.read()
+            if name == "tests/explore/CMakeLists.txt": # the variants that it breaks would be made anew each time
+                text = text.partition(b"# ---- Broken on purpose")[0]
+            to = os.path.join(self.tree, name)
+            if os.path.exists(to):
+                with open(to, "rb") as f:
+                    if f.read() == text:
+                        continue
+            changed = True
+            os.makedirs(os.path.dirname(to), exist_ok=True)
+            with open(to, "wb") as f:
+                f.write(text)
+            shutil.copymode(path, to)
+        return not changed
+
+    def prepare(self):
+        """None, or what is wrong without a mutant."""
+        status = run(["cmake", "-G", "Ninja", "-S", self.tree, "-B", self.build, "-DCMAKE_BUILD_TYPE=Release",
+                      "-DRUNNEL_EXAMPLES=OFF", "-DRUNNEL_BENCH=OFF"], self.tree, self.log)
+        if status != 0:
+            return "the tree cannot be configured\n" + tail(self.log)
+        known = subprocess.run(["ninja", "-C", self.build, "-t", "targets", "all"], capture_output=True, text=True,
+                               check=False).stdout
+        known = {line.split(":")[0] for line in known.splitlines()}
+        self.stages = [([t for t in targets if t in known], [p for p in programs if p in known])
+                       for targets, programs in STAGES]
+        everything = sorted({t for targets, programs in self.stages for t in targets + programs})
+        if "runtime-sanitized" in known:
+            everything.append("runtime-sanitized")
+        if self.ninja(everything) != 0:
+            return "the tree does not build\n" + tail(self.log)
+        self.paths = {}
+        for where, _, files in os.walk(os.path.join(self.build, "tests")):
+            for name in files:
+                path = os.path.join(where, name)
+                if os.access(path, os.X_OK):
+                    self.paths[name] = path
+        self.arguments = self.test_arguments()
+        if self.as_it_was:
+            with open(self.times, encoding="utf-8") as f:
+                self.seconds = json.load(f)
+            return None
+        for _, programs in self.stages:
+            for test in programs:
+                began = time.time()
+                status = self.test(test, 600)
+                if status != 0:
+                    status = self.test(test, 600)
+                if status != 0:
+                    return f"without a mutant {test} ends with status {status}\n" + tail(self.log)
+                self.seconds[test] = time.time() - began
+        with open(self.times, "w", encoding="utf-8") as f:
+            json.dump(self.seconds, f)
+        return None
+
+    def test_arguments(self):
+        """Arguments and environment as the tests get them from ctest."""
+        found = {}
+        try:
+            told = json.loads(subprocess.run(["ctest", "--test-dir", self.build, "--show-only=json-v1"],
+                                             capture_output=True, text=True, check=True).stdout)
+        except (OSError, ValueError, subprocess.CalledProcessError):
+            return found
+        for t in told["tests"]:
+            extra = {}
+            for p in t.get("properties", []):
+                if p["name"] == "ENVIRONMENT":
+                    extra = dict(e.split("=", 1) for e in p["value"] if not e.startswith("RUNNEL_TEST_RESULTS="))
+            found[t["name"]] = extra
+        return found
+
+    def ninja(self, targets):
+        return run(["ninja", "-C", self.build, "-j", self.jobs] + targets, self.tree, self.log, BUILD_TIMEOUT)
+
+    def test(self, name, timeout):
+        env = dict(self.env, **self.arguments.get(name, {}))
+        return run([self.paths[name]] + ARGUMENTS.get(name, []), os.path.dirname(self.paths[name]), self.log, timeout, env)
+
+    def fails(self, name):
+        """None, or how the test fails."""
+        limit = max(SHORTEST, TIMES * self.seconds[name])
+        status = self.test(name, limit)
+        if status not in (0, 124): # a bug in the tests themselves, that shows now and then, is no kill
+            status = self.test(name, limit)
+        if status == 124:
+            return "did not end"
+        return f"status {status}" if status else None
+
+    def put(self, file, text):
+        with open(os.path.join(self.tree, "src", file), "w", encoding="utf-8") as f:
+            f.write(text)
+
+    def noticed(self, name, targets, file, right, wrong):
+        """How the test fails with the wrong text of the file and not with the right one; or None."""
+        for _ in range(3):
+            how = self.fails(name)
+            if not how or name not in NOISY:
+                return how
+            self.put(file, right)
+            passes = self.ninja(targets) == 0 and self.fails(name) is None
+            self.put(file, wrong)
+            self.ninja(targets)
+            if passes:
+                return how
+        return None
+
+    def try_mutant(self, file, right, wrong, first):
+        """Which test notices that file is wrong, and how; or None. first: tests to begin with."""
+        self.put(file, wrong)
+        try:
+            done = set()
+            for test in first:
+                for targets, programs in self.stages:
+                    if test in programs and test not in done:
+                        done.add(test)
+                        targets = [t for t in targets if t == test or t not in programs]
+                        if self.ninja(targets) != 0:
+                            return "the compiler", "does not build"
+                        how = self.noticed(test, targets, file, right, wrong)
+                        if how:
+                            return test, how
+            for targets, programs in self.stages:
+                if self.ninja(targets) != 0:
+                    return "the compiler", "does not build"
+                for test in programs:
+                    how = None if test in done else self.noticed(test, targets, file, right, wrong)
+                    if how:
+                        return test, how
+            return None
+        finally:
+            self.put(file, right)
+
+
+# ---- Results -----------------------------------------------------------------------------------------------
+
+def digest(root, mutant):
+    """Of the mutated file: a result holds for it."""
+    _, file, old, new, _ = mutant
+    with open(os.path.join(root, "src", file), encoding="utf-8") as f:
+        return hashlib.sha256(f.read().replace(old, new).encode()).hexdigest()[:16]
+
+
+def commit_of(root):
+    def git(*arguments):
+        return subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True, check=False).stdout.strip()
+    changed = git("status", "--porcelain", "--", "src", "include", "tests")
+    return git("rev-parse", "--short=10", "HEAD") + ("+" if changed else "")
+
+
+def read_results(path):
+    """The last result of each mutant."""
+    results = {}
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as f:
+            for line in f:
+                try:
+                    r = json.loads(line)
+                    results[r["name"]] = r
+                except ValueError:
+                    pass # cut off while it was written
+    return results
+
+
+def write_doc(root, results):
+    """docs/mutants.md; nothing if a mutant has no result."""
+    rows = [(m, results.get(m[0])) for m in MUTANTS]
+    missing = [m[0] for m, r in rows if r is None or r["digest"] != digest(root, m)]
+    if missing:
+        print(f"docs/mutants.md is not written: no result for {', '.join(missing)}")
+        return
+    killed = [r for _, r in rows if r["by"]]
+    commits = sorted({r["commit"] for _, r in rows})
+    text = [f"""# Mutants
+
+One-line faults in the core, each of which the tests must notice. The list with the exact change of each is
+`tests/mutation/mutants.py`; `./dev mutants` builds and tests each, and writes this file.
+
+**{len(killed)} of {len(rows)} were killed**, {100 * len(killed) / len(rows):.1f} %, at commit {', '.join(commits)}.
+"""]
+    alive = [m for m, r in rows if not r["by"]]
+    if alive:
+        text.append("Survivors:\n")
+        text += [f"- `{name}`, `src/{file}`: {why}" for name, file, _, _, why in alive]
+        text.append("")
+    else:
+        text.append("No survivors.\n")
+    text.append("| mutant | in | what it breaks | noticed by |\n|---|---|---|---|")
+    for (name, file, _, _, why), r in rows:
+        text.append(f"| {name} | `{file}` | {why} | {r['by'] + ', ' + r['how'] if r['by'] else '**nothing**'} |")
+    with open(os.path.join(root, "docs", "mutants.md"), "w", encoding="utf-8") as f:
+        f.write("\n".join(text) + "\n")
+    print("docs/mutants.md is written")
+
+
+# ---- All of it ---------------------------------------------------------------------------------------------
+
+def out_of_date(root):
+    """Names of mutants whose text is not there, and why."""
+    broken = []
+    names = [m[0] for m in MUTANTS]
+    for name, file, old, new, _ in MUTANTS:
+        with open(os.path.join(root, "src", file), encoding="utf-8") as f:
+            n = f.read().count(old)
+        if n != 1 or old == new or names.count(name) != 1:
+            broken.append(f"{name}: src/{file} has it {n} times\n{old}")
+    return broken
+
+
+def work(root, where, jobs, todo, results, path, lock):
+    tree = Tree(root, where, jobs)
+    wrong = tree.prepare()
+    if wrong:
+        print(wrong, flush=True)
+        stopping.set()
+        return
+    while not stopping.is_set():
+        try:
+            mutant = todo.get_nowait()
+        except queue.Empty:
+            return
+        name, file, old, new, why = mutant
+        with open(os.path.join(tree.tree, "src", file), encoding="utf-8") as f:
+            text = f.read()
+        began = time.time()
+        first = [results[name]["by"]] if results.get(name, {}).get("by") else []
+        by, how = tree.try_mutant(file, text, text.replace(old, new), first + LIKELY.get(file, [])) or ("", "")
+        r = {"name": name, "digest": digest(root, mutant), "commit": commit_of(root), "by": by, "how": how}
+        with lock:
+            with open(path, "a", encoding="utf-8") as f:
+                f.write(json.dumps(r) + "\n")
+            results[name] = r
+            told = f"killed by {by}, {how}" if by else f"SURVIVED (src/{file}: {why})"
+            print(f"{name}: {told} ({time.time() - began:.0f} s)", flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--doc", action="store_true")
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--work", default=None)
-    parser.add_argument("--timeout", type=float, default=120)
-    parser.add_argument("--stages", type=int, default=len(STAGES), help="only the first stages of the tests")
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
     root = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
-    work = os.path.abspath(options.work or os.path.join(root, "build", "mutants"))
+    where = os.path.abspath(options.work or os.path.join(root, "build", "mutants"))
+    path = os.path.join(where, "results.jsonl")
     wanted = [m for m in MUTANTS if not options.names or any(n in m[0] for n in options.names)]
     if options.list:
         for name, file, _, _, why in wanted:
             print(f"{name:24} src/{file}: {why}")
         return 0
-
-    tree, build = os.path.join(work, "tree"), os.path.join(work, "build")
-    shutil.rmtree(tree, ignore_errors=True)
-    shutil.rmtree(build, ignore_errors=True) # it may stem from a mutant
-    os.makedirs(work, exist_ok=True)
-    shutil.copytree(root, tree, ignore=shutil.ignore_patterns("build", ".git"))
-    status, out = run(["cmake", "-G", "Ninja", "-S", tree, "-B", build, "-DCMAKE_BUILD_TYPE=Release", "-DRUNNEL_EXAMPLES=OFF",
-                       "-DRUNNEL_BENCH=OFF"], work)
-    jobs = os.environ.get("JOBS", str(os.cpu_count() or 2))
-    known = run(["ninja", "-C", build, "-t", "targets", "all"], work)[1] if status == 0 else ""
-    stages = [[t for t in stage if f"\n{t}: " in known or known.startswith(f"{t}: ")] for stage in STAGES[:options.stages]]
-    if status != 0:
-        print(out)
-        print("the tree itself cannot be configured")
-        return 2
-    env = dict(os.environ, EXPLORE_TRACE="0", RUNNEL_TEST_DIVISOR=os.environ.get("RUNNEL_TEST_DIVISOR", "4"))
-
-    def first_failure():
-        for stage in stages:
-            status, _ = run(["ninja", "-C", build, "-j", jobs] + stage, work)
-            if status != 0:
-                return "does not build"
-            for test in stage:
-                path = program(build, test)
-                if not path: # the library itself
-                    continue
-                arguments = ["--most", "0.3"] if test.startswith("explore-") else []
-                status, _ = run([path] + arguments, work, options.timeout, env)
-                if status not in (0, 124): # a bug in the tests themselves, that shows now and then, is no kill
-                    status, _ = run([path] + arguments, work, options.timeout, env)
-                if status != 0:
-                    return f"{test}, {'did not end' if status == 124 else 'status %d' % status}"
-        return None
-
-    failed = first_failure()
-    if failed:
-        print(f"without a mutant: {failed}")
-        return 2
-
-    killed, survivors, broken = 0, [], []
-    for name, file, old, new, why in wanted:
-        path = os.path.join(tree, "src", file)
-        with open(path, encoding="utf-8") as f:
-            text = f.read()
-        if text.count(old) != 1:
-            print(f"{name}: src/{file} has {text.count(old)} times\n{old}")
-            broken.append(name)
-            continue
-        began = time.time()
-        with open(path, "w", encoding="utf-8") as f:
-            f.write(text.replace(old, new))
-        by = first_failure()
-        with open(path, "w", encoding="utf-8") as f:
-            f.write(text)
-        if by:
-            killed += 1
-        else:
-            survivors.append(f"{name} (src/{file}: {why})")
-        print(f"{name}: {'killed by ' + by if by else 'SURVIVED'} ({time.time() - began:.0f} s)", flush=True)
-
-    total = killed + len(survivors)
-    print(f"{killed} of {total} killed")
-    for s in survivors:
-        print(f"survived: {s}")
+    broken = out_of_date(root)
     for b in broken:
         print(f"out of date: {b}")
-    return 0 if total and killed >= 0.95 * total and not broken else 1
+    if options.check or broken:
+        return 1 if broken else 0
+    results = read_results(path)
+    if options.doc:
+        write_doc(root, results)
+        return 0
+    if options.resume:
+        wanted = [m for m in wanted if m[0] not in results or not results[m[0]]["by"] or
+                  results[m[0]]["digest"] != digest(root, m)]
+
+    os.makedirs(where, exist_ok=True)
+    for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(s, stop)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL) # a shell's background jobs ignore it, and so would the tests
+    todo = queue.Queue()
+    for m in wanted:
+        todo.put(m)
+    workers = max(1, min(options.workers, len(wanted)))
+    jobs = max(1, int(os.environ.get("JOBS") or os.cpu_count() or 2) // workers)
+    lock = threading.Lock()
+    threads = [threading.Thread(target=work, args=(root, os.path.join(where, str(i + 1)), jobs, todo, results, path, lock),
+                                daemon=True) for i in range(workers if wanted else 0)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        while t.is_alive():
+            t.join(1)
+    if stopping.is_set():
+        return 2
+
+    mine = [m for m in MUTANTS if not options.names or any(n in m[0] for n in options.names)]
+    alive = [m for m in mine if not results[m[0]]["by"]]
+    print(f"{len(mine) - len(alive)} of {len(mine)} killed")
+    for name, file, _, _, why in alive:
+        print(f"survived: {name} (src/{file}: {why})")
+    if not options.names:
+        write_doc(root, results)
+    return 0 if mine and len(alive) <= 0.05 * len(mine) else 1
 
 
 if __name__ == "__main__":
