@@ -47,7 +47,9 @@ static void out_stack(struct out *o, struct places *known, struct g *g, const st
             break;
         fp = frame[0];
     }
-    if (fp + 1024 < (uintptr_t)g_stack_top(g)) { /* lost on the way */
+    /* Lost on the way; or code without them keeps the frame pointer of whoever called it first, which leads from there
+     * to the bottom, past all that has used the stack up. */
+    if (fp + 1024 < (uintptr_t)g_stack_top(g) || (f->fp > low && f->fp - low > (high - low) / 4)) {
         void *at[FRAMES_MAX];
         uintptr_t pc[FRAMES_MAX];
         int got, i = 0;

@@ -306,3 +306,36 @@ GO_TEST(datagrams_wait_for_room)
     rn_settle(RN_MINUTE);
     rn_conn_close(a);
 }
+
+/* More than a name or a port may have; and an address that is none. */
+PLAIN_TEST(addresses_too_long)
+{
+    char text[1200], none[8] = "x";
+    rn_addr zero = {{0}};
+    rn_conn *c = NULL;
+
+    memset(text, 'h', 1100);
+    strcpy(text + 1100, ":80");
+    CHECK_EQ(rn_dial("tcp", text, &c), -EINVAL);
+    CHECK(strstr(rn_errmsg(-EINVAL), "the host is too long"));
+    strcpy(text, "some.example:");
+    memset(text + 13, 'p', 200);
+    text[213] = 0;
+    CHECK_EQ(rn_dial("tcp", text, &c), -EINVAL);
+    CHECK(strstr(rn_errmsg(-EINVAL), "the port is too long"));
+    CHECK(rn_addr_text(&zero, none, sizeof none) <= 0);
+    CHECK(!c);
+}
+
+/* What no address of a network is for, and networks that are none. */
+GO_TEST(networks_that_do_not_fit)
+{
+    rn_listener *l = NULL;
+    rn_conn *c = NULL;
+
+    CHECK_EQ(rn_listen("carrier pigeon", "127.0.0.1:0", &l), -EINVAL);
+    CHECK_EQ(rn_listen("udp", "127.0.0.1:0", &l), -EINVAL);
+    CHECK_EQ(rn_bind("tcp", "127.0.0.1:0", &c), -EINVAL);
+    CHECK_EQ(rn_listen("tcp", "127.0.0.1", &l), -EINVAL);
+    CHECK(!l && !c);
+}

@@ -1013,3 +1013,85 @@ GO_TEST(adopted)
     close(fds[0]);
     close(fds[1]);
 }
+
+/* Every call of a connection that is cancelled, or whose peer is gone, says so. */
+GO_TEST(calls_of_a_dead_connection)
+{
+    struct iovec iov[2] = {{(char[]){"ab"}, 2}, {(char[]){"cd"}, 2}};
+    struct iovec huge[2] = {{iov, SIZE_MAX / 2}, {iov, SIZE_MAX / 2}};
+    struct ends e = ends_on(TCP4);
+    rn_addr addr;
+    char b[4];
+    ssize_t n;
+
+    CHECK_EQ(rn_writev(e.client, huge, 2), -EINVAL);
+    rn_conn_close(e.server);
+    do /* until the kernel has been told */
+        n = rn_writev(e.client, iov, 2);
+    while (n == 4);
+    CHECK(n == -EPIPE || n == -ECONNRESET);
+    rn_conn_cancel(e.client);
+    CHECK_EQ(rn_readv(e.client, iov, 2), -ECANCELED);
+    CHECK_EQ(rn_read_full(e.client, b, 4), -ECANCELED);
+    CHECK_EQ(rn_recv_from(e.client, b, 4, &addr), -ECANCELED);
+    CHECK_EQ(rn_writev(e.client, iov, 2), -ECANCELED);
+    CHECK_EQ(rn_send_to(e.client, b, 4, &addr), -ECANCELED);
+    CHECK_EQ(rn_close_write(e.client), -ECANCELED);
+    rn_conn_close(e.client);
+}
+
+/* rn_send_to waits for room as a write does. */
+static void sends(rn_conn *c, int count)
+{
+    rn_addr nobody = {{0}};
+    char text[1000] = "";
+
+    for (int i = 0; i < count; i++)
+        CHECK_EQ(rn_send_to(c, text, sizeof text, &nobody), sizeof text);
+}
+GO_TEST(send_to_waits_for_room)
+{
+    enum { COUNT = 2000 };
+    rn_conn *a, *b;
+    char text[1000];
+    int fds[2];
+
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_DGRAM, 0, fds), 0);
+    CHECK_EQ(rn_conn_adopt(fds[0], &a), 0);
+    CHECK_EQ(rn_conn_adopt(fds[1], &b), 0);
+    rn_go(sends, a, COUNT);
+    test_let_run();
+    for (int i = 0; i < COUNT; i++)
+        CHECK_EQ(rn_recv_from(b, text, sizeof text, NULL), sizeof text);
+    rn_settle(RN_MINUTE);
+    rn_conn_close(b);
+    rn_conn_close(a);
+}
+
+/* rn_run ends while a goroutine dials: what it has begun is closed. */
+static void dials(const char *at)
+{
+    rn_conn *c;
+
+    (void)!rn_dial("unix", at, &c);
+}
+static rn_listener *full;
+static int leaves_dials(void)
+{
+    rn_listen_options one = {.backlog = 1};
+
+    CHECK_EQ(rn_listen_with("unix", "@runnel-dial-left", &one, &full), 0);
+    for (int i = 0; i < 8; i++)
+        rn_go(dials, "@runnel-dial-left");
+    rn_sleep(10 * RN_MILLISECOND);
+    return 3;
+}
+PLAIN_TEST(run_ends_while_dialling)
+{
+    int connected = 2,
+        before = open_descriptors(); /* as many as wait to be accepted; nobody closes theirs */
+
+    CHECK_EQ(rn_run(leaves_dials), 3);
+    rn_listener_close(full);
+    CHECK(open_descriptors() <= before + connected);
+}

@@ -731,6 +731,42 @@ PLAIN_TEST(rt_18_a_stack_overflow_kills_and_not_silently)
     }
 }
 
+/* RT-18: the report shows the recursion, by frame pointers (with_frames.c) and, without them, by the unwinder. */
+int with_frames(volatile char *from);
+static int deep_first(void)
+{
+    volatile char c = 1;
+
+    return with_frames(&c);
+}
+static void deep_run(void)
+{
+    const struct rlimit none = {0, 0};
+
+    setrlimit(RLIMIT_CORE, &none);
+    (void)!rn_run(deep_first);
+}
+PLAIN_TEST(a_stack_overflow_shows_the_recursion)
+{
+    void (*const runs[])(void) = {overflow_run, deep_run};
+
+    if (UNDER_ASAN || UNDER_TSAN)
+        SKIP("that tool reports an overflow itself");
+    overflow_size = 0;
+    for (int i = 0; i < 2; i++) {
+        struct child c = run_child(runs[i]);
+        int frames = 0;
+
+        CHECK_EXIT(&c, 2);
+        for (const char *at = strstr(c.said, "[running]:\n\t"); at && (at = strstr(at, "\n\t"));
+             at++)
+            frames++;
+        CHECK(frames > 10);
+        CHECK_SAYS(&c, i == 0 ? "\n\t...\n" : " more ...\n");
+        free(c.said);
+    }
+}
+
 /* Any other fault is as without us: the default, or the user's handler, whichever it is and whenever it came. */
 static int *volatile nowhere;
 __attribute__((no_sanitize("undefined"))) static int fault_here(void)
