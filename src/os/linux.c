@@ -180,8 +180,6 @@ static int quota_cpus(double quota, double period, int cpus)
     whole = (int)(quota / period);
     if (whole * period < quota)
         whole++; /* 1.5 CPUs can keep two threads busy most of the time */
-    if (whole < 1)
-        whole = 1;
     return whole < cpus ? whole : cpus;
 }
 

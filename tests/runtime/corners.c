@@ -205,7 +205,7 @@ static int leaves_a_locked_one(void)
 {
     never = rn_chan_make(int, 0);
     rn_go(locked);
-    test_let_run();
+    rn_sleep(20 * RN_MILLISECOND);
     return 5;
 }
 PLAIN_TEST(end_while_one_is_locked_to_its_thread)
@@ -433,4 +433,26 @@ PLAIN_TEST(one_report_of_two_panics)
         CHECK(first && !strstr(first + 1, "panic: one of two\n"));
         free(c.said);
     }
+}
+
+/* A thread evaluates the arguments of rn_go, and the runtime that has the record ends meanwhile: another starts it. */
+static int between(void)
+{
+    return 1;
+}
+static int runs_between(void)
+{
+    CHECK_EQ(rn_run(between), 1);
+    return 5;
+}
+static _Atomic int got;
+static void takes(int value)
+{
+    got = value;
+}
+PLAIN_TEST(run_while_arguments_are_evaluated)
+{
+    rn_go(takes, runs_between());
+    AWAIT(got == 5);
+    rn_settle(RN_MINUTE);
 }

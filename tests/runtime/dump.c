@@ -253,6 +253,11 @@ static int how_long(void)
     has(report, "s on 0x"); /* seconds or milliseconds, as slow as this machine is */
     has_not(report, "minute");
     free(report);
+    ahead = 1500 * RN_MILLISECOND; /* or a little more */
+    report = said_by(dump);
+    has(report, "s on 0x");
+    has_not(report, "ms on 0x");
+    free(report);
     ahead = 61 * RN_SECOND;
     report = said_by(dump);
     has(report, "[chan receive, 1 minute]:\n  for 1m");
