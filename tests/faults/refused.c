@@ -689,6 +689,34 @@ DEATH_TEST_PROCS(refused_after_fires, 1, "panic: out of memory for an after-func
     }
 }
 
+/* A goroutine for whose stack there is no memory waits until another gives one of that size back. */
+static _Atomic bool have_started, may_end, have_run;
+static void has_the_stack(void)
+{
+    have_started = true;
+    while (!may_end)
+        rn_yield();
+}
+static void wants_the_stack(void)
+{
+    have_run = true;
+}
+GO_TEST(refused_stack_waits_for_one)
+{
+    const size_t large = (size_t)512 << 20; /* a mapping of its own */
+
+    rn_go_with(RN_ATTR(.stack_size = large), has_the_stack);
+    AWAIT(have_started);
+    refuse(SYS_mmap, ENOMEM, 0, 1000000);
+    rn_go_with(RN_ATTR(.stack_size = large), wants_the_stack);
+    AWAIT(refusals > 0);
+    test_let_run();
+    CHECK(!have_run);
+    may_end = true;
+    AWAIT(have_run);
+    refuse_no_more();
+}
+
 /* An unknown error has a text also where there is no room for its number. */
 GO_TEST(refused_errmsg)
 {
@@ -773,7 +801,7 @@ static const char *dumped(void)
 }
 
 /* A report needs no memory: without it each goroutine is told of on its own, and nothing of the text is lost. */
-GO_TEST(refused_report_memory)
+GO_TEST_PROCS(refused_report_memory, 1)
 {
     rn_chan(int) ch = rn_chan_make(int, 0);
     int whole;
@@ -792,7 +820,8 @@ GO_TEST(refused_report_memory)
         text = dumped();
         CHECK(strncmp(text, "runnel: 4 goroutines, ", 22) == 0);
         CHECK(strstr(text, "[running]:"));
-        CHECK(strstr(text, "waiter") && strstr(text, "chan receive"));
+        if (!strstr(text, "waiter") || !strstr(text, "chan receive"))
+            test_fail(__FILE__, __LINE__, "with %d mappings: %s", first, text);
     }
     refuse(SYS_mmap, ENOMEM, 0, 1000000);
     CHECK_EQ(rn_leaks(-1), 3);

@@ -456,3 +456,27 @@ PLAIN_TEST(run_while_arguments_are_evaluated)
     AWAIT(got == 5);
     rn_settle(RN_MINUTE);
 }
+
+/* The time of a sleep and of its context come at once, before the sleeper runs: it is woken once, and what it waits
+ * for next is not over at once. */
+static void answers(rn_chan(int) ch, int value)
+{
+    rn_sleep(RN_MILLISECOND);
+    rn_send(ch, value);
+}
+GO_TEST_PROCS(sleep_and_context_end_at_once, 1)
+{
+    rn_chan(int) ch = rn_chan_make(int, 0);
+
+    for (int i = 1; i <= test_times(20); i++) {
+        rn_time t = rn_now() + RN_MILLISECOND;
+        rn_ctx *ctx = rn_ctx_with_deadline(rn_ctx_background(), t);
+        int err = rn_sleep_ctx(ctx, t - rn_now());
+
+        CHECK(err == 0 || err == -ETIMEDOUT);
+        rn_go(answers, ch, i);
+        CHECK_EQ(rn_recv(ch), i);
+        rn_ctx_end(ctx);
+    }
+    rn_chan_release(ch);
+}

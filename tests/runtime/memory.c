@@ -352,3 +352,34 @@ PLAIN_TEST(d30_lack_of_memory_is_a_panic_with_a_clear_text_elsewhere)
         free(c.said);
     }
 }
+
+/* Stacks that are given back, more than a processor keeps, are used again: no more address space is taken. */
+static void held(rn_wg *arrived, rn_recv_only(rn_unit) until)
+{
+    rn_wg_done(arrived);
+    (void)rn_recv_ok(until, NULL);
+}
+static void burst(int n)
+{
+    rn_chan(rn_unit) until = rn_chan_make(rn_unit, 0);
+    rn_wg arrived = {0};
+
+    rn_wg_add(&arrived, n);
+    for (int i = 0; i < n; i++)
+        rn_go(held, &arrived, until);
+    rn_wg_wait(&arrived);
+    rn_close(until);
+    rn_settle(RN_MINUTE);
+    rn_chan_release(until);
+}
+GO_TEST(stacks_are_used_again)
+{
+    long before;
+
+    for (int i = 0; i < 3; i++)
+        burst(1000);
+    before = vm_kib();
+    for (int i = 0; i < 20; i++)
+        burst(1000);
+    CHECK(vm_kib() < before + 500 * 1024); /* a burst's stacks are 125 MiB; threads may come */
+}
