@@ -198,8 +198,8 @@ STAGES = [
     (["runnel"],
      ["chan-panic", "interface-defer", "interface-capture", "select-basic", "runtime-ctx_wait", "sync-flight", "chan-basic",
       "runtime-group", "sync-once", "sync-sem", "sync-mutex", "interface-forms", "sync-wg", "chan-stress", "net-addr",
-      "runtime-leftovers", "runtime-alloc", "runtime-report", "runtime-run", "runtime-ctx", "select-stress", "net-stream",
-      "chan-owner"]),
+      "runtime-leftovers", "runtime-alloc", "runtime-report", "runtime-run", "runtime-ctx", "runtime-corners",
+      "select-stress", "net-stream", "chan-owner"]),
     # With the library's sources in them.
     (["runtime-runq", "explore-runq", "explore-monitor", "explore-chan", "explore-timer", "explore-sync", "explore-sched"],
      ["runtime-runq", "explore-runq", "explore-monitor", "explore-chan", "explore-timer", "explore-sync",
@@ -227,6 +227,7 @@ LIKELY = {
     "sync/cond.c": ["sync-once", "explore-sync"],
     "ctx/ctx.c": ["runtime-ctx", "explore-sync"],
     "time/timer.c": ["explore-timer", "runtime-time"],
+    "time/sleep.c": ["runtime-corners", "explore-timer"],
     "time/timers.c": ["runtime-time", "explore-timer"],
     "netpoll/netpoll.c": ["net-wait", "net-stream"],
     "netpoll/epoll.c": ["net-wait", "net-stream"],
