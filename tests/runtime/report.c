@@ -731,7 +731,7 @@ PLAIN_TEST(rt_18_a_stack_overflow_kills_and_not_silently)
     }
 }
 
-/* RT-18: the report shows the recursion, by frame pointers (with_frames.c) and, without them, by the unwinder. */
+/* The report of an overflow shows the recursion, by frame pointers (with_frames.c) and, without them, by the unwinder. */
 int with_frames(volatile char *from);
 static int deep_first(void)
 {
