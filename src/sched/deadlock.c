@@ -58,8 +58,11 @@ bool rn__deadlock_check(struct rt *rt)
         return true;
     if (!quiet(rt, &again) || again != known || load_acquire(&rt->creating))
         return true;
-    if (load_relaxed(&rt->starving))
+    if (load_relaxed(&rt->starving)) {
+        if (rn__stack_gather(rt))
+            return true;
         rn__panic(
             "out of memory for a goroutine's stack"); /* and nobody is left who could give one back */
+    }
     rn__fatal("all goroutines are asleep - deadlock!");
 }

@@ -20,6 +20,13 @@ enum {
     MAX_THREADS = 10000      /* worker threads, unless RUNNEL_MAX_THREADS says otherwise */
 };
 
+/*
+ * What the system refuses is asked for again; but if for so long nothing in the process could make up for it, the
+ * goroutines that wait for it will not run, and that is said.
+ */
+#define WANT_NS INT64_C(5000000000)
+#define STACK_RETRY_NS INT64_C(100000000)
+
 struct proc {
     struct runq ready;
     struct freshq fresh;
@@ -72,6 +79,8 @@ struct worker {
     struct g *locked;   /* the goroutine that owns this thread (rn_lock_thread) */
     task handed; /* a task that was picked on a goroutine's stack but must be run from here */
     struct proc *given; /* atomic: a processor handed to this thread for its locked goroutine */
+    bool waits;     /* atomic: it waits for given or, stepped aside, for the end: see call_waiter */
+    bool called;    /* atomic: it shall see to what can run */
     bool caller;    /* rn_run's thread: runs the first goroutine until it leaves, then only waits */
     struct g *last; /* the goroutine that left this thread last, for the end of rn_run */
     bool home;      /* rn_run's thread, which cannot end */
@@ -151,6 +160,7 @@ struct rt {
     uint32_t
         workers; /* atomic for readers without the lock: worker threads, rn_run's caller included */
     uint32_t creating; /* atomic: threads that are being made; raised with stopping clear */
+    bool refused;      /* atomic: the last thread that was asked for was not to be had */
     struct worker_slot *slots;
     struct worker_slot *retired; /* threads that ended early and are to be joined */
     bool fences;                 /* the kernel refuses membarrier */
@@ -169,6 +179,8 @@ struct rt {
     uint32_t spare_slabs;                 /* of free_slabs, those that are all free */
     struct fresh *starved, *starved_last; /* records for which there was no stack, oldest first */
     uint32_t starving;                    /* atomic: how many */
+    int64_t starved_at;  /* when the last stack was to be had, or the first of them began to wait */
+    int64_t starved_try; /* when memory was last asked for on their behalf */
 
     uint64_t next_id;        /* atomic */
     uint64_t started, ended; /* atomic: by threads without a processor */
@@ -293,6 +305,10 @@ struct g *rn__stack_new(struct rt *rt, uint32_t stack_class); /* NULL: no memory
 void rn__stack_put(struct rt *rt, struct g *g);
 /* No stack for f: keep it until one is free. */
 void rn__stack_await(struct rt *rt, struct fresh *f);
+/* Free stacks that idle processors keep go to whoever waits for one; true if there were any. */
+bool rn__stack_gather(struct rt *rt);
+/* Records wait for stacks and nothing runs: ask for memory again, now and then; panic after WANT_NS without. */
+void rn__stack_retry(struct rt *rt);
 void rn__stacks_free(struct rt *rt);
 struct g *rn__arena_g(const struct arena *a, uint32_t i);
 

@@ -30,6 +30,14 @@
  *   arm:    insert; fence; is it before keeper_until? then wake the keeper.                       (T1)
  *   sleep:  publish keeper_until; fence; look at all heaps again.                                 (T2)
  *
+ * Refused threads. The kernel may refuse a thread, or there is no memory for one. It is asked again by the next wake.
+ * While somebody else picks tasks that is a matter of latency; if nobody does (nobody_minds), a thread that waits for
+ * something else sees to what can run (call_waiter): rn_run's, which goes on as a worker, or the thread of a locked
+ * goroutine. That one stands in: as an idle worker it minds timers and descriptors, hands processors to the threads of
+ * other locked goroutines, and runs its own goroutine, but no other: those wait for a thread, which it asks for again
+ * and again. If none is to be had for WANT_NS, and no goroutine is in a C call from which it could come back, it is a
+ * panic.
+ *
  * Rejected: Go's slot for the next goroutine (two atomic exchanges per hand-off, and a special rule so that
  * it does not starve the queue); waking on every ready (a ping-pong on two processors is then slower than on
  * one in every library measured).
@@ -63,6 +71,7 @@ enum {
     GLOBAL_FAIR = 8 /* taken from the global queue while there is work of our own */
 };
 static const int64_t thread_retry_ns = 10000000;
+static const char no_thread[] = "no thread to be had for goroutines that can run";
 static const int64_t recheck_min_ns = 100000000, recheck_max_ns = 30000000000;
 
 _Thread_local struct worker rn__tls_worker;
@@ -224,6 +233,63 @@ static void worker_rouse(struct worker *w, bool polls)
         rn__os_futex_wake(&w->futex);
 }
 
+/* rt->lock held: is there nobody who holds a processor, or sleeps until there is work, to see to what can run? */
+static bool nobody_minds(struct rt *rt)
+{
+    return !rt->stopping && all_idle(rt) && !rt->keeper && !rt->idle_worker;
+}
+
+/*
+ * No thread is to be had. If nobody minds, wake a thread that waits for something else: it will see to what can run as
+ * far as it may. Best is rn_run's, which may run anything.
+ */
+static COLD void call_waiter(struct rt *rt)
+{
+    struct worker *heir = NULL;
+
+    spin_lock(&rt->lock);
+    if (nobody_minds(rt)) {
+        for (struct worker_slot *s = rt->slots; s; s = s->next)
+            if (s->worker && load_relaxed(&s->worker->waits) && (!heir || s->worker->home))
+                heir = s->worker;
+        if (heir) {
+            store_relaxed(&heir->called, true);
+            worker_tell(heir);
+        }
+    }
+    spin_unlock(&rt->lock);
+    if (heir)
+        worker_rouse(heir, false);
+}
+
+/* An idle worker to be woken, or NULL; rt->lock held. */
+static struct worker *idle_pop(struct rt *rt)
+{
+    struct worker *w = rt->idle_worker;
+
+    if (w) {
+        rt->idle_worker = w->next_idle;
+        rt->idle_workers--;
+    } else if (
+        rt->keeper) { /* the last: with it goes the keeper's duty, which nobody idle is left for */
+        w = rt->keeper;
+        rt->keeper = NULL;
+        store_relaxed(&rt->keeper_until, INT64_MIN);
+    }
+    if (w)
+        w->in_list = false;
+    return w;
+}
+
+/* w, which was idle, shall look for work with p, counted as spinning; rt->lock held. For worker_rouse. */
+static bool worker_give(struct worker *w, struct proc *p)
+{
+    w->proc = p;
+    p->worker = w;
+    w->spinning = true;
+    return worker_tell(w);
+}
+
 static void *worker_thread(void *arg);
 
 /* rt->lock held. */
@@ -280,12 +346,29 @@ static COLD void worker_new(struct rt *rt, struct proc *p)
         }
     }
     if (err) {
+        struct worker *w = NULL;
+        bool polls = false;
+
         rn__mem_free(s);
         rn__mem_free(slot);
         spin_lock(&rt->lock);
-        proc_idle(rt, p);
+        store_relaxed(&rt->refused,
+                      true); /* whoever goes idle from now on looks at the global queue again */
+        if (rt->global_len)  /* and whoever has done so meanwhile may have looked too early */
+            w = idle_pop(rt);
+        if (w)
+            polls = worker_give(w, p);
+        else
+            proc_idle(rt, p);
         spin_unlock(&rt->lock);
+        if (w) {
+            worker_rouse(w, polls);
+            return;
+        }
         sub_seq_cst(&rt->spinning, 1);
+        call_waiter(rt);
+    } else if (unlikely(load_relaxed(&rt->refused))) {
+        store_relaxed(&rt->refused, false);
     }
 }
 
@@ -305,26 +388,9 @@ COLD void rn__wake_one(struct rt *rt)
     saved = errno;
     spin_lock(&rt->lock);
     p = rt->stopping ? NULL : proc_take(rt, NULL);
-    w = NULL;
-    if (p) {
-        w = rt->idle_worker;
-        if (w) {
-            rt->idle_worker = w->next_idle;
-            rt->idle_workers--;
-        } else if (
-            rt->keeper) { /* the last: with it goes the keeper's duty, which nobody idle is left for */
-            w = rt->keeper;
-            rt->keeper = NULL;
-            store_relaxed(&rt->keeper_until, INT64_MIN);
-        }
-        if (w) {
-            w->in_list = false;
-            w->proc = p;
-            p->worker = w;
-            w->spinning = true;
-            polls = worker_tell(w);
-        }
-    }
+    w = p ? idle_pop(rt) : NULL;
+    if (w)
+        polls = worker_give(w, p);
     spin_unlock(&rt->lock);
     if (w)
         worker_rouse(w, polls);
@@ -341,12 +407,14 @@ COLD void rn__wake_one(struct rt *rt)
  * which it may still hold another in. */
 static void proc_hand(struct rt *rt, struct worker *w, struct proc *p)
 {
+    bool polls;
+
     spin_lock(&rt->lock);
     p->worker = w;
     store_release(&w->given, p); /* pairs with wait_for_proc */
-    worker_tell(w);
+    polls = worker_tell(w);
     spin_unlock(&rt->lock);
-    worker_rouse(w, false); /* it sleeps in wait_for_proc */
+    worker_rouse(w, polls); /* it sleeps in wait_for_proc, or stands in */
 }
 
 /* Queue t where any worker finds it; for callers without a processor of rt. */
@@ -676,6 +744,7 @@ static COLD void exceptions_restore(const struct g *g)
 
 static void thread_park(struct g *g)
 {
+    int64_t since = 0;
     struct rt *rt;
     bool held;
 
@@ -691,6 +760,10 @@ static void thread_park(struct g *g)
                 /* It started by itself, but the kernel refused it a thread: ask again, while we need one. */
                 rn__wake_one(rt);
                 until = rn__os_now() + thread_retry_ns;
+                if (since == 0)
+                    since = until;
+                else if (until - since > WANT_NS && load_relaxed(&rt->workers) == 0)
+                    rn__panic(no_thread);
             } else if (all_idle(rt)) {
                 rn__deadlock_check(rt);
             }
@@ -1027,6 +1100,13 @@ int64_t rn__timers_first(struct rt *rt)
     return first;
 }
 
+static int64_t soon(int64_t until, int64_t ns)
+{
+    int64_t then = now_ns() + ns;
+
+    return then < until ? then : until;
+}
+
 /* The keeper shall look again at what it waits for. */
 static void keeper_tell(struct rt *rt)
 {
@@ -1044,16 +1124,52 @@ static void keeper_tell(struct rt *rt)
         worker_rouse(keeper, polls);
 }
 
+/* The keeper goes; its duty passes to somebody still idle, if there is one, who is to be roused. rt->lock held. */
+static struct worker *keeper_leaves(struct rt *rt)
+{
+    struct worker *heir = rt->idle_worker;
+
+    rt->keeper->in_list = false;
+    rt->keeper = NULL;
+    if (heir) {
+        rt->idle_worker = heir->next_idle;
+        rt->idle_workers--;
+        heir->in_list = false;
+        worker_tell(heir);
+    }
+    store_relaxed(&rt->keeper_until, INT64_MIN);
+    return heir;
+}
+
+/* w, which stands in, was handed a processor for its own goroutine: it is idle no more. rt->lock held; somebody to
+ * rouse, or NULL. */
+static struct worker *stand_in_leaves(struct rt *rt, struct worker *w)
+{
+    if (rt->keeper == w)
+        return keeper_leaves(rt);
+    if (w->in_list) {
+        struct worker **at = &rt->idle_worker;
+
+        while (*at != w)
+            at = &(*at)->next_idle;
+        *at = w->next_idle;
+        rt->idle_workers--;
+        w->in_list = false;
+    }
+    return NULL;
+}
+
 /*
  * Sleep without a processor until one is given, or, as the keeper, until a timer is due and a processor idle:
- * w->proc is then set. False: the runtime stops, or w is one thread too many.
+ * w->proc is then set. False: the runtime stops, or w is one thread too many; of one that stands in, also that its own
+ * goroutine's processor was handed to it, or that another worker is idle.
  */
 static bool idle_wait(struct worker *w)
 {
     struct rt *rt = w->rt;
     int64_t recheck = recheck_min_ns;
     struct poll_batch edges;
-    bool keeper;
+    bool keeper, again;
 
     for (;;) {
         int64_t until = INT64_MAX;
@@ -1061,6 +1177,22 @@ static bool idle_wait(struct worker *w)
         edges.count = 0;
         spin_lock(&rt->lock);
         w->polls = false;
+        if (unlikely(w->locked && !w->proc && !rt->stopping &&
+                     (load_relaxed(&w->given) || (rt->keeper && !w->in_list)))) {
+            struct worker *heir = stand_in_leaves(rt, w);
+
+            spin_unlock(&rt->lock);
+            if (heir)
+                worker_rouse(heir, false);
+            return false;
+        }
+        again = false;
+        if (unlikely(load_relaxed(&rt->refused) && rt->global_len)) { /* see worker_new */
+            if (w->locked)
+                again = true;
+            else if (!w->proc && !rt->stopping && !w->in_list)
+                w->proc = proc_take(rt, w);
+        }
         if (w->proc || rt->stopping) {
             spin_unlock(&rt->lock);
             rt_time_is(rt, now_ns()); /* nobody did while all slept */
@@ -1104,6 +1236,13 @@ static bool idle_wait(struct worker *w)
                 keeper_tell(rt);
             }
         }
+        if (unlikely(again))
+            until = soon(until, thread_retry_ns);
+        if (unlikely(load_relaxed(&rt->starving)) && all_idle(rt)) {
+            rn__stack_retry(rt);
+            if (keeper)
+                until = soon(until, STACK_RETRY_NS);
+        }
         while (load_acquire(&w->futex) == 0) { /* pairs with worker_tell, which is before a break */
             if (w->polls) {
                 rn__netpoll_fetch(&edges, until, &w->futex);
@@ -1113,26 +1252,17 @@ static bool idle_wait(struct worker *w)
             if (until != INT64_MAX && now_ns() >= until)
                 break;
         }
-        if (!keeper || (edges.count == 0 && rn__timers_first(rt) > now_ns()))
+        if (!keeper || (edges.count == 0 && !again && rn__timers_first(rt) > now_ns()))
             continue;
         spin_lock(&rt->lock);
         if (rt->keeper == w) {
             struct proc *p = proc_take(rt, w);
 
             if (p) {
-                struct worker *heir = rt->idle_worker;
+                struct worker *heir = keeper_leaves(rt);
 
-                rt->keeper = NULL;
-                w->in_list = false;
                 w->polls = false;
                 w->proc = p;
-                if (heir) { /* the duty passes to somebody still idle */
-                    rt->idle_worker = heir->next_idle;
-                    rt->idle_workers--;
-                    heir->in_list = false;
-                    worker_tell(heir);
-                }
-                store_relaxed(&rt->keeper_until, INT64_MIN);
                 spin_unlock(&rt->lock);
                 if (heir)
                     worker_rouse(heir, false);
@@ -1305,20 +1435,135 @@ found:
     return t;
 }
 
-/* Wait on this thread, without a processor, until somebody hands one over. False: the runtime stops. */
+/* A locked goroutine in the global queue, taken out of it, or NULL; rt->lock held. */
+static struct g *global_take_locked(struct rt *rt)
+{
+    task before = 0, t = rt->global_first;
+
+    while (t && (task_is_fresh(t) || !task_g(t)->worker)) {
+        before = t;
+        t = task_is_fresh(t) ? (task)task_fresh(t)->next : (task)task_g(t)->next;
+    }
+    if (!t)
+        return NULL;
+    if (!before)
+        rt->global_first = (task)task_g(t)->next;
+    else if (task_is_fresh(before))
+        task_fresh(before)->next = (struct fresh *)task_g(t)->next;
+    else
+        task_g(before)->next = task_g(t)->next;
+    if (rt->global_last == t)
+        rt->global_last = before;
+    store_relaxed(&rt->global_len, rt->global_len - 1);
+    return task_g(t);
+}
+
+/* Who stands in has found t, which is not for its thread: it goes to the global queue, with all that is queued beside
+ * it, and the processor to whoever can be had. */
+static void pass_on(struct worker *w, task t)
+{
+    struct rt *rt = w->rt;
+    struct proc *p = w->proc;
+    struct fresh *f;
+
+    w->proc = NULL;
+    spin_lock(&rt->lock);
+    global_put(rt, t);
+    while ((t = runq_take(&p->ready)))
+        global_put(rt, t);
+    while ((f = freshq_steal(&p->fresh)))
+        global_put(rt, task_of_fresh(f));
+    proc_idle(rt, p);
+    spin_unlock(&rt->lock);
+    fence_seq_cst(); /* W1 */
+    rn__wake_one(rt);
+}
+
+/*
+ * Nobody minds: see to what can run on the thread of a locked goroutine that waits for a processor. True: it is to run,
+ * and w holds one. False: wait, somebody else is there; or the processor was handed over; or the runtime stops.
+ */
+static bool stand_in(struct worker *w)
+{
+    struct rt *rt = w->rt;
+    int64_t since = 0;
+
+    w->proc = rn__proc_take_idle(rt, w); /* to look at all queues before it sleeps */
+    for (;;) {
+        task t = find_task(w);
+        struct g *g = NULL;
+        struct proc *p = NULL;
+        bool minded, hopeless;
+
+        if (!t) {
+            if (w->proc) /* the runtime stops */
+                rn__proc_give_up(w);
+            return false;
+        }
+        if (!task_is_fresh(t) && task_g(t)->worker) {
+            g = task_g(t);
+            p = w->proc;
+        } else {
+            pass_on(w, t);
+            spin_lock(&rt->lock);
+            minded = !nobody_minds(rt);
+            if (!minded && (g = global_take_locked(rt)))
+                p = proc_take(rt, w);
+            hopeless = !minded && !g && rt->blocked == 0 && rt->global_len != 0;
+            spin_unlock(&rt->lock);
+            if (minded)
+                return false;
+            if (hopeless && since == 0)
+                since = rn__os_now();
+            else if (hopeless && rn__os_now() - since > WANT_NS)
+                rn__panic(no_thread);
+            else if (!hopeless)
+                since = 0;
+            if (!g)
+                continue;
+        }
+        w->proc = g->worker == w ? p : NULL;
+        if (g->worker == w)
+            return true;
+        proc_hand(rt, g->worker, p);
+        return false;
+    }
+}
+
+/* Wait on the thread's own stack, without a processor, until somebody hands one over for the goroutine locked to it.
+ * False: the runtime stops. */
 static bool wait_for_proc(struct worker *w)
 {
+    struct rt *rt = w->rt;
+
     for (;;) {
+        bool alone = false;
+
+        store_relaxed(&w->waits, true);
         swap_seq_cst(&w->futex, 0); /* before the look at given; its writer sets futex after it */
+        fence_seq_cst(); /* with call_waiter: it sees that we wait, or we see that nobody minds */
         w->proc = load_acquire(&w->given);
         if (w->proc) {
             store_relaxed(&w->given, NULL);
-            return true;
+            break;
         }
-        if (load_relaxed(&w->rt->stopping))
-            return false;
+        if (load_relaxed(&rt->stopping))
+            break;
+        if (unlikely(all_idle(rt))) {
+            spin_lock(&rt->lock);
+            alone = nobody_minds(rt);
+            spin_unlock(&rt->lock);
+        }
+        if (unlikely(alone)) {
+            store_relaxed(&w->waits, false);
+            if (stand_in(w))
+                break;
+            continue;
+        }
         rn__os_futex_wait(&w->futex, 0, INT64_MAX); /* rn__stop wakes every worker */
     }
+    store_relaxed(&w->waits, false);
+    return w->proc != NULL;
 }
 
 /* Let others have the processor of a goroutine that goes on without one. Inside an entry. */
@@ -1367,12 +1612,11 @@ void rn__proc_regain(struct worker *w)
         fence_seq_cst();
         rn__wake_one(rt);
     }
-    if (w->without || !wait_for_proc(w)) {
-        /* The runtime stops: this goroutine ends here, like one that parks. */
-        store_relaxed(&g->status, G_RUNNABLE);
-        g->after = AFTER_NOTHING;
-        (void)switch_to(w, g, &w->self);
-    }
+    /* On the thread's own stack, where run_locked waits; or, if the runtime stops, this goroutine ends here, like one
+     * that parks. */
+    store_relaxed(&g->status, G_RUNNABLE);
+    g->after = AFTER_NOTHING;
+    (void)switch_to(w, g, &w->self);
     if (g->lock_depth == 0) {
         g->worker = NULL;
         w->locked = NULL;
@@ -1471,8 +1715,15 @@ static bool step_aside(struct worker *w)
             w->proc = rn__proc_take_idle(rt, w);
         return false;
     }
+    store_relaxed(&w->waits, true);
     while (!load_relaxed(&rt->stopping)) { /* rn__stop wakes us */
         swap_seq_cst(&w->futex, 0);
+        if (load_relaxed(&w->called)) { /* before the stop, if both */
+            store_relaxed(&w->waits, false);
+            w->caller = false;
+            w->proc = rn__proc_take_idle(rt, w);
+            return false;
+        }
         if (!load_relaxed(&rt->stopping))
             rn__os_futex_wait(&w->futex, 0, INT64_MAX);
     }

@@ -12,8 +12,10 @@
  * A stack that is free keeps its pages and waits in a last-in-first-out cache, so that the next goroutine
  * gets the warmest. Caches: the processor's (default class only, no lock), then the runtime's.
  *
- * When no stack is to be had, the goroutine waits, unstarted, until another ends and gives its stack back. Only when
- * nothing runs any more that could end is it a panic (deadlock.c).
+ * When no stack is to be had, the goroutine waits, unstarted, until another ends and gives its stack back, or memory is
+ * to be had again, which is asked for whenever nothing runs. It is a panic when nothing is left that could end
+ * (deadlock.c); and, since a timer or a descriptor may be awaited for ever by goroutines that never end, when for
+ * WANT_NS no stack came back and nothing runs.
  *
  * Rejected: a mapping per stack (4 us, and two entries of the kernel's 65,530 each); malloc (no guard).
  */
@@ -136,6 +138,7 @@ void rn__stack_put(struct rt *rt, struct g *g)
     if (unlikely(f != NULL)) {
         rt->starved = f->next;
         store_relaxed(&rt->starving, rt->starving - 1);
+        rt->starved_at = rn__os_now();
     }
     spin_unlock(&rt->memory);
     if (unlikely(f != NULL))
@@ -155,12 +158,65 @@ void rn__stack_await(struct rt *rt, struct fresh *f)
         else
             rt->starved = f;
         rt->starved_last = f;
+        if (rt->starving == 0)
+            rt->starved_at = rn__os_now();
         store_relaxed(&rt->starving,
                       rt->starving + 1); /* from now on stacks go to the runtime's cache */
     }
     spin_unlock(&rt->memory);
     if (again)
         rn__inject(rt, task_of_fresh(f));
+}
+
+COLD bool rn__stack_gather(struct rt *rt)
+{
+    struct g *all = NULL, *g;
+    bool any;
+
+    spin_lock(&rt->lock);
+    for (struct proc *p = rt->idle_proc; p; p = p->next_idle) {
+        while ((g = p->stacks)) {
+            p->stacks = g->next;
+            g->next = all;
+            all = g;
+        }
+        p->stack_count = 0;
+    }
+    spin_unlock(&rt->lock);
+    any = all != NULL;
+    while ((g = all)) {
+        all = g->next;
+        rn__stack_put(rt, g);
+    }
+    return any;
+}
+
+COLD void rn__stack_retry(struct rt *rt)
+{
+    int64_t now = rn__os_now();
+    uint32_t stack_class = 0;
+    bool hopeless = false;
+    struct g *g;
+
+    spin_lock(&rt->memory);
+    if (rt->starved && now - rt->starved_try > STACK_RETRY_NS / 2) {
+        rt->starved_try = now;
+        stack_class = rt->starved->stack_class + 1;
+        hopeless = now - rt->starved_at > WANT_NS;
+    }
+    spin_unlock(&rt->memory);
+    if (!stack_class || rn__stack_gather(rt))
+        return;
+    g = rn__stack_new(rt, stack_class - 1);
+    if (g) {
+        rn__stack_put(rt, g);
+    } else if (hopeless) {
+        spin_lock(&rt->lock);
+        hopeless = all_idle(rt) && rt->blocked == 0 && rt->global_len == 0 && !rt->stopping;
+        spin_unlock(&rt->lock);
+        if (hopeless)
+            rn__panic("out of memory for a goroutine's stack");
+    }
 }
 
 void rn__stacks_free(struct rt *rt)
