@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * steal.c - in which order a search for work visits the processors (RT-27).
+ *
+ * The scheduler's own source, and processors made by hand, of which nobody is held: so that what a search sees, and how
+ * many rounds it takes, is exact. A round draws one random number, which tells how many rounds there were.
+ */
+#include "sched/sched.c"
+
+#include "support.h"
+
+#include <stdlib.h>
+
+static struct worker *w;
+static struct rt *rt;
+
+static void make(uint32_t nprocs)
+{
+    w = worker_self();
+    rt = calloc(1, sizeof *rt);
+    CHECK(rt);
+    CHECK_EQ(posix_memalign((void **)&rt->procs, CACHE_LINE, nprocs * sizeof *rt->procs), 0);
+    memset(rt->procs, 0, nprocs * sizeof *rt->procs);
+    rt->nprocs = rt->limit = rt->room = nprocs;
+    for (uint32_t i = 0; i < nprocs; i++) {
+        rt->procs[i].index = i;
+        rt->procs[i].timers = &rn__timer_heaps[i];
+    }
+    w->rt = rt;
+}
+
+static void unmake(void)
+{
+    w->rt = NULL;
+    w->proc = NULL;
+    free(rt->procs);
+    free(rt);
+}
+
+/* Rounds since the worker's random state was from; CHECKs that there were so few. */
+static int rounds_since(uint64_t from, int most)
+{
+    uint64_t now = w->random;
+    int n = 0;
+
+    w->random = from;
+    while (w->random != now) {
+        CHECK(n < most);
+        (void)rn__random();
+        n++;
+    }
+    return n;
+}
+
+static const uint32_t counts[] = {2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 17, 32, 48, 64, 97, 128};
+enum { COUNTS = sizeof counts / sizeof *counts };
+static struct g goroutine[2];
+
+/* RT-27: wherever the work is, and wherever the search begins, its first round comes by. */
+PLAIN_TEST(rt_27_one_round_visits_every_processor)
+{
+    for (size_t k = 0; k < COUNTS; k++) {
+        make(counts[k]);
+        for (uint32_t i = 0; i < counts[k] * 3; i++) {
+            uint32_t thief = rn__random() % counts[k];
+            struct proc *p = &rt->procs[i % counts[k]];
+            uint64_t from;
+
+            if (i % counts[k] == thief)
+                continue;
+            w->proc = &rt->procs[thief];
+            CHECK(runq_push(&p->ready, task_of_g(&goroutine[0])));
+            CHECK(runq_push(&p->ready, task_of_g(&goroutine[1])));
+            from = w->random;
+            CHECK(steal(w) == task_of_g(&goroutine[0]));
+            CHECK_EQ(rounds_since(from, 1), 1);
+            while (runq_take(&p->ready) || runq_take(&w->proc->ready))
+                ;
+        }
+        unmake();
+    }
+}
+
+/* RT-27: and no more than once. A lone task is taken when the search has seen it wait SPIN_WAITED times after the
+ * first: seen twice in a round it would be earlier, not in every round it would be later. */
+PLAIN_TEST(rt_27_and_visits_each_once)
+{
+    for (size_t k = 0; k < COUNTS; k++) {
+        make(counts[k]);
+        for (uint32_t i = 0; i < counts[k] * 3; i++) {
+            uint32_t thief = rn__random() % counts[k];
+            struct proc *p = &rt->procs[i % counts[k]];
+            uint64_t from;
+
+            if (i % counts[k] == thief)
+                continue;
+            w->proc = &rt->procs[thief];
+            CHECK(runq_push(&p->ready, task_of_g(&goroutine[0])));
+            from = w->random;
+            CHECK(steal(w) == task_of_g(&goroutine[0]));
+            CHECK_EQ(rounds_since(from, SPIN_ROUNDS), SPIN_WAITED + 1);
+        }
+        unmake();
+    }
+}
+
+/* A search that finds nothing gives up after its rounds. */
+PLAIN_TEST(rt_27_a_search_in_vain_ends)
+{
+    for (size_t k = 0; k < COUNTS; k++) {
+        uint64_t from;
+
+        make(counts[k]);
+        w->proc = &rt->procs[0];
+        from = w->random;
+        CHECK(steal(w) == 0);
+        CHECK_EQ(rounds_since(from, SPIN_ROUNDS), SPIN_ROUNDS);
+        unmake();
+    }
+}
