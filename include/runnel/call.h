@@ -44,6 +44,8 @@ RN__API extern const uintptr_t rn__capture_x15_at;
 #endif
 /* A function that returns at once: evaluates the arguments of a call that is not to be made. */
 RN__API extern const uintptr_t rn__discard_at;
+/* For other libraries of runnel's: make the captured call, here and now; its int result. The record may be used again. */
+RN__API int rn__call_run(struct rn__call *call);
 
 RN__END
 

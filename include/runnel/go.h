@@ -96,6 +96,10 @@ RN__API void rn_park_init(rn_ticket *t);
 RN__API void rn_park(rn_ticket *t);
 RN__API bool rn_ready(rn_ticket *t);
 
+/* Give back the memory of this goroutine's stack that is not in use now: for a goroutine that has called deeply and is
+ * going to wait for long. A system call; the memory comes back when the stack is used again. On a plain thread: nothing. */
+RN__API void rn_stack_trim(void);
+
 /* Keep this goroutine on its present thread, alone, until as many unlocks. On a plain thread: no
  * effect. A surplus unlock does nothing. */
 RN__API void rn_lock_thread(void);

@@ -160,6 +160,13 @@ RN__API RN__NODISCARD ssize_t rn_read_ctx(struct rn_ctx *ctx, rn_conn *c, void *
 RN__API RN__NODISCARD ssize_t rn_readv(rn_conn *c, const struct iovec *iov, int count);
 RN__API RN__NODISCARD ssize_t rn_readv_ctx(struct rn_ctx *ctx, rn_conn *c, const struct iovec *iov,
                                            int count);
+/*
+ * Wait until there is something to read: data, the end of the stream, or an error. For who has many connections, most
+ * of them idle, and wants no buffer for those. 0, or an error of waiting as above. A read that follows finds it, unless
+ * another was faster; in rare cases it waits after all.
+ */
+RN__API RN__NODISCARD int rn_wait_read(rn_conn *c);
+RN__API RN__NODISCARD int rn_wait_read_ctx(struct rn_ctx *ctx, rn_conn *c);
 /* Read until buf is full. size, or -EIO if the stream ended in the middle, 0 if it did before the first byte. */
 RN__API RN__NODISCARD ssize_t rn_read_full(rn_conn *c, void *buf, size_t size);
 RN__API RN__NODISCARD ssize_t rn_read_full_ctx(struct rn_ctx *ctx, rn_conn *c, void *buf,
@@ -174,6 +181,14 @@ RN__API ssize_t rn_write_ctx(struct rn_ctx *ctx, rn_conn *c, const void *buf, si
 /* The same from several buffers, any number; they go out as one. */
 RN__API ssize_t rn_writev(rn_conn *c, const struct iovec *iov, int count);
 RN__API ssize_t rn_writev_ctx(struct rn_ctx *ctx, rn_conn *c, const struct iovec *iov, int count);
+/*
+ * Write size bytes of the file fd from offset on, as rn_write does, but from the kernel's memory to the kernel's. The
+ * file's own position is not used. Returns size, or an error as rn_write; -EIO if the file ends before, -EINVAL if fd is
+ * no file that the kernel can send, or c no stream. Reading the file may keep the thread, as any reading of files does.
+ */
+RN__API ssize_t rn_send_file(rn_conn *c, int fd, int64_t offset, size_t size);
+RN__API ssize_t rn_send_file_ctx(struct rn_ctx *ctx, rn_conn *c, int fd, int64_t offset,
+                                 size_t size);
 /* Bytes that were ever given to the kernel. */
 RN__API uint64_t rn_conn_sent(const rn_conn *c);
 

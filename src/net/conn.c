@@ -38,6 +38,51 @@ static inline void have_read(ssize_t n)
         edge_acquire(&rn__io_sync);
 }
 
+/*
+ * A read after edges has had the result n. When it has found less than it had room for, the next need not ask the kernel
+ * before there has been another edge: that is one system call of three for a request and its answer. Of TCP this is
+ * true unless the end or urgent data have come, which the poller knows; Unix sockets also stop where a descriptor is sent.
+ */
+static inline void note_drained(struct sock *s, uint64_t edges, ssize_t n, size_t size)
+{
+    bool all = s->tcp && (n == -EAGAIN || (n > 0 && (size_t)n < size)) && !rn__fd_more(s->desc);
+    uint64_t word = all ? DRAINED | (uint32_t)edges : 0;
+
+    if (load_relaxed(&s->drained) != word)
+        store_relaxed(&s->drained, word);
+}
+
+int rn_wait_read_ctx(struct rn_ctx *ctx, rn_conn *c)
+{
+    uint64_t edges, drained;
+    ssize_t n;
+    struct op op;
+    int err = op_begin(&op, &c->s, ctx, RN_READ);
+
+    if (err)
+        return err;
+    edges = rn__fd_edges(c->s.desc);
+    drained = load_relaxed(&c->s.drained);
+    n = -EAGAIN;
+    if (drained != (DRAINED | (uint32_t)edges)) {
+        char byte;
+
+        n = rn__os_peek(c->s.fd, &byte, 1);
+    }
+    if (n == -EAGAIN)
+        err = op_wait(&op, RN_READ, edges);
+    err = (int)op_result(&op, err); /* an end and an error are something to read */
+    op_end(&op);
+    if (err == 0)
+        edge_acquire(&rn__io_sync);
+    return err;
+}
+
+int rn_wait_read(rn_conn *c)
+{
+    return rn_wait_read_ctx(NULL, c);
+}
+
 ssize_t rn_read_ctx(struct rn_ctx *ctx, rn_conn *c, void *buf, size_t size)
 {
     struct op op;
@@ -49,7 +94,19 @@ ssize_t rn_read_ctx(struct rn_ctx *ctx, rn_conn *c, void *buf, size_t size)
         op_end(&op);
         return 0;
     }
-    READ_LOOP(&op, n, rn__os_recv(fd, buf, size))
+    for (;;) {
+        uint64_t edges = rn__fd_edges(c->s.desc);
+
+        if (load_relaxed(&c->s.drained) != (DRAINED | (uint32_t)edges)) {
+            n = rn__os_recv(c->s.fd, buf, size);
+            note_drained(&c->s, edges, n, size);
+            if (likely(n != -EAGAIN))
+                break;
+        }
+        n = op_wait(&op, RN_READ, edges);
+        if (n < 0)
+            break;
+    }
     n = op_result(&op, n);
     op_end(&op);
     have_read(n);
@@ -283,6 +340,44 @@ ssize_t rn_writev(rn_conn *c, const struct iovec *iov, int count)
     return rn_writev_ctx(NULL, c, iov, count);
 }
 
+ssize_t rn_send_file_ctx(struct rn_ctx *ctx, rn_conn *c, int fd, int64_t offset, size_t size)
+{
+    size_t done = 0;
+    struct op op;
+    ssize_t n;
+
+    if (!c->s.stream || offset < 0)
+        return -EINVAL;
+    n = write_begin(&op, c, ctx);
+    if (n)
+        return n;
+    while (done < size) {
+        uint64_t edges = rn__fd_edges(c->s.desc);
+
+        n = rn__os_sendfile(c->s.fd, fd, &offset, size - done);
+        if (n == -EAGAIN) {
+            n = op_wait(&op, RN_WRITE, edges);
+            if (n == 0)
+                continue;
+        }
+        if (n == 0)
+            n = -EIO; /* the file is shorter than that, by now at least */
+        if (n < 0)
+            break;
+        sent(&c->s, n);
+        done += (size_t)n;
+        n = 0;
+    }
+    n = n < 0 ? op_result(&op, n) : n;
+    op_end(&op);
+    return n < 0 ? n : (ssize_t)size;
+}
+
+ssize_t rn_send_file(rn_conn *c, int fd, int64_t offset, size_t size)
+{
+    return rn_send_file_ctx(NULL, c, fd, offset, size);
+}
+
 uint64_t rn_conn_sent(const rn_conn *c)
 {
     return load_relaxed(&c->s.sent);
@@ -431,7 +526,7 @@ void rn_conn_release(rn_conn *c)
 
 int rn_conn_adopt(int fd, rn_conn **ret_c)
 {
-    int type = rn__os_get_option(fd, SOL_SOCKET, SO_TYPE), err;
+    int type = rn__os_get_option(fd, SOL_SOCKET, SO_TYPE), domain, err;
     rn_conn *c;
 
     if (type < 0)
@@ -442,6 +537,8 @@ int rn_conn_adopt(int fd, rn_conn **ret_c)
     c = rn__sock_new(sizeof *c, fd, type == SOCK_STREAM);
     if (!c)
         return -ENOMEM;
+    domain = rn__os_get_option(fd, SOL_SOCKET, SO_DOMAIN);
+    c->s.tcp = domain == AF_INET || domain == AF_INET6;
     *ret_c = c;
     return 0;
 }

@@ -89,6 +89,7 @@ static int connect_to(struct rn_ctx *ctx, const rn_addr *a, int type, rn_conn **
         rn__os_close(fd);
         return -ENOMEM;
     }
+    c->s.tcp = type == SOCK_STREAM && addr_family(a) != AF_UNIX;
     err = connect_wait(ctx, c, a);
     if (!err && type == SOCK_STREAM && addr_family(a) != AF_UNIX && met_itself(c))
         err = -ECONNREFUSED;

@@ -107,6 +107,7 @@ int rn_listen_with(const char *network, const char *address, const rn_listen_opt
         rn__os_close(fd);
         return -ENOMEM;
     }
+    l->s.tcp = addr_family(&at) != AF_UNIX;
     if (addr_family(&at) == AF_UNIX) {
         const char *path = (const char *)&at + offsetof(struct sockaddr_un, sun_path);
 
@@ -158,6 +159,7 @@ int rn_accept_ctx(struct rn_ctx *ctx, rn_listener *l, rn_conn **ret_c)
         if (n >= 0) {
             c = rn__sock_new(sizeof *c, n, true);
             if (c) {
+                c->s.tcp = l->s.tcp;
                 *ret_c = c;
                 n = 0;
                 break;

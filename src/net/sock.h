@@ -39,13 +39,17 @@ struct sock {
     int fd;
     uint32_t gen;
     bool stream;
+    bool tcp; /* a stream, or a listener for them, of TCP */
     struct fd_desc *desc;
     uint64_t sent; /* atomic; written by who has the turn */
+    /* Atomic: DRAINED and the low half of a count of edges: all that came before the next edge was read. 0: unknown. */
+    uint64_t drained;
     struct spin hands;
     struct sock_deadline deadline[2]; /* of RN_READ, RN_WRITE */
     char *path;                       /* to be removed with a listener, or NULL */
 };
 enum { OPS_CLOSED = 1, OP_ONE = 2 };
+static const uint64_t DRAINED = (uint64_t)1 << 32;
 
 struct rn_conn {
     struct sock s;

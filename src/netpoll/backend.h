@@ -11,13 +11,15 @@
 
 #include "base/base.h"
 
-/* Bits of want and of what comes: RN_READ and RN_WRITE. Hang-ups and errors are both. */
+/* Bits of want and of what comes: RN_READ and RN_WRITE. Hang-ups and errors are both. What comes may have POLL_MORE
+ * beside: reading has more to tell than a read that finds less than it has room for, the end of the stream, an error
+ * or urgent data. */
 struct poll_event {
     uint64_t key;
     uint32_t ready;
 };
 
-enum { POLL_BATCH = 128 };
+enum { POLL_BATCH = 128, POLL_MORE = 8 };
 
 /* Make the instance. Not inherited by programs that are executed. */
 int rn__backend_open(void);

@@ -62,7 +62,8 @@ void rn__backend_close(void)
 
 int rn__backend_add(int fd, uint64_t key, bool again)
 {
-    struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.u64 = key};
+    struct epoll_event ev = {.events = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+                             .data.u64 = key};
     int ep = load_acquire(&instance);
     int op = again ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
 
@@ -130,8 +131,10 @@ int rn__backend_wait(struct poll_event *events, int64_t until, bool *ret_broken)
             *ret_broken = true;
             continue;
         }
-        if (got & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        if (got & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
             ready |= RN_READ;
+        if (got & (EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+            ready |= POLL_MORE;
         if (got & (EPOLLOUT | EPOLLHUP | EPOLLERR))
             ready |= RN_WRITE;
         events[count++] = (struct poll_event){evs[i].data.u64, ready};

@@ -78,6 +78,7 @@ struct fd_desc {
     uint32_t epoch;   /* atomic likewise: of the instance it was added to; 0: to none */
     uint32_t expired; /* atomic likewise: directions whose deadline has passed */
     bool turn;        /* somebody has the writer's turn */
+    bool more;        /* atomic likewise: POLL_MORE has come; set before the edge is counted */
     uint64_t edges;   /* atomic likewise: of reading in the low half, of writing in the high half */
     struct fd_wait *first, *last;
 } ALIGNED(CACHE_LINE);
@@ -125,6 +126,11 @@ struct fd_desc *rn__fd_desc(int fd)
 uint64_t rn__fd_edges(struct fd_desc *d)
 {
     return load_acquire(&d->edges); /* an attempt that follows sees what was there at the edge */
+}
+
+bool rn__fd_more(struct fd_desc *d)
+{
+    return load_relaxed(&d->more);
 }
 
 uint32_t rn__fd_expired(struct fd_desc *d)
@@ -560,6 +566,7 @@ uint32_t rn__fd_open(struct fd_desc *d)
     unregister(
         d); /* somebody has waited for a descriptor of this number, and not told us that it was closed */
     store_relaxed(&d->expired, 0);
+    store_relaxed(&d->more, false);
     d->turn = false;
     gen = d->gen;
     spin_unlock(&d->lock);
@@ -685,6 +692,8 @@ int rn__netpoll_deliver(struct poll_batch *b)
 
         spin_lock(&d->lock);
         if (d->gen == (uint32_t)(ev->key >> 32)) {
+            if (ev->ready & POLL_MORE)
+                store_relaxed(&d->more, true);
             count_edges(d, ev->ready);
             take_all(d, ev->ready, 0, &l);
         }

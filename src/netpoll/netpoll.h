@@ -76,6 +76,9 @@ uint32_t rn__fd_open(struct fd_desc *d);
 void rn__fd_close(struct fd_desc *d, uint32_t gen);
 /* Edges so far: to be read before trying what may say EAGAIN, and given to rn__fd_wait. */
 uint64_t rn__fd_edges(struct fd_desc *d);
+/* After edges were read: has an edge until then been more than data? If not, and a read of a stream after that has
+ * found less than it asked for, there is nothing to read before the next edge. */
+bool rn__fd_more(struct fd_desc *d);
 /*
  * Wait for edges of want (RN_READ, RN_WRITE) after edges. Returns those that came, 0 for "try again", -ECANCELED when
  * closed, -ETIMEDOUT when a deadline of that direction has passed, the context's error, -ENOMEM and the like.

@@ -9,7 +9,9 @@
 #include "os/socket.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 static inline long result(long r)
@@ -97,6 +99,11 @@ ssize_t rn__os_recv(int fd, void *buf, size_t size)
     return CALL(SYS_recvfrom, fd, buf, size, 0, NULL, NULL);
 }
 
+ssize_t rn__os_peek(int fd, void *buf, size_t size)
+{
+    return CALL(SYS_recvfrom, fd, buf, size, MSG_PEEK, NULL, NULL);
+}
+
 ssize_t rn__os_send(int fd, const void *buf, size_t size)
 {
     return CALL(SYS_sendto, fd, buf, size, MSG_NOSIGNAL, NULL, 0);
@@ -110,6 +117,23 @@ ssize_t rn__os_recvmsg(int fd, struct msghdr *m)
 ssize_t rn__os_sendmsg(int fd, const struct msghdr *m)
 {
     return CALL(SYS_sendmsg, fd, m, MSG_NOSIGNAL);
+}
+
+ssize_t rn__os_sendfile(int fd, int in, int64_t *offset, size_t size)
+{
+    /* The kernel has no MSG_NOSIGNAL for this one: the signal, which is this thread's own, is held and taken away. */
+    static const uint64_t sigpipe = UINT64_C(1) << (SIGPIPE - 1);
+    static const struct timespec now = {0, 0};
+    uint64_t before = 0;
+    ssize_t n;
+
+    syscall(SYS_rt_sigprocmask, SIG_BLOCK, &sigpipe, &before, sizeof before);
+    n = CALL(SYS_sendfile, fd, in, offset, size);
+    if (n != (ssize_t)size && !(before & sigpipe)) /* also where a part went out before */
+        syscall(SYS_rt_sigtimedwait, &sigpipe, NULL, &now, sizeof sigpipe);
+    if (!(before & sigpipe))
+        syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
+    return n;
 }
 
 void rn__os_unlink(const char *path)

@@ -503,6 +503,11 @@ void rn_yield(void)
     rn__yield_to(AFTER_YIELD);
 }
 
+int rn__call_run(struct rn__call *call)
+{
+    return rn__call_invoke(call);
+}
+
 uint64_t rn_self_id(void)
 {
     return rn__self()->id;

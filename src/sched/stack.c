@@ -24,7 +24,7 @@
 #include "os/os.h"
 #include "sched/rt.h"
 
-enum { ARENA_FIRST = 64 << 20 };
+enum { ARENA_FIRST = 64 << 20, TRIM_ROOM = 1024 };
 static const size_t arena_max = (size_t)1 << 30;
 
 static size_t class_bytes(uint32_t stack_class)
@@ -217,6 +217,23 @@ COLD void rn__stack_retry(struct rt *rt)
         if (hopeless)
             rn__panic("out of memory for a goroutine's stack");
     }
+}
+
+/*
+ * What lies below this frame, but for the rest of its page and some room: the frames of the call that gives the memory
+ * back are below, too.
+ */
+NOINLINE void rn_stack_trim(void)
+{
+    struct g *g = rn__self();
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    uintptr_t end = (here - TRIM_ROOM) & ~(uintptr_t)4095, begin;
+
+    if (g->id == 0)
+        return; /* a plain thread */
+    begin = ((uintptr_t)g->stack_lo + 4095) & ~(uintptr_t)4095;
+    if (end > begin)
+        rn__os_forget((void *)begin, end - begin);
 }
 
 void rn__stacks_free(struct rt *rt)

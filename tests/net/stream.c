@@ -1095,3 +1095,193 @@ PLAIN_TEST(run_ends_while_dialling)
     rn_listener_close(full);
     CHECK(open_descriptors() <= before);
 }
+
+/* ---- What a read that finds less than it has room for lets the next one save ------------------------- */
+
+/* Read what there is; it must not have to wait long for what has been sent already. */
+static ssize_t read_sent(rn_conn *c, char *buf, size_t size)
+{
+    ssize_t n;
+
+    CHECK_EQ(rn_set_read_deadline(c, rn_now() + 20 * RN_SECOND), 0);
+    n = rn_read(c, buf, size);
+    CHECK(n != -ETIMEDOUT);
+    CHECK_EQ(rn_set_read_deadline(c, 0), 0);
+    return n;
+}
+
+/* The end of the stream comes together with the last bytes, so no edge follows these. */
+GO_TEST(the_end_comes_with_the_last_bytes)
+{
+    EACH_NETWORK(n)
+    {
+        struct ends e;
+        char at[RN_ADDR_TEXT], buf[100];
+        rn_listener *l = listen_any(n, at);
+
+        if (!l)
+            continue;
+        for (int round = 0; round < 20; round++) {
+            e = ends_new(l, n, at);
+            CHECK_EQ(rn_write(e.client, "one", 3), 3);
+            CHECK_EQ(read_sent(e.server, buf, sizeof buf), 3);
+            if (round % 2) { /* now the poller knows the descriptor */
+                CHECK_EQ(rn_set_read_deadline(e.server, rn_now() + RN_MILLISECOND), 0);
+                CHECK_EQ(rn_read(e.server, buf, sizeof buf), -ETIMEDOUT);
+            }
+            CHECK_EQ(rn_write(e.client, "last", 4), 4);
+            CHECK_EQ(rn_close_write(e.client), 0);
+            test_let_run(); /* the poller has told, of both at once */
+            CHECK_EQ(read_sent(e.server, buf, sizeof buf), 4);
+            CHECK_EQ(read_sent(e.server, buf, sizeof buf), 0);
+            CHECK_EQ(read_sent(e.server, buf, sizeof buf), 0);
+            ends_close(e);
+        }
+        rn_listener_close(l);
+    }
+}
+
+/* A read stops before and after an urgent byte, and where a descriptor was sent, although there is more. */
+GO_TEST(reads_that_stop_in_the_middle)
+{
+    struct ends e = ends_on(TCP4);
+    char buf[100], room[CMSG_SPACE(sizeof(int))] = {0};
+    struct iovec iov = {buf, 1};
+    struct msghdr m = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    int fds[2], got = 0;
+
+    CHECK_EQ(rn_set_read_deadline(e.server, rn_now() + RN_MILLISECOND), 0);
+    CHECK_EQ(rn_read(e.server, buf, sizeof buf), -ETIMEDOUT);
+    CHECK_EQ(rn_write(e.client, "ab", 2), 2);
+    CHECK_EQ(send(rn_conn_fd(e.client), "!", 1, MSG_OOB), 1);
+    CHECK_EQ(rn_write(e.client, "cd", 2), 2);
+    test_let_run();
+    while (got < 4) {
+        ssize_t n = read_sent(e.server, buf + got, sizeof buf - (size_t)got);
+
+        CHECK(n > 0);
+        got += (int)n;
+    }
+    CHECK(memcmp(buf, "abcd", 4) == 0);
+    ends_close(e);
+
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    CHECK_EQ(rn_conn_adopt(fds[0], &e.client), 0);
+    CHECK_EQ(rn_conn_adopt(fds[1], &e.server), 0);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(c), &fds[0], sizeof(int));
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(sendmsg(fds[0], &m, 0), 1);
+    test_let_run();
+    CHECK_EQ(read_sent(e.server, buf, sizeof buf), 1);
+    CHECK_EQ(read_sent(e.server, buf, sizeof buf), 1);
+    ends_close(e);
+}
+
+static void await_something(rn_conn *c, rn_ctx *ctx, int *result)
+{
+    *result = rn_wait_read_ctx(ctx, c);
+}
+
+GO_TEST(wait_read_takes_nothing)
+{
+    EACH_NETWORK(n)
+    {
+        struct ends e;
+        char at[RN_ADDR_TEXT], buf[100];
+        rn_listener *l = listen_any(n, at);
+        rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background());
+        int result;
+        rn_wg wg = {0};
+
+        if (!l)
+            continue;
+        e = ends_new(l, n, at);
+        for (int i = 0; i < 10; i++) { /* data, before and meanwhile */
+            rn_wg_go(&wg, await_something, e.server, NULL, &result);
+            if (i % 2)
+                test_let_run();
+            CHECK_EQ(rn_write(e.client, "123", 3), 3);
+            rn_wg_wait(&wg);
+            CHECK_EQ(result, 0);
+            CHECK_EQ(rn_wait_read(e.server), 0);
+            CHECK_EQ(rn_read(e.server, buf, 2), 2);
+            CHECK_EQ(rn_wait_read(e.server), 0);
+            CHECK_EQ(rn_read(e.server, buf, i % 3 ? 1 : sizeof buf), 1);
+        }
+        rn_wg_go(&wg, await_something, e.server, ctx, &result);
+        test_let_run();
+        rn_ctx_end(ctx);
+        rn_wg_wait(&wg);
+        CHECK_EQ(result, -ECANCELED);
+        CHECK_EQ(rn_set_read_deadline(e.server, rn_now() + RN_MILLISECOND), 0);
+        CHECK_EQ(rn_wait_read(e.server), -ETIMEDOUT);
+        CHECK_EQ(rn_set_read_deadline(e.server, 0), 0);
+        CHECK_EQ(rn_close_write(e.client), 0); /* the end is something */
+        CHECK_EQ(rn_wait_read(e.server), 0);
+        expect_end(e.server);
+        CHECK_EQ(rn_wait_read(e.server), 0);
+        rn_wg_go(&wg, await_something, e.client, NULL, &result);
+        test_let_run();
+        rn_conn_cancel(e.client);
+        rn_wg_wait(&wg);
+        CHECK_EQ(result, -ECANCELED);
+        ends_close(e);
+        rn_listener_close(l);
+    }
+}
+
+static void read_and_close(rn_conn *c, size_t size)
+{
+    read_pattern(c, size);
+    rn_conn_close(c);
+}
+
+GO_TEST(send_file)
+{
+    enum { SIZE = 3000000 };
+    char name[] = "/tmp/runnel-send-XXXXXX", *all = malloc(SIZE);
+    int fd = mkstemp(name);
+
+    CHECK(fd >= 0);
+    unlink(name);
+    for (size_t i = 0; i < SIZE; i++)
+        all[i] = pattern(i);
+    CHECK_EQ(pwrite(fd, "xxx", 3, 0), 3);
+    CHECK_EQ(pwrite(fd, all, SIZE, 3), SIZE);
+    free(all);
+    EACH_NETWORK(n)
+    {
+        struct ends e;
+        char at[RN_ADDR_TEXT];
+        rn_listener *l = listen_any(n, at);
+        rn_wg wg = {0};
+        ssize_t sent;
+
+        if (!l)
+            continue;
+        e = ends_new(l, n, at);
+        rn_wg_go(&wg, read_pattern, e.client, (size_t)SIZE); /* more than the kernel buffers */
+        CHECK_EQ(rn_send_file(e.server, fd, 3, SIZE), SIZE);
+        rn_wg_wait(&wg);
+        CHECK_EQ(rn_conn_sent(e.server), SIZE);
+        CHECK_EQ(rn_send_file(e.server, fd, 3, 0), 0);
+        CHECK_EQ(rn_send_file(e.server, fd, -1, 1), -EINVAL);
+        CHECK_EQ(rn_send_file(e.server, -1, 0, 1), -EBADF);
+        rn_wg_go(&wg, read_pattern, e.client, (size_t)SIZE);
+        CHECK_EQ(rn_send_file(e.server, fd, 3, SIZE + 1), -EIO); /* it has less */
+        rn_wg_wait(&wg);
+        rn_wg_go(&wg, read_and_close, e.client, (size_t)100);
+        while ((sent = rn_send_file(e.server, fd, 3, SIZE)) == SIZE)
+            ;
+        CHECK(sent == -EPIPE || sent == -ECONNRESET);
+        rn_wg_wait(&wg);
+        rn_conn_close(e.server);
+        rn_listener_close(l);
+    }
+    close(fd);
+}

@@ -199,6 +199,53 @@ PLAIN_TEST(rt_a_million_goroutines_parked_at_once)
     CHECK(rss_kib() < 1024 * 1024);
 }
 
+static _Atomic int trim_ready;
+
+static void deep_then_wait(bool trim, rn_recv_only(rn_unit) go_on)
+{
+    char here[100];
+
+    memset(here, 7, sizeof here);
+    (void)use_stack(60000);
+    if (trim)
+        rn_stack_trim();
+    trim_ready++;
+    (void)rn_recv(go_on);
+    for (size_t i = 0; i < sizeof here; i++)
+        CHECK_EQ(here[i], 7);
+    (void)use_stack(60000);
+}
+
+/* Stacks that were used deeply give their memory back, keep what is in use, and can be used again. */
+GO_TEST(stack_trim)
+{
+    enum { N = 200 };
+    long used[2];
+
+    if (UNDER_ASAN || UNDER_TSAN)
+        return; /* their own memory is more than that */
+    for (int trim = 0; trim < 2; trim++) {
+        rn_chan(rn_unit) go_on = rn_chan_make(rn_unit, 0);
+        long before = rss_kib();
+
+        trim_ready = 0;
+        for (int i = 0; i < N; i++)
+            rn_go(deep_then_wait, (bool)trim, go_on);
+        AWAIT(trim_ready == N);
+        used[trim] = rss_kib() - before;
+        rn_close(go_on);
+        rn_settle(RN_MINUTE);
+        rn_chan_release(go_on);
+        if (trim == 0)
+            rn_stack_trim(); /* of the first goroutine: nothing that matters */
+    }
+    printf("%ld KiB, trimmed %ld KiB\n", used[0], used[1]);
+    fflush(stdout);
+    /* The second round has the stacks of the first, whose pages it gives back. */
+    CHECK(used[0] > N * 40);
+    CHECK(used[1] < -N * 30);
+}
+
 /* ---- Out of memory ------------------------------------------------------------------------------------------- */
 
 /* Allow this much more address space than there is now. */
