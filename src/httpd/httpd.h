@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * httpd.h - the server inside.
+ *
+ * A serving is one call of rn_httpd_serve: its connections in a list, a goroutine that sweeps over them, and how far
+ * ending has come. A connection is a goroutine with a struct conn on its stack, and nothing else while it is idle: what
+ * a request needs is a block, taken from the server's pool when the first byte has come and given back when there is no
+ * more to do. An idle connection that has called a handler gives the rest of its stack back when the sweeper comes by.
+ *
+ * Time limits. A connection never looks at the clock. It changes its word with every step: a number that is never the
+ * same, and the phase. The sweeper notes when it first saw a word, and where one is too old, it writes it down as the
+ * verdict and lets the read or write in progress end, by a deadline in the past. The connection compares: a verdict about
+ * another word is about what is over, and the deadline is taken back.
+ *
+ * Ending: see the stages. A connection says that it is idle before it looks at the stage, and the stage is set before
+ * the idle ones are told, with a fence on both sides: one of the two sees the other.
+ *
+ * Locks: serving.lock (the list; the sweep holds it, calls no user and does not park but for it), pool locks. No order.
+ */
+#ifndef RN_SRC_HTTPD_H
+#define RN_SRC_HTTPD_H
+
+#include <runnel.h>
+#include <runnel/httpd.h>
+
+#include "base/atomic.h"
+#include "httpd/head.h"
+
+enum { IN_SIZE = 8192, OUT_SIZE = 8192, GATHER = 4096, ARENA = 1024, LINES = 1024, POOLS = 8 };
+enum {
+    SKIP_MAX = 256 * 1024
+}; /* bytes of a body nobody wants, read so that the connection can go on */
+
+enum phase { BUSY, HEAD_PHASE, BODY_PHASE, IDLE, WRITING, LINGER, PHASES };
+enum stage { SERVING, DRAINING, CLOSING, CUT };
+
+struct route {
+    struct rn__call call; /* rq and rs are filled in */
+    rn_httpd *h;
+    char *method;  /* NULL: any */
+    char *pattern; /* the path */
+    size_t fixed;  /* its length before the first { */
+    bool subtree;
+};
+
+struct pool {
+    rn_mutex lock;
+    struct block *first;
+    int count;
+} ALIGNED(CACHE_LINE);
+
+struct rn_httpd {
+    rn_httpd_options o;
+    struct route **routes;
+    int count;
+    struct pool pools[POOLS];
+    uint32_t turn; /* atomic: which pool is next */
+};
+
+struct serving {
+    rn_httpd *h;
+    uint32_t stage; /* atomic */
+    rn_mutex lock;
+    struct conn *first; /* guarded by lock */
+    rn_wg open;         /* connections */
+    rn_wg helpers;
+    rn_ctx *alive; /* ends when the last connection has */
+    rn_ctx *cut;   /* parent of requests' contexts */
+};
+
+struct conn {
+    struct serving *sv;
+    rn_httpd *h;
+    const rn_httpd_stream *ops;
+    void *stream;
+    struct block *b; /* NULL while idle */
+    uint32_t word;   /* atomic: steps * 8 + phase */
+    uint32_t verdict;
+    uint32_t nudged; /* atomic: the sweeper wants the stack trimmed */
+    uint32_t deep;   /* atomic: a handler has run since it was */
+    uint32_t pool;
+    int err;                   /* of writing */
+    struct conn *next, **link; /* guarded by sv->lock */
+    /* The sweeper's. */
+    uint32_t seen;
+    rn_time seen_at;
+    uint64_t seen_sent;
+};
+
+struct piece {
+    struct piece *next;
+};
+
+struct rn_httpd_request {
+    struct conn *c;
+    struct block *b;
+    char *path;
+    const char *target;
+    struct route *route;
+    struct piece *pieces;
+    size_t arena_used;
+    /* The body: bytes after the head in rb, from rb_at to rb_end. */
+    char *rb;
+    size_t rb_at, rb_end, rb_room;
+    int64_t left, got; /* of a body with a length; all bytes so far */
+    bool done, continued;
+    int body_err;
+    rn_ctx *ctx, *watch;
+    rn_wg watcher;
+};
+
+/* Lines of headers, as they are sent. */
+struct lines {
+    char *text;
+    size_t size, room;
+    char own[LINES];
+};
+
+struct rn_httpd_response {
+    struct conn *c;
+    struct block *b;
+    int status;
+    bool sealed, chunked, bodyless, is_head, close, ended;
+    int64_t length; /* that was set; -1 */
+    int64_t written;
+    size_t gathered;
+    struct lines lines;
+    char *trailers;
+    size_t trailers_size;
+};
+
+struct block {
+    struct block *next;
+    struct head head;
+    struct rn_httpd_request rq;
+    struct rn_httpd_response rs;
+    char *in;
+    size_t in_size, in_at, in_end;
+    size_t out_size; /* bytes of out that wait to be written */
+    time_t date_at;
+    char date[40];
+    char arena[ARENA];
+    char in_own[IN_SIZE];
+    char gather[GATHER];
+    char out[OUT_SIZE];
+};
+
+/* conn.c */
+void rn__httpd_conn(struct conn *c);
+void rn__httpd_blocks_free(rn_httpd *h);
+void *rn__rq_alloc(rn_httpd_request *rq, size_t size);
+ssize_t rn__c_flush(struct conn *c);
+/* response.c */
+void rn__rs_start(struct conn *c, struct block *b);
+void rn__rs_finish(rn_httpd_response *rs);
+void rn__rs_end(rn_httpd_response *rs);
+int rn__rs_seal(rn_httpd_response *rs, int64_t length);
+/* Bytes of the body go out in another way: the head, and what was written, first. */
+ssize_t rn__c_writev(struct conn *c, struct iovec *iov, int count);
+void rn__c_phase(struct conn *c, enum phase phase);
+const char *rn__status_text(int status);
+void rn__date_text(time_t t, char out[40]);
+/* server.c */
+struct route *rn__route_find(rn_httpd *h, const char *method, const char *path, char *allow,
+                             size_t room);
+bool rn__route_match(const struct route *r, const char *path, const char *name, const char **ret_at,
+                     size_t *ret_n);
+extern const rn_httpd_stream rn__httpd_tcp;
+
+#endif

@@ -1,0 +1,723 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * httpd.c - the HTTP server, asked byte by byte over sockets of ours.
+ */
+#define _GNU_SOURCE
+#include "support.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <runnel/httpd.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct server {
+    rn_httpd *h;
+    rn_ctx *ctx;
+    rn_wg wg;
+    char at[RN_ADDR_TEXT];
+    int result;
+};
+
+static void serving(struct server *s, rn_listener *l)
+{
+    s->result = rn_httpd_serve(s->ctx, s->h, l);
+}
+
+static void echo(rn_httpd_request *rq, rn_httpd_response *rs)
+{
+    char buf[1000];
+    ssize_t n;
+
+    while ((n = rn_httpd_read(rq, buf, sizeof buf)) > 0)
+        rn_httpd_write(rs, buf, (size_t)n);
+}
+static void text(rn_httpd_request *rq, rn_httpd_response *rs, const char *what)
+{
+    (void)rq;
+    rn_httpd_reply(rs, 200, "text/plain", what, strlen(what));
+}
+static void param(rn_httpd_request *rq, rn_httpd_response *rs)
+{
+    const char *q = rn_httpd_query(rq, "q");
+
+    rn_httpd_printf(rs, "%s|%s|%s|%s", rn_httpd_param(rq, "name"), q ? q : "-", rn_httpd_method(rq),
+                    rn_httpd_path(rq));
+}
+static void big(rn_httpd_request *rq, rn_httpd_response *rs, int n)
+{
+    (void)rq;
+    for (int i = 0; i < n; i++)
+        if (rn_httpd_printf(rs, "line %d\n", i) < 0)
+            return;
+}
+static void trailers(rn_httpd_request *rq, rn_httpd_response *rs)
+{
+    char buf[100];
+
+    while (rn_httpd_read(rq, buf, sizeof buf) > 0)
+        ;
+    rn_httpd_printf(rs, "sum %s", rn_httpd_trailer(rq, "x-sum"));
+    rn_httpd_set_trailer(rs, "X-End", "yes");
+}
+static void ignores(rn_httpd_request *rq, rn_httpd_response *rs)
+{
+    (void)rq;
+    rn_httpd_reply(rs, 200, NULL, "ok", 2);
+}
+
+static void server_start(struct server *s, rn_httpd_options *o)
+{
+    rn_listener *l;
+    rn_addr a;
+
+    memset(s, 0, sizeof *s);
+    s->h = rn_httpd_new(o);
+    s->ctx = rn_ctx_with_cancel(rn_ctx_background());
+    CHECK_EQ(rn_listen("tcp", "127.0.0.1:0", &l), 0);
+    CHECK_EQ(rn_listener_addr(l, &a), 0);
+    CHECK(rn_addr_text(&a, s->at, sizeof s->at) > 0);
+    rn_httpd_handle(s->h, "/echo", echo);
+    rn_httpd_handle(s->h, "GET /", text, "root");
+    rn_httpd_handle(s->h, "GET /a", text, "a");
+    rn_httpd_handle(s->h, "GET /a/b/", text, "under b");
+    rn_httpd_handle(s->h, "GET /hello/{name}", param);
+    rn_httpd_handle(s->h, "GET /hello/you", text, "you");
+    rn_httpd_handle(s->h, "GET /big", big, 100000);
+    rn_httpd_handle(s->h, "POST /trailers", trailers);
+    rn_httpd_handle(s->h, "POST /ignores", ignores);
+    rn_wg_go(&s->wg, serving, s, l);
+}
+
+static void server_end(struct server *s)
+{
+    rn_ctx_cancel(s->ctx);
+    rn_wg_wait(&s->wg);
+    CHECK_EQ(s->result, 0);
+    rn_ctx_end(s->ctx);
+    rn_httpd_free(s->h);
+}
+
+static rn_conn *dial(struct server *s)
+{
+    rn_conn *c;
+
+    CHECK_EQ(rn_dial("tcp", s->at, &c), 0);
+    return c;
+}
+
+/* All that the server says until it closes. */
+static char *read_all(rn_conn *c)
+{
+    size_t n = 0, room = 1 << 16;
+    char *all = malloc(room);
+    ssize_t k;
+
+    while ((k = rn_read(c, all + n, room - n - 1)) > 0) {
+        n += (size_t)k;
+        if (room - n < 4096)
+            all = realloc(all, room *= 2);
+    }
+    CHECK(k == 0);
+    all[n] = 0;
+    return all;
+}
+
+/* What it answers to request, after which it must close. */
+static char *ask(struct server *s, const char *request, size_t n)
+{
+    rn_conn *c = dial(s);
+    char *all;
+
+    CHECK_EQ(rn_write(c, request, n), n);
+    all = read_all(c);
+    rn_conn_close(c);
+    return all;
+}
+
+static void expect(struct server *s, const char *request, const char *head, const char *tail)
+{
+    char *all = ask(s, request, strlen(request));
+    size_t n = strlen(all), t = strlen(tail);
+
+    if (strncmp(all, head, strlen(head)) != 0 || n < t || strcmp(all + n - t, tail) != 0)
+        test_fail(__FILE__, __LINE__, "to %s\nit says %s\nnot %s ... %s", request, all, head, tail);
+    free(all);
+}
+
+#define CLOSE "Host: x\r\nConnection: close\r\n\r\n"
+
+GO_TEST(httpd_answers)
+{
+    struct server s;
+
+    server_start(&s, NULL);
+    expect(&s, "GET / HTTP/1.1\r\n" CLOSE, "HTTP/1.1 200 OK\r\nDate: ", "\r\n\r\nroot");
+    expect(&s, "GET /a HTTP/1.1\r\n" CLOSE, "HTTP/1.1 200 OK", "\r\n\r\na");
+    expect(&s, "HEAD /a HTTP/1.1\r\n" CLOSE, "HTTP/1.1 200 OK",
+           "Content-Length: 1\r\nConnection: close\r\n\r\n");
+    expect(&s, "GET /a/ HTTP/1.1\r\n" CLOSE, "HTTP/1.1 200 OK", "\r\n\r\nroot");
+    expect(&s, "GET /a/b/c/d HTTP/1.1\r\n" CLOSE, "HTTP/1.1 200 OK", "\r\n\r\nunder b");
+    expect(&s, "GET /x/../a/./b//%63 HTTP/1.1\r\n" CLOSE, "HTTP/1.1 200 OK", "\r\n\r\nunder b");
+    expect(&s, "GET /hello/you HTTP/1.1\r\n" CLOSE, "HTTP/1.1 200 OK", "\r\n\r\nyou");
+    expect(&s, "GET /hello/J%C3%B6rg?a=1&q=x+y%26%zz&q=2 HTTP/1.1\r\n" CLOSE, "HTTP/1.1 200 OK",
+           "\r\n\r\nJ\xc3\xb6rg|x y&%zz|GET|/hello/J\xc3\xb6rg");
+    expect(&s, "GET http://x/a HTTP/1.1\r\n" CLOSE, "HTTP/1.1 200 OK", "\r\n\r\na");
+    expect(&s, "GET http://x HTTP/1.1\r\n" CLOSE, "HTTP/1.1 200 OK", "\r\n\r\nroot");
+    expect(&s, "POST /a HTTP/1.1\r\n" CLOSE, "HTTP/1.1 405 Method Not Allowed", "\n");
+    expect(&s, "GET / HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK", "\r\n\r\nroot");
+    expect(&s, "POST /echo HTTP/1.1\r\nContent-Length: 5\r\n" CLOSE "hello", "HTTP/1.1 200 OK",
+           "Content-Length: 5\r\nConnection: close\r\n\r\nhello");
+    expect(&s,
+           "POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" CLOSE
+           "3;x=y\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+           "HTTP/1.1 200 OK", "\r\n\r\nabcde");
+    expect(&s,
+           "POST /trailers HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" CLOSE
+           "3\r\nabc\r\n0\r\nA: b\r\nX-Sum: 42\r\n\r\n",
+           "HTTP/1.1 200 OK", "\r\n\r\n6\r\nsum 42\r\n0\r\nX-End: yes\r\n\r\n");
+    expect(&s, "POST /echo HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n" CLOSE,
+           "HTTP/1.1 100 Continue\r\n\r\n", "");
+    server_end(&s);
+}
+
+/* Requests by one write are answered in turn, and a connection goes on. */
+GO_TEST(httpd_pipelining)
+{
+    struct server s;
+    char in[3000] = "", *all, *at;
+    size_t n = 0;
+    rn_conn *c;
+
+    server_start(&s, NULL);
+    for (int i = 0; i < 20; i++)
+        n += (size_t)snprintf(in + n, sizeof in - n,
+                              "GET /hello/%d HTTP/1.1\r\nHost: x\r\n\r\n"
+                              "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+                              "1\r\n%c\r\n0\r\n\r\n",
+                              i, 'a' + i);
+    for (size_t step = 1; step < n; step = step * 3 + 1) {
+        c = dial(&s);
+        for (size_t k = 0; k < n; k += step)
+            CHECK(rn_write(c, in + k, n - k < step ? n - k : step) > 0);
+        CHECK(rn_write(c, "GET /a HTTP/1.1\r\n" CLOSE, strlen("GET /a HTTP/1.1\r\n" CLOSE)) > 0);
+        at = all = read_all(c);
+        for (int i = 0; i < 20; i++) {
+            char want[60];
+
+            snprintf(want, sizeof want, "\r\n\r\n%d|-|GET|/hello/%d", i, i);
+            at = strstr(at, want);
+            CHECK(at);
+            snprintf(want, sizeof want, "Content-Length: 1\r\n\r\n%c", 'a' + i);
+            at = strstr(at, want);
+            CHECK(at);
+        }
+        CHECK(strstr(at, "\r\n\r\na"));
+        free(all);
+        rn_conn_close(c);
+    }
+    server_end(&s);
+}
+
+/* More than can be gathered goes out in chunks; to an old client until the end. */
+GO_TEST(httpd_large_bodies)
+{
+    enum { SIZE = 500000 };
+    struct server s;
+    char *all, *body = malloc(SIZE + 200);
+    size_t n;
+
+    server_start(&s, NULL);
+    all = ask(&s, "GET /big HTTP/1.0\r\n\r\n", strlen("GET /big HTTP/1.0\r\n\r\n"));
+    CHECK(strstr(all, "Connection: close\r\n"));
+    CHECK(!strstr(all, "Content-Length"));
+    CHECK(strstr(all, "line 99999\n"));
+    free(all);
+    all = ask(&s, "GET /big HTTP/1.1\r\n" CLOSE, strlen("GET /big HTTP/1.1\r\n" CLOSE));
+    CHECK(strstr(all, "Transfer-Encoding: chunked\r\n"));
+    CHECK(strcmp(all + strlen(all) - 7, "\r\n0\r\n\r\n") == 0);
+    free(all);
+    n = (size_t)sprintf(body, "POST /echo HTTP/1.1\r\nContent-Length: %d\r\n" CLOSE, SIZE);
+    memset(body + n, 'z', SIZE);
+    {
+        rn_conn *c = dial(&s);
+        rn_wg wg = {0};
+        char *reply;
+        size_t count = 0;
+
+        rn_wg_go(&wg, rn_write, c, (const void *)body, n + SIZE);
+        reply = read_all(c);
+        for (char *at = strstr(reply, "\r\n\r\n"); *at; at++)
+            count += *at == 'z';
+        CHECK_EQ(count, SIZE);
+        rn_wg_wait(&wg);
+        free(reply);
+        rn_conn_close(c);
+    }
+    /* A body that nobody reads, short or long. */
+    expect(&s,
+           "POST /ignores HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcGET /a "
+           "HTTP/1.1\r\n" CLOSE,
+           "HTTP/1.1 200 OK", "\r\n\r\na");
+    expect(&s, "POST /ignores HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\nabc",
+           "HTTP/1.1 200 OK", "Content-Length: 2\r\nConnection: close\r\n\r\nok");
+    free(body);
+    server_end(&s);
+}
+
+/* Each is refused with that status, and the connection closed: nothing behind it is taken for a request. */
+static const struct {
+    const char *status, *request;
+} refused[] = {
+    {"400", "GET / HTTP/1.1\r\n\r\n"},
+    {"400", "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"},
+    {"400", "GET / HTTP/1.1\r\nHost: a b\r\n\r\n"},
+    {"400", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: "
+            "chunked\r\n\r\n0\r\n\r\n"},
+    {"400", "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: "
+            "3\r\n\r\n0\r\n\r\n"},
+    {"400", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc"},
+    {"400", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3, 3\r\n\r\nabc"},
+    {"400", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +3\r\n\r\nabc"},
+    {"400", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -3\r\n\r\nabc"},
+    {"400", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x3\r\n\r\nabc"},
+    {"400", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\nabc"},
+    {"400", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999999\r\n\r\nabc"},
+    {"501", "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"},
+    {"501", "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"},
+    {"400", "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: "
+            "identity\r\n\r\n0\r\n\r\n"},
+    {"400", "GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
+    {"400", "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n"},
+    {"400", "GET / HTTP/1.1\r\nHost : a\r\n\r\n"},
+    {"400", "GET / HTTP/1.1\r\n Host: a\r\n\r\n"},
+    {"400", "GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n z\r\n\r\n"},
+    {"400", "GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\tz\r\n\r\n"},
+    {"400", "GET / HTTP/1.1\nHost: a\n\n"},
+    {"400", "GET / HTTP/1.1\r\nHost: a\nX: y\r\n\r\n"},
+    {"400", "GET / HTTP/1.1\r\nHost: a\r\nX: y\rZ: z\r\n\r\n"},
+    {"400", "GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\n"},
+    {"400", "GET / HTTP/1.1\r\nHost: a\r\nX\r\n\r\n"},
+    {"400", "GET / HTTP/1.1\r\nHost: a\r\n: y\r\n\r\n"},
+    {"400", "GET / HTTP/1.1\r\nHost: a\r\nX(): y\r\n\r\n"},
+    {"400", "GET / HTTP/1.1\r\nHost: a\r\nX: \x01\r\n\r\n"},
+    {"400", "GET / HTTP/1.1 \r\nHost: a\r\n\r\n"},
+    {"400", "GET  / HTTP/1.1\r\nHost: a\r\n\r\n"},
+    {"400", "GET /\tx HTTP/1.1\r\nHost: a\r\n\r\n"},
+    {"400", "GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n"},
+    {"400", "GET x HTTP/1.1\r\nHost: a\r\n\r\n"},
+    {"400", "GET /../etc/passwd HTTP/1.1\r\nHost: a\r\n\r\n"},
+    {"400", "GET /%2e%2e/etc/passwd HTTP/1.1\r\nHost: a\r\n\r\n"},
+    {"400", "GET /a%00b HTTP/1.1\r\nHost: a\r\n\r\n"},
+    {"400", "GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n"},
+    {"400", "get / HTTP/1.1\r\nHost: a\r\n\r\n"},
+    {"400", "\x16\x03\x01\x02\x01\x01\r\n\r\n"},
+    {"501", "FROBNICATE / HTTP/1.1\r\nHost: a\r\n\r\n"},
+    {"501", "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n"},
+    {"505", "GET / HTTP/2.0\r\nHost: a\r\n\r\n"},
+    {"505", "GET / HTTP/1.2\r\nHost: a\r\n\r\n"},
+    {"417", "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: tea\r\nContent-Length: 1\r\n\r\nx"},
+    {"400",
+     "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\nx\r\n0\r\n\r\n"},
+    {"400",
+     "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1 \r\nx\r\n0\r\n\r\n"},
+    {"400",
+     "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x1\r\nx\r\n0\r\n\r\n"},
+    {"400", "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\nx\n0\n\n"},
+    {"400",
+     "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nx"},
+    {"400",
+     "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxx\r\n0\r\n\r\n"},
+    {"413", "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000000\r\n\r\nx"},
+};
+
+GO_TEST(httpd_refuses)
+{
+    struct server s;
+    int wrong = 0;
+
+    server_start(&s, NULL);
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        char in[1000], *all;
+        int n = snprintf(in, sizeof in, "%sGET /a HTTP/1.1\r\n" CLOSE, refused[i].request);
+
+        all = ask(&s, in, (size_t)n);
+        if (strncmp(all, "HTTP/1.1 ", 9) != 0 || strncmp(all + 9, refused[i].status, 3) != 0 ||
+            !strstr(all, "Connection: close\r\n") || strstr(all + 9, "HTTP/1.1 ")) {
+            printf("not %s to\n%s\nbut %s\n", refused[i].status, refused[i].request, all);
+            fflush(stdout);
+            wrong++;
+        }
+        free(all);
+    }
+    CHECK_EQ(wrong, 0);
+    server_end(&s);
+}
+
+/* What has no end ends. */
+GO_TEST(httpd_limits)
+{
+    struct server s;
+    rn_httpd_options o = {
+        .max_target = 1000, .max_head = 20000, .max_headers = 50, .max_body = 5000};
+    char *in = malloc(200000), *all;
+    size_t n;
+
+    server_start(&s, &o);
+    n = (size_t)sprintf(in, "GET /%0999d HTTP/1.1\r\n" CLOSE, 0); /* 1000 bytes */
+    all = ask(&s, in, n);
+    CHECK(strncmp(all, "HTTP/1.1 200", 12) == 0);
+    free(all);
+    n = (size_t)sprintf(in, "GET /%01000d HTTP/1.1\r\n" CLOSE, 0);
+    all = ask(&s, in, n);
+    CHECK(strncmp(all, "HTTP/1.1 414", 12) == 0);
+    free(all);
+    for (int many = 48; many <= 49; many++) {
+        n = (size_t)sprintf(in, "GET / HTTP/1.1\r\n");
+        for (int i = 0; i < many; i++)
+            n += (size_t)sprintf(in + n, "X%d: y\r\n", i);
+        n += (size_t)sprintf(in + n, CLOSE);
+        all = ask(&s, in, n);
+        CHECK(strncmp(all, many == 48 ? "HTTP/1.1 200" : "HTTP/1.1 431", 12) == 0);
+        free(all);
+    }
+    n = (size_t)sprintf(in, "GET / HTTP/1.1\r\nX: %019000d\r\n" CLOSE, 0); /* the buffer grows */
+    all = ask(&s, in, n);
+    CHECK(strncmp(all, "HTTP/1.1 200", 12) == 0);
+    free(all);
+    n = (size_t)sprintf(in, "GET / HTTP/1.1\r\nX: %0100000d", 0);
+    all = ask(&s, in, n);
+    CHECK(strncmp(all, "HTTP/1.1 431", 12) == 0);
+    free(all);
+    n = (size_t)sprintf(in, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5001\r\n\r\n");
+    all = ask(&s, in, n);
+    CHECK(strncmp(all, "HTTP/1.1 413", 12) == 0);
+    free(all);
+    n = (size_t)sprintf(in,
+                        "POST /ignores HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+                        "1770\r\n%06000d\r\n0\r\n\r\n",
+                        0);
+    all = ask(&s, in, n);
+    CHECK(strncmp(all, "HTTP/1.1 200", 12) == 0); /* it had answered before */
+    CHECK(strstr(all, "ok"));
+    free(all);
+    n = (size_t)sprintf(in, "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for (int i = 0; i < 100; i++) /* a byte with a kilobyte of extensions each */
+        n += (size_t)sprintf(in + n, "1;%01000d\r\nx\r\n", 0);
+    all = ask(&s, in, n);
+    CHECK(strncmp(all, "HTTP/1.1 400", 12) == 0 || strstr(all, "Connection: close") || *all);
+    free(all);
+    free(in);
+    server_end(&s);
+}
+
+/* Who sends nothing, or a byte now and then, is told so, or just closed; who does his part meanwhile is served. */
+GO_TEST(httpd_timeouts)
+{
+    rn_httpd_options o = {.head_timeout = 80 * RN_MILLISECOND,
+                          .body_timeout = 80 * RN_MILLISECOND,
+                          .idle_timeout = 80 * RN_MILLISECOND,
+                          .write_timeout = 80 * RN_MILLISECOND};
+    struct server s;
+    rn_conn *c;
+    char *all, b;
+    ssize_t n;
+
+    server_start(&s, &o);
+    c = dial(&s); /* idle */
+    CHECK_EQ(rn_read(c, &b, 1), 0);
+    rn_conn_close(c);
+    c = dial(&s); /* a slow head */
+    for (int i = 0; (n = rn_write(c, i ? "x" : "G", 1)) == 1 && i < 10000; i++)
+        if (i == 0 && rn_write(c, "ET /", 4) < 0)
+            break;
+        else
+            rn_sleep(5 * RN_MILLISECOND);
+    CHECK(n < 0);
+    rn_conn_close(c);
+    c = dial(&s);
+    CHECK_EQ(rn_write(c, "GET / HT", 8), 8);
+    all = read_all(c);
+    CHECK(strncmp(all, "HTTP/1.1 408", 12) == 0);
+    free(all);
+    rn_conn_close(c);
+    c = dial(&s); /* a body that does not come */
+    all = "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab";
+    CHECK(rn_write(c, all, strlen(all)) > 0);
+    all = read_all(c);
+    CHECK(strstr(all, "Connection: close"));
+    free(all);
+    rn_conn_close(c);
+    c = dial(&s); /* nobody reads */
+    for (int i = 0; i < 100 && rn_write(c, "GET /big HTTP/1.1\r\nHost: x\r\n\r\n", 30) == 30; i++)
+        ;
+    rn_set_write_deadline(c, rn_now() + 60 * RN_SECOND);
+    while ((n = rn_write(c, "GET /big HTTP/1.1\r\nHost: x\r\n\r\n", 30)) == 30)
+        ;
+    CHECK(n == -ECONNRESET || n == -EPIPE);
+    rn_conn_close(c);
+    server_end(&s);
+}
+
+static void waits_for_end(rn_httpd_request *rq, rn_httpd_response *rs, _Atomic int *state)
+{
+    (void)rs;
+    *state = 1;
+    while (rn_sleep_ctx(rn_httpd_ctx(rq), RN_SECOND) == 0)
+        ;
+    *state = 2;
+}
+
+GO_TEST(httpd_context_ends_with_the_client)
+{
+    static _Atomic int state;
+    rn_httpd_options o = {.grace = RN_MILLISECOND, .drain = RN_MILLISECOND};
+    struct server s;
+    rn_conn *c;
+
+    server_start(&s, &o);
+    rn_httpd_handle(s.h, "GET /wait", waits_for_end, &state);
+    for (int i = 0; i < 3; i++) {
+        state = 0;
+        c = dial(&s);
+        CHECK_EQ(rn_write(c, "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n", 31), 31);
+        AWAIT(state == 1);
+        test_let_run();
+        CHECK_EQ(state, 1);
+        if (i == 2)
+            break;
+        rn_conn_close(c);
+        AWAIT(state == 2);
+    }
+    server_end(&s); /* after the grace it is cut off */
+    CHECK_EQ(state, 2);
+    rn_conn_close(c);
+}
+
+/* ---- The end under load ------------------------------------------------------------------------------- */
+
+static _Atomic long sent_requests, answered, refused_conns, lost;
+
+static void load(struct server *s, int per_connection)
+{
+    static const char request[] = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
+
+    for (;;) {
+        rn_conn *c;
+
+        if (rn_dial("tcp", s->at, &c) != 0) {
+            refused_conns++;
+            return;
+        }
+        for (int i = 0; i < per_connection; i++) {
+            char in[1000];
+            size_t have = 0;
+            bool whole = false;
+            ssize_t n;
+
+            sent_requests++;
+            if (rn_write(c, request, sizeof request - 1) < 0) {
+                lost++;
+                break;
+            }
+            while (!whole && (n = rn_read(c, in + have, sizeof in - 1 - have)) > 0) {
+                have += (size_t)n;
+                in[have] = 0;
+                whole = strstr(in, "\r\n\r\na") != NULL;
+            }
+            if (!whole) {
+                if (have)
+                    FAIL("half an answer");
+                lost++;
+                break;
+            }
+            answered++;
+            if (strstr(in, "Connection: close"))
+                break;
+        }
+        rn_conn_close(c);
+        if (rn_ctx_err(s->ctx))
+            return;
+    }
+}
+
+GO_TEST(httpd_ends_in_order_under_load)
+{
+    for (int round = 0; round < 3; round++) {
+        struct server s;
+        rn_httpd_options o = {.drain = 500 * RN_MILLISECOND};
+        rn_wg wg = {0};
+
+        sent_requests = answered = lost = refused_conns = 0;
+        server_start(&s, &o);
+        for (int i = 0; i < 20; i++)
+            rn_wg_go(&wg, load, &s, 1 + i * 10);
+        AWAIT(answered > test_times(2000));
+        server_end(&s);
+        rn_wg_wait(&wg);
+        printf("%ld sent, %ld answered, %ld lost\n", sent_requests, answered, lost);
+        fflush(stdout);
+        CHECK_EQ(lost, 0);
+        CHECK_EQ(sent_requests, answered);
+    }
+}
+
+/* A client may vanish at each byte; the server goes on, and keeps nothing. */
+GO_TEST(httpd_resets)
+{
+    static const char in[] = "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+                             "5\r\nhello\r\n0\r\n\r\nGET /big HTTP/1.1\r\nHost: x\r\n\r\n";
+    struct server s;
+
+    server_start(&s, NULL);
+    for (size_t n = 0; n < sizeof in; n++) {
+        rn_conn *c = dial(&s);
+        struct linger reset = {1, 0};
+
+        CHECK_EQ(rn_write(c, in, n), n);
+        if (n % 3 == 0)
+            rn_yield();
+        setsockopt(rn_conn_fd(c), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        rn_conn_close(c);
+    }
+    expect(&s, "GET /a HTTP/1.1\r\n" CLOSE, "HTTP/1.1 200 OK", "\r\n\r\na");
+    server_end(&s);
+}
+
+/* ---- Files -------------------------------------------------------------------------------------------- */
+
+static char folder[] = "/tmp/runnel-httpd-XXXXXX";
+
+static void file(rn_httpd_request *rq, rn_httpd_response *rs, int dir)
+{
+    int fd = rn_httpd_open_beneath(dir, rn_httpd_path(rq), false);
+
+    if (fd < 0 || rn_httpd_send_fd(rq, rs, fd, rn_httpd_path(rq)) == -EISDIR)
+        rn_httpd_error(rs, 404, NULL);
+    if (fd >= 0)
+        close(fd);
+}
+
+GO_TEST(httpd_files)
+{
+    enum { LARGE = 1000000 };
+    struct server s;
+    int dir, fd;
+    char *all, in[300], etag[100];
+
+    CHECK(mkdtemp(folder));
+    dir = open(folder, O_RDONLY | O_DIRECTORY);
+    fd = openat(dir, "ten.txt", O_CREAT | O_WRONLY, 0600);
+    CHECK_EQ(write(fd, "0123456789", 10), 10);
+    close(fd);
+    fd = openat(dir, "large.bin", O_CREAT | O_WRONLY, 0600);
+    CHECK_EQ(ftruncate(fd, LARGE), 0);
+    CHECK_EQ(pwrite(fd, "end", 3, LARGE - 3), 3);
+    close(fd);
+    CHECK_EQ(symlinkat("/etc/passwd", dir, "out"), 0);
+    CHECK_EQ(symlinkat("ten.txt", dir, "in"), 0);
+    server_start(&s, NULL);
+    rn_httpd_handle(s.h, "GET /files/", text, "");
+    rn_httpd_handle(s.h, "/ten.txt", file, dir);
+    rn_httpd_handle(s.h, "/large.bin", file, dir);
+    rn_httpd_handle(s.h, "/out", file, dir);
+    expect(&s, "GET /ten.txt HTTP/1.1\r\n" CLOSE, "HTTP/1.1 200 OK", "\r\n\r\n0123456789");
+    expect(&s, "HEAD /ten.txt HTTP/1.1\r\n" CLOSE, "HTTP/1.1 200 OK",
+           "Content-Length: 10\r\nConnection: close\r\n\r\n");
+    expect(&s, "GET /ten.txt HTTP/1.1\r\nRange: bytes=2-4\r\n" CLOSE, "HTTP/1.1 206",
+           "\r\n\r\n234");
+    expect(&s, "GET /ten.txt HTTP/1.1\r\nRange: bytes=-3\r\n" CLOSE, "HTTP/1.1 206", "\r\n\r\n789");
+    expect(&s, "GET /ten.txt HTTP/1.1\r\nRange: bytes=7-\r\n" CLOSE, "HTTP/1.1 206", "\r\n\r\n789");
+    expect(&s, "GET /ten.txt HTTP/1.1\r\nRange: bytes=7-99\r\n" CLOSE, "HTTP/1.1 206",
+           "\r\n\r\n789");
+    expect(&s, "GET /ten.txt HTTP/1.1\r\nRange: bytes=10-\r\n" CLOSE, "HTTP/1.1 416", "\n");
+    expect(&s, "GET /ten.txt HTTP/1.1\r\nRange: bytes=4-2\r\n" CLOSE, "HTTP/1.1 200", "0123456789");
+    expect(&s, "GET /large.bin HTTP/1.1\r\nRange: bytes=999997-\r\n" CLOSE, "HTTP/1.1 206", "end");
+    expect(&s, "GET /out HTTP/1.1\r\n" CLOSE, "HTTP/1.1 404", "\n");
+    all = ask(&s, "GET /ten.txt HTTP/1.1\r\n" CLOSE, strlen("GET /ten.txt HTTP/1.1\r\n" CLOSE));
+    CHECK_EQ(sscanf(strstr(all, "ETag: "), "ETag: %99s", etag), 1);
+    CHECK(strstr(all, "Content-Type: text/plain; charset=utf-8\r\n"));
+    free(all);
+    snprintf(in, sizeof in, "GET /ten.txt HTTP/1.1\r\nIf-None-Match: \"x\", W/%s\r\n" CLOSE, etag);
+    expect(&s, in, "HTTP/1.1 304", "\r\n\r\n");
+    snprintf(in, sizeof in, "GET /ten.txt HTTP/1.1\r\nIf-Match: \"x\"\r\n" CLOSE);
+    expect(&s, in, "HTTP/1.1 412", "\n");
+    snprintf(in, sizeof in,
+             "GET /ten.txt HTTP/1.1\r\nIf-Range: \"x\"\r\nRange: bytes=1-1\r\n" CLOSE);
+    expect(&s, in, "HTTP/1.1 200", "0123456789");
+    expect(&s,
+           "GET /ten.txt HTTP/1.1\r\nIf-Modified-Since: Fri, 01 Jan 2094 00:00:00 GMT\r\n" CLOSE,
+           "HTTP/1.1 304", "\r\n\r\n");
+    expect(&s,
+           "GET /ten.txt HTTP/1.1\r\nIf-Modified-Since: Thu, 01 Jan 1970 00:00:00 GMT\r\n" CLOSE,
+           "HTTP/1.1 200", "0123456789");
+    fd = rn_httpd_open_beneath(dir, "/in", true);
+    CHECK(fd >= 0);
+    close(fd);
+    CHECK_EQ(rn_httpd_open_beneath(dir, "/in", false), -ELOOP);
+    CHECK(rn_httpd_open_beneath(dir, "/out", true) < 0);
+    CHECK(rn_httpd_open_beneath(dir, "../x", true) < 0);
+    server_end(&s);
+    unlinkat(dir, "ten.txt", 0);
+    unlinkat(dir, "large.bin", 0);
+    unlinkat(dir, "in", 0);
+    unlinkat(dir, "out", 0);
+    close(dir);
+    rmdir(folder);
+}
+
+/* ---- What an idle connection costs ---------------------------------------------------------------------- */
+
+static long rss(void)
+{
+    long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+
+    CHECK(f && fscanf(f, "%*d %ld", &pages) == 1);
+    fclose(f);
+    return pages * sysconf(_SC_PAGESIZE);
+}
+
+/* Both ends are in this process: what a connection of the client's costs is taken away. */
+GO_TEST(httpd_idle_connections_are_cheap)
+{
+    enum { N = 2000 };
+    static rn_conn *c[N];
+    struct rlimit r;
+    struct server s;
+    long before, fresh, used;
+
+    if (test_is_slow())
+        return;
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &r), 0);
+    r.rlim_cur = r.rlim_max;
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &r), 0);
+    if (r.rlim_cur < 2 * N + 100)
+        test_skip("too few descriptors");
+    server_start(&s, NULL);
+    expect(&s, "GET /a HTTP/1.1\r\n" CLOSE, "HTTP/1.1 200 OK", "\r\n\r\na");
+    before = rss();
+    for (int i = 0; i < N; i++)
+        c[i] = dial(&s);
+    AWAIT(rn_count() >= N);
+    rn_sleep(300 * RN_MILLISECOND);
+    fresh = (rss() - before) / N;
+    for (int i = 0; i < N; i++) {
+        char in[1000];
+
+        CHECK_EQ(rn_write(c[i], "GET /a HTTP/1.1\r\nHost: x\r\n\r\n", 28), 28);
+        CHECK(rn_read(c[i], in, sizeof in) > 0);
+    }
+    rn_sleep(3 * RN_SECOND); /* until the sweeper has come by */
+    used = (rss() - before) / N;
+    printf("an idle connection: %ld bytes; after a request: %ld\n", fresh, used);
+    fflush(stdout);
+    CHECK(fresh <= 5120 + 400); /* with the client's end */
+    CHECK(used <= 5120 + 400);
+    for (int i = 0; i < N; i++)
+        rn_conn_close(c[i]);
+    server_end(&s);
+}
