@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: MIT
+"""httpd from outside, by curl: python3 test_httpd.py HTTPD"""
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+
+HTTPD = sys.argv[1]
+
+
+class Files(unittest.TestCase):
+    def setUp(self):
+        self.assertIsNotNone(shutil.which("curl"), "curl is not installed (package curl)")
+        self.tmp = tempfile.mkdtemp()
+        self.root = os.path.join(self.tmp, "root")
+        os.makedirs(os.path.join(self.root, "sub", "with <odd> & \"names\""))
+        self.data = os.urandom(3_000_000)
+        for name, data in (("a.txt", b"hello\n"), ("large.bin", self.data), ("sub/page.html", b"<p>hi")):
+            with open(os.path.join(self.root, name), "wb") as f:
+                f.write(data)
+        with open(os.path.join(self.tmp, "secret"), "w") as f:
+            f.write("secret")
+        os.symlink("../secret", os.path.join(self.root, "out"))
+        os.symlink("a.txt", os.path.join(self.root, "in"))
+        self.start()
+
+    def start(self, *more):
+        self.process = subprocess.Popen([HTTPD, "--listen", "127.0.0.1:0", "--root", self.root, *more],
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.url = "http://" + self.process.stdout.readline().split()[-1]
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        out, err = self.process.communicate(timeout=60)
+        self.assertEqual((self.process.returncode, err), (0, ""))
+        self.assertIn("stopped: ", out)
+        return out
+
+    def tearDown(self):
+        if self.process.poll() is None:
+            self.stop()
+        shutil.rmtree(self.tmp)
+
+    def curl(self, path, *args):
+        """(status, body)"""
+        done = subprocess.run(["curl", "-sS", "--path-as-is", "-m", "60", "-w", "\n%{http_code}", *args, self.url + path],
+                              stdout=subprocess.PIPE, check=True)
+        body, status = done.stdout.rsplit(b"\n", 1)
+        return int(status), body
+
+    def test_files(self):
+        self.assertEqual(self.curl("/a.txt"), (200, b"hello\n"))
+        self.assertEqual(self.curl("/large.bin"), (200, self.data))
+        self.assertEqual(self.curl("/large.bin", "-r", "1000-1999999"), (206, self.data[1000:2000000]))
+        self.assertEqual(self.curl("/large.bin", "-r", "-5"), (206, self.data[-5:]))
+        self.assertEqual(self.curl("/large.bin", "-r", "3000000-")[0], 416)
+        self.assertEqual(self.curl("/none")[0], 404)
+        self.assertEqual(self.curl("/a.txt", "-d", "x")[0], 405)
+        head = self.curl("/a.txt", "-I")[1].decode()
+        etag = [line.split(": ", 1)[1] for line in head.splitlines() if line.startswith("ETag")][0]
+        self.assertEqual(self.curl("/a.txt", "-H", "If-None-Match: " + etag), (304, b""))
+        self.assertEqual(self.curl("/a.txt", "-z", os.path.join(self.root, "a.txt"))[0], 304)
+
+    def test_folders(self):
+        status, page = self.curl("/sub/")
+        self.assertEqual(status, 200)
+        self.assertIn(b'<a href="page.html">page.html</a>', page)
+        self.assertIn(b"with &#60;odd&#62; &#38; &#34;names&#34;/</a>", page)
+        self.assertIn(b'href="with%20%3Codd%3E%20%26%20%22names%22/"', page)
+        self.assertEqual(self.curl("/sub")[0], 301)
+        self.assertEqual(self.curl("/sub", "-L", "-o", os.devnull)[0], 200)
+        with open(os.path.join(self.root, "sub", "index.html"), "w") as f:
+            f.write("index")
+        self.assertEqual(self.curl("/sub/"), (200, b"index"))
+
+    def test_nothing_outside(self):
+        for path in ("/out", "/in", "/../secret", "/sub/../../secret", "/%2e%2e/secret", "/sub/%2e%2e%2f%2e%2e/secret"):
+            self.assertIn(self.curl(path)[0], (400, 404), path)
+        self.stop()
+        self.start("--links")
+        self.assertEqual(self.curl("/in"), (200, b"hello\n"))
+        self.assertEqual(self.curl("/out")[0], 404)
+
+    def test_log_and_end(self):
+        self.curl("/a.txt")
+        self.curl("/none")
+        out = self.stop()
+        self.assertIn('"GET /a.txt" 200 6\n', out)
+        self.assertIn('"GET /none" 404 ', out)
+
+
+unittest.main(argv=sys.argv[:1], verbosity=1)
