@@ -1,0 +1,3 @@
+module runnel/bench/http
+
+go 1.23
