@@ -662,6 +662,18 @@ static void say_goodbye(struct conn *c)
     }
 }
 
+void rn__httpd_abandon(struct conn *c)
+{
+    struct block *b = c->b;
+
+    if (!b)
+        return;
+    rn__rs_end(&b->rs);
+    request_end(&b->rq);
+    c->b = NULL;
+    block_put(c, b);
+}
+
 static NOINLINE bool burst(struct conn *c)
 {
     struct block *b = block_get(c);

@@ -326,7 +326,7 @@ int rn_httpd_send_fd(rn_httpd_request *rq, rn_httpd_response *rs, int fd, const 
         rn_httpd_set_header(rs, "Content-Range", text);
         rn_httpd_set_status(rs, 206);
     }
-    if (!memmem(rs->lines.text, rs->lines.size, "Content-Type:", 13))
+    if (!rn__rs_has(rs, "Content-Type"))
         rn_httpd_set_header(rs, "Content-Type", rn_httpd_type_of(name));
     rs->length = n;
     free(rs->trailers); /* a length, and trailers, do not go together */

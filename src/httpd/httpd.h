@@ -147,6 +147,8 @@ struct block {
 
 /* conn.c */
 void rn__httpd_conn(struct conn *c);
+/* A handler has ended its goroutine: what its request holds. */
+void rn__httpd_abandon(struct conn *c);
 void rn__httpd_blocks_free(rn_httpd *h);
 void *rn__rq_alloc(rn_httpd_request *rq, size_t size);
 ssize_t rn__c_flush(struct conn *c);
@@ -154,6 +156,7 @@ ssize_t rn__c_flush(struct conn *c);
 void rn__rs_start(struct conn *c, struct block *b);
 void rn__rs_finish(rn_httpd_response *rs);
 void rn__rs_end(rn_httpd_response *rs);
+bool rn__rs_has(const rn_httpd_response *rs, const char *name);
 int rn__rs_seal(rn_httpd_response *rs, int64_t length);
 /* Bytes of the body go out in another way: the head, and what was written, first. */
 ssize_t rn__c_writev(struct conn *c, struct iovec *iov, int count);

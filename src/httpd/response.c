@@ -140,6 +140,11 @@ static char *line_find(const struct lines *l, const char *name)
     return NULL;
 }
 
+bool rn__rs_has(const rn_httpd_response *rs, const char *name)
+{
+    return line_find(&rs->lines, name) != NULL;
+}
+
 static void line_remove(struct lines *l, const char *name)
 {
     char *at;
@@ -304,8 +309,10 @@ int rn__rs_seal(rn_httpd_response *rs, int64_t length)
     at = put_number(at, (uint64_t)rs->status, 10);
     *at++ = ' ';
     at = put(at, text, strlen(text));
-    at = PUT(at, "\r\nDate: ");
-    at = put(at, day, strlen(day));
+    if (!rn__rs_has(rs, "Date")) {
+        at = PUT(at, "\r\nDate: ");
+        at = put(at, day, strlen(day));
+    }
     at = PUT(at, "\r\n");
     at = put(at, rs->lines.text, rs->lines.size);
     if (rs->chunked)

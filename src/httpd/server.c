@@ -322,6 +322,18 @@ static void serving_end(struct serving *sv)
     rn_ctx_end(sv->cut);
 }
 
+static void conn_leave(struct conn *c)
+{
+    struct serving *sv = c->sv;
+
+    rn__httpd_abandon(c);
+    rn_mutex_lock(&sv->lock);
+    *c->link = c->next;
+    if (c->next)
+        c->next->link = c->link;
+    rn_mutex_unlock(&sv->lock);
+}
+
 static void serve_one(struct serving *sv, const rn_httpd_stream *ops, void *stream)
 {
     struct conn c = {.sv = sv, .h = sv->h, .ops = ops, .stream = stream};
@@ -338,20 +350,15 @@ static void serve_one(struct serving *sv, const rn_httpd_stream *ops, void *stre
         ops->cancel(stream);
     rn_mutex_unlock(&sv->lock);
 
+    rn_defer(conn_leave, &c); /* a handler may rn_exit */
     rn__httpd_conn(&c);
-
-    rn_mutex_lock(&sv->lock);
-    *c.link = c.next;
-    if (c.next)
-        c.next->link = c.link;
-    rn_mutex_unlock(&sv->lock);
 }
 
 static void serve_tcp(struct serving *sv, rn_conn *c)
 {
+    rn_defer(rn_wg_done, &sv->open);
+    rn_defer(rn_conn_close, c);
     serve_one(sv, &rn__httpd_tcp, c);
-    rn_conn_close(c);
-    rn_wg_done(&sv->open);
 }
 
 static int accept_all(rn_ctx *ctx, struct serving *sv, rn_listener *l)

@@ -587,6 +587,150 @@ GO_TEST(httpd_resets)
     server_end(&s);
 }
 
+static void exits(rn_httpd_request *rq, rn_httpd_response *rs)
+{
+    (void)rn_httpd_ctx(rq);
+    rn_httpd_printf(rs, "x");
+    rn_exit(0);
+}
+
+/* A handler that ends its goroutine: the connection is closed, and everything given back. */
+GO_TEST(httpd_handler_exits)
+{
+    struct server s;
+
+    server_start(&s, NULL);
+    rn_httpd_handle(s.h, "GET /exit", exits);
+    for (int i = 0; i < 10; i++) {
+        expect(&s, "GET /exit HTTP/1.1\r\n" CLOSE, "", "");
+        expect(&s, "GET /a HTTP/1.1\r\n" CLOSE, "HTTP/1.1 200 OK", "\r\n\r\na");
+    }
+    server_end(&s);
+}
+
+/* No descriptor is left: who has one is served, and the others when there are some again. */
+GO_TEST(httpd_without_descriptors)
+{
+    static const char in[] = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
+    struct rlimit r, low;
+    struct server s;
+    rn_conn *first, *second;
+    char buf[1000];
+    int last;
+
+    server_start(&s, NULL);
+    first = dial(&s);
+    CHECK(rn_write(first, in, sizeof in - 1) > 0);
+    CHECK(rn_read(first, buf, sizeof buf) > 0);
+    second = dial(&s); /* a descriptor for each end; now take the rest */
+    CHECK(rn_write(second, in, sizeof in - 1) > 0);
+    CHECK(rn_read(second, buf, sizeof buf) > 0);
+    rn_conn_close(second);
+    last = dup(0);
+    close(last);
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &r), 0);
+    low = r;
+    low.rlim_cur = (rlim_t)last + 1; /* for the client's end alone */
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+    second = dial(&s);
+    CHECK(rn_write(second, in, sizeof in - 1) > 0);
+    test_let_run();
+    CHECK(rn_write(first, in, sizeof in - 1) > 0);
+    CHECK(rn_read(first, buf, sizeof buf) > 0);
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &r), 0);
+    CHECK(rn_read(second, buf, sizeof buf) > 0);
+    rn_conn_close(first);
+    rn_conn_close(second);
+    server_end(&s);
+}
+
+/* ---- A stream of one's own ------------------------------------------------------------------------------ */
+
+static ssize_t upside_read(void *c, void *buf, size_t size)
+{
+    ssize_t n = rn_read(c, buf, size);
+
+    for (ssize_t i = 0; i < n; i++)
+        ((char *)buf)[i] ^= 0x55;
+    return n;
+}
+static ssize_t upside_writev(void *c, const struct iovec *iov, int count)
+{
+    ssize_t total = 0;
+
+    for (int i = 0; i < count; i++)
+        for (size_t k = 0; k < iov[i].iov_len; k++, total++) {
+            char b = (char)(((const char *)iov[i].iov_base)[k] ^ 0x55);
+
+            if (rn_write(c, &b, 1) < 0)
+                return -EPIPE;
+        }
+    return total;
+}
+static int upside_wait(rn_ctx *ctx, void *c)
+{
+    return rn_wait_read_ctx(ctx, c);
+}
+static int upside_read_deadline(void *c, rn_time t)
+{
+    return rn_set_read_deadline(c, t);
+}
+static int upside_write_deadline(void *c, rn_time t)
+{
+    return rn_set_write_deadline(c, t);
+}
+static int upside_close_write(void *c)
+{
+    return rn_close_write(c);
+}
+static void upside_cancel(void *c)
+{
+    rn_conn_cancel(c);
+}
+
+GO_TEST(httpd_stream)
+{
+    static const rn_httpd_stream ops = {
+        upside_read,           upside_writev,      upside_wait,   upside_read_deadline,
+        upside_write_deadline, upside_close_write, upside_cancel, NULL};
+    rn_httpd_options o = {.drain = RN_MILLISECOND};
+    struct server s;
+    int fds[2];
+
+    server_start(&s, &o);
+    for (int stop = 0; stop < 2; stop++) {
+        rn_conn *mine, *its;
+        char buf[1000];
+        rn_wg wg = {0};
+        ssize_t n;
+
+        CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+        CHECK_EQ(rn_conn_adopt(fds[0], &mine), 0);
+        CHECK_EQ(rn_conn_adopt(fds[1], &its), 0);
+        rn_wg_go(&wg, rn_httpd_serve_stream, s.ctx, s.h, &ops, (void *)its);
+        for (int i = 0; i < 3; i++) {
+            size_t have = 0;
+
+            CHECK(upside_writev(mine, &(struct iovec){"GET /a HTTP/1.1\r\nHost: x\r\n\r\n", 28},
+                                1) > 0);
+            do {
+                n = upside_read(mine, buf + have, sizeof buf - have - 1);
+                CHECK(n > 0);
+                have += (size_t)n;
+                buf[have] = 0;
+            } while (!strstr(buf, "\r\n\r\na"));
+        }
+        if (stop)
+            rn_ctx_cancel(s.ctx);
+        else
+            rn_close_write(mine);
+        rn_wg_wait(&wg);
+        rn_conn_close(its);
+        rn_conn_close(mine);
+    }
+    server_end(&s);
+}
+
 /* ---- Files -------------------------------------------------------------------------------------------- */
 
 static char folder[] = "/tmp/runnel-httpd-XXXXXX";
