@@ -31,9 +31,11 @@ static int on_target(llhttp_t *p, const char *at, size_t n)
 
 static int trailer_add(struct head *h, const char *at, size_t n)
 {
-    if (h->trailer_len + n + 2 > h->trailer_room) {
-        size_t room = (h->trailer_len + n + 2) * 2;
-        char *more = room > h->trailer_max * 2 + 64 ? NULL : realloc(h->trailer, room);
+    if (h->trailer_len + n > h->trailer_max) /* not a matter of how the bytes came */
+        return HPE_USER;
+    if (h->trailer_len + n > h->trailer_room) {
+        size_t room = (h->trailer_len + n) * 2;
+        char *more = realloc(h->trailer, room);
 
         if (!more)
             return HPE_USER;

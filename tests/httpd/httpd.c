@@ -69,6 +69,19 @@ static void ignores(rn_httpd_request *rq, rn_httpd_response *rs)
     rn_httpd_reply(rs, 200, NULL, "ok", 2);
 }
 
+static int use_stack(int depth)
+{
+    volatile char frame[1024];
+
+    frame[0] = (char)depth;
+    return depth ? use_stack(depth - 1) + frame[0] : frame[0];
+}
+static void deep(rn_httpd_request *rq, rn_httpd_response *rs)
+{
+    (void)rq;
+    rn_httpd_printf(rs, "%d", use_stack(30));
+}
+
 static void server_start(struct server *s, rn_httpd_options *o)
 {
     rn_listener *l;
@@ -83,6 +96,7 @@ static void server_start(struct server *s, rn_httpd_options *o)
     rn_httpd_handle(s->h, "/echo", echo);
     rn_httpd_handle(s->h, "GET /", text, "root");
     rn_httpd_handle(s->h, "GET /a", text, "a");
+    rn_httpd_handle(s->h, "GET /d", deep);
     rn_httpd_handle(s->h, "GET /a/b/", text, "under b");
     rn_httpd_handle(s->h, "GET /hello/{name}", param);
     rn_httpd_handle(s->h, "GET /hello/you", text, "you");
@@ -852,7 +866,7 @@ GO_TEST(httpd_idle_connections_are_cheap)
     for (int i = 0; i < N; i++) {
         char in[1000];
 
-        CHECK_EQ(rn_write(c[i], "GET /a HTTP/1.1\r\nHost: x\r\n\r\n", 28), 28);
+        CHECK_EQ(rn_write(c[i], "GET /d HTTP/1.1\r\nHost: x\r\n\r\n", 28), 28);
         CHECK(rn_read(c[i], in, sizeof in) > 0);
     }
     rn_sleep(3 * RN_SECOND); /* until the sweeper has come by */
