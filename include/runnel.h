@@ -44,6 +44,7 @@
 #include <runnel/go.h>
 #include <runnel/group.h>
 #include <runnel/io.h>
+#include <runnel/metrics.h>
 #include <runnel/net.h>
 #include <runnel/select.h>
 #include <runnel/sync.h>

@@ -53,6 +53,11 @@ void rn__out_created(struct out *o, struct places *known, uint64_t by, const voi
 /* At the start of a runtime, without a lock: RUNNEL_DUMP_SIGNAL. */
 void rn__signal_begin(void);
 
+/* ---- metrics.c ------------------------------------------------------------------------------------------- */
+
+/* RUNNEL_SCHEDTRACE's line if due has come; when the next is due: INT64_MAX, which due is at first, if none is asked for. */
+int64_t rn__schedtrace(struct rt *rt, int64_t now, int64_t due);
+
 /* ---- leaks.c -------------------------------------------------------------------------------------------- */
 
 /* If RUNNEL_LEAKS asks for it: what is left of rt besides the caller, after a while if that may be. */

@@ -677,6 +677,7 @@ void rn__netpoll_break(void)
 /* Who delivers may have no processor: what is taken out and not yet readied is in no list and no queue, and shall not
  * look like a deadlock. */
 static uint32_t delivering; /* atomic */
+uint64_t rn__netpoll_woken;
 
 int rn__netpoll_deliver(struct poll_batch *b)
 {
@@ -701,7 +702,8 @@ int rn__netpoll_deliver(struct poll_batch *b)
     }
     b->count = 0;
     n = woken_ready(&l);
-    sub_seq_cst(&delivering, 1); /* after the last is queued */
+    add_relaxed(&rn__netpoll_woken, (uint64_t)n); /* beside the other line that all share anyway */
+    sub_seq_cst(&delivering, 1);                  /* after the last is queued */
     return n;
 }
 

@@ -16,6 +16,8 @@ struct rn_ctx;
 
 extern int32_t rn__netpoll_registered; /* atomic: descriptors that the backend watches */
 
+extern uint64_t rn__netpoll_woken; /* atomic: how many waits the scheduler has ended, ever */
+
 /* Does anybody have to poll at all? */
 static inline bool rn__netpoll_active(void)
 {

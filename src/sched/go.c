@@ -225,6 +225,7 @@ struct fresh *rn__fresh_new(void (*fn)(void), const rn_attr *attr, void (*done)(
     f->created_by = w->cur->id;
     f->tsan_fiber = NULL;
     f->name[0] = 0;
+    f->queued_at = 0;
     f->stack_class = STACK_CLASS_DEFAULT;
     if (unlikely(attr != NULL)) {
         uint32_t c = rn__stack_class(attr->stack_size);
@@ -336,6 +337,7 @@ void rn__fresh_start(struct rn__call *call)
     outside = rt_enter(w);
     if (likely(w->proc && w->rt == rt)) {
         store_relaxed(&w->proc->started, w->proc->started + 1);
+        sample(&f->queued_at, w->proc->started);
         rn__push_fresh(w, f);
     } else {
         add_relaxed(&rt->started, 1);
@@ -380,6 +382,7 @@ void rn__g_from_fresh(struct rt *rt, struct g *g, struct fresh *f)
     g->created_by = f->created_by;
     g->tsan_fiber = f->tsan_fiber;
     g->asan_fake = NULL;
+    g->queued_at = f->queued_at;
     rn__copy(g->name, f->name, sizeof g->name);
     store_relaxed(&g->why, WAIT_NONE);
     store_relaxed(&g->status, G_RUNNABLE);

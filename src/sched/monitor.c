@@ -33,6 +33,8 @@
  * A monitor that woke late was stopped, debugged or suspended with everybody else, and knows nothing: it begins anew.
  * Under Valgrind, which runs one thread at a time, slices are longer.
  *
+ * It prints the lines that RUNNEL_SCHEDTRACE asks for, since it is the one thread that never runs anything else.
+ *
  * Once a second, when anything runs, it looks which CPUs the process may use, and changes the number of processors.
  *
  * The monitor is also the last resort of idle processors: work that waits at a processor whose holder has not picked for
@@ -45,6 +47,7 @@
  */
 #include "base/mem.h"
 #include "base/tools.h"
+#include "debug/debug.h"
 #include "netpoll/netpoll.h"
 #include "os/os.h"
 #include "sched/rt.h"
@@ -192,6 +195,7 @@ static void take(struct rt *rt, struct suspect *s, uint32_t n)
         if (!(entry & 1) && (s[i].any_entry || entry == s[i].entry) && w->proc == s[i].proc) {
             w->proc = NULL; /* M8 */
             w->without = true;
+            count_add(s[i].proc->count, COUNT_HANDOFFS, 1); /* P2: it is ours */
             rn__proc_taken(rt, s[i].proc);
             or_acq_rel(&w->attention, ATTEND_YIELD); /* rejoin in the next call that waits */
             taken = true;
@@ -253,8 +257,9 @@ static void pause(struct rt *rt, int64_t until)
     store_relaxed(&rt->monitor_futex, 0);
 }
 
-/* Nothing has run for a while. Sleep until a processor is taken or, if no idle worker minds the timers, one is due. */
-static void deep(struct rt *rt)
+/* Nothing has run for a while. Sleep until a processor is taken or, if no idle worker minds the timers, one is due; or
+ * until line. */
+static void deep(struct rt *rt, int64_t line)
 {
     bool quiet;
     int64_t until;
@@ -267,7 +272,7 @@ static void deep(struct rt *rt)
     until = rt->keeper ? INT64_MAX : rn__timers_first(rt);
     spin_unlock(&rt->lock);
     if (quiet)
-        pause(rt, until);
+        pause(rt, until < line ? until : line);
     store_relaxed(&rt->monitor_deep, 0);
 }
 
@@ -286,20 +291,23 @@ static void *monitor_thread(void *arg)
 {
     struct rt *rt = arg;
     int64_t period = tick_ns, last = rn__os_now(), followed = last;
+    int64_t line = rn__schedtrace(rt, last, INT64_MAX);
     unsigned calm = 0, idle = 0;
 
     while (!load_acquire(&rt->stopping)) { /* pairs with rn__stop */
         int64_t now;
 
-        pause(rt, last + period);
+        pause(rt, last + period < line ? last + period : line);
         now = rn__os_now();
+        if (unlikely(now >= line))
+            line = rn__schedtrace(rt, now, line);
         rt_time_is(rt, now_ns());
         calm = tick(rt, now, now - last > period + late_ns) ? 0 : calm + 1;
         period = calm == 0 ? tick_ns : calm < 16 ? calm_ns : calm_max_ns;
         idle = all_idle(rt) ? idle + 1 : 0;
         if (idle > DEEP_AFTER) {
             join_retired(rt);
-            deep(rt);
+            deep(rt, line);
             idle = 0;
             calm = 0;
         }

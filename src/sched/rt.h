@@ -8,6 +8,7 @@
 #define RN_SRC_RT_H
 
 #include "arch/arch.h"
+#include "sched/count.h"
 #include "sched/runq.h"
 #include "sched/sched.h"
 #include "time/timer.h"
@@ -46,6 +47,7 @@ struct proc {
     uint32_t fresh_count;
     uint64_t id_next, id_end; /* a batch of goroutine ids */
     uint64_t started, ended;  /* atomic, written by the holder: goroutines */
+    uint64_t count[COUNTS];   /* atomic, written by the holder */
 
     struct timer_heap *timers; /* of the same index, for the whole process */
     struct proc *next_idle;    /* guarded by rt->lock */
@@ -184,6 +186,9 @@ struct rt {
 
     uint64_t next_id;        /* atomic */
     uint64_t started, ended; /* atomic: by threads without a processor */
+    uint64_t count[COUNTS];  /* atomic: by whoever has no processor, and on slow paths */
+    int64_t began;
+    uint64_t free_stacks[STACK_CLASSES]; /* atomic: how many stacks has; written with memory held */
 
     bool has_main;        /* rn_run started it */
     uint32_t main_exited; /* atomic: the first goroutine called rn_exit */
@@ -194,6 +199,16 @@ struct rt {
 };
 
 extern struct rt *rn__rt; /* atomic: the running runtime, or NULL */
+
+/* What was counted since the process began: the runtimes before the running one, and that one (0: none). In start.c. */
+struct counted {
+    uint64_t started, ended;
+    uint64_t count[COUNTS];
+};
+/* Fills *ret_past, and holds the running runtime, to be given back by rn__rt_unref; NULL: there is none. */
+struct rt *rn__counted_hold(struct counted *ret_past);
+/* Add rt's. */
+void rn__counted_add(struct counted *c, struct rt *rt);
 
 extern _Thread_local struct worker rn__tls_worker __attribute__((visibility("hidden")));
 void rn__worker_init(struct worker *w);
@@ -280,6 +295,29 @@ void rn__wake_one(struct rt *rt);
 struct proc *rn__proc_take_idle(struct rt *rt, struct worker *w);
 /* The monitor has taken p from its worker: let somebody else have it. */
 void rn__proc_taken(struct rt *rt, struct proc *p);
+/* One more, by a worker inside an entry. */
+static inline void count(struct worker *w, enum count what)
+{
+    if (likely(w->proc))
+        count_add(w->proc->count, what, 1);
+    else
+        count_add_shared(w->rt->count, what, 1);
+}
+
+/* Is the wait of what is queued as n-th to be measured? */
+static inline void sample(int64_t *queued_at, uint64_t n)
+{
+#ifndef RN_EXPLORE
+    if (unlikely(n % SAMPLE == 0))
+        *queued_at = now_ns();
+#else
+    (void)queued_at, (void)n;
+#endif
+}
+
+/* A goroutine, queued at queued_at, gets p: how long that took. */
+void rn__latency(struct proc *p, int64_t queued_at);
+
 /* Tasks in p's own queues. */
 static inline uint32_t queued(const struct proc *p)
 {
@@ -299,6 +337,7 @@ void rn__proc_regain(struct worker *w);
 void rn__goroutine_main(struct g *prev);
 
 /* stack.c */
+size_t rn__stack_bytes(uint32_t stack_class);                 /* with its guard */
 size_t rn__stack_guard(uint32_t stack_class);                 /* bytes of guard at its low end */
 uint32_t rn__stack_class(size_t bytes);                       /* STACK_CLASSES when too large */
 struct g *rn__stack_new(struct rt *rt, uint32_t stack_class); /* NULL: no memory */

@@ -49,6 +49,8 @@
 #include "os/os.h"
 #include "sched/rt.h"
 
+_Static_assert(COUNT_READIES > COUNT_PARKS, "read in this order");
+
 enum {
     READY_RUN = 8,     /* picks of readied goroutines before a new one */
     FRESH_OLDEST = 16, /* every so many new ones, the oldest */
@@ -329,6 +331,7 @@ static COLD void worker_new(struct rt *rt, struct proc *p)
             rt->slots = slot;
             store_relaxed(&rt->workers, rt->workers + 1);
             add_relaxed(&rt->creating, 1);
+            count_add_shared(rt->count, COUNT_THREADS, 1);
         }
         workers = rt->workers;
         spin_unlock(&rt->lock);
@@ -392,6 +395,8 @@ COLD void rn__wake_one(struct rt *rt)
     if (w)
         polls = worker_give(w, p);
     spin_unlock(&rt->lock);
+    if (p)
+        count_add_shared(rt->count, COUNT_WAKES, 1);
     if (w)
         worker_rouse(w, polls);
     else if (p)
@@ -477,6 +482,16 @@ void rn__push_fresh(struct worker *w, struct fresh *f)
         return;
     }
     notify(w->rt, p);
+}
+
+void rn__latency(struct proc *p, int64_t queued_at)
+{
+    int64_t ns = now_ns() - queued_at;
+
+    if (p && ns >= 0) {
+        count_add(p->count, COUNT_LATENCY_TIME, (uint64_t)ns);
+        count_add(p->count, COUNT_LATENCY + latency_class(ns), 1);
+    }
 }
 
 static inline void push_ready(struct worker *w, struct g *g)
@@ -639,6 +654,10 @@ static inline struct g *switch_to(struct worker *w, struct g *from, struct g *to
     w->cur = to;
     store_relaxed(&to->on_cpu, 1);
     store_relaxed(&to->status, G_RUNNING);
+    if (unlikely(to->queued_at)) {
+        rn__latency(w->proc, to->queued_at);
+        to->queued_at = 0;
+    }
     if (unlikely(rn__tools)) {
         rn__fiber_leave(to->tsan_fiber, from->after == AFTER_DEAD ? NULL : &from->asan_fake,
                         to->stack_lo, (size_t)(to->stack_hi - to->stack_lo));
@@ -789,6 +808,7 @@ void rn__park(struct g *g, enum wait_reason why, const void *on, bool (*unlink)(
         thread_park(g);
     } else {
         rt_enter(w);
+        count(w, COUNT_PARKS);
         store_relaxed(&g->status, G_WAITING);
         if (unlikely(__cxa_get_globals))
             exceptions_save(g);
@@ -834,6 +854,8 @@ void rn__ready(struct g *g)
     outside = rt_enter(w);
     if (likely(w->proc && w->rt == g->rt && !g->worker)) {
         store_relaxed(&g->status, G_RUNNABLE);
+        count_add(w->proc->count, COUNT_READIES, 1);
+        sample(&g->queued_at, w->proc->count[COUNT_READIES]);
         push_ready(w, g);
     } else {
         struct rt *rt = g->rt;
@@ -841,6 +863,7 @@ void rn__ready(struct g *g)
         /* Until g is runnable the end of rn_run waits for us; from then on our reference keeps rt. */
         if (w->rt != rt)
             rn__rt_ref(rt);
+        count_add_shared(rt->count, COUNT_READIES, 1);
         store_release(&g->status, G_RUNNABLE); /* pairs with the end of rn_run */
         rn__inject(rt, task_of_g(g));
         if (w->rt != rt)
@@ -866,6 +889,7 @@ void rn__yield_to(enum g_after after)
         after = AFTER_NOTHING;
         w->requeue = true;
     }
+    count(w, COUNT_YIELDS);
     store_relaxed(&g->status, G_RUNNABLE);
     w->yielded = true;
     if (unlikely(__cxa_get_globals))
@@ -905,6 +929,10 @@ void rn__switch_dead(struct g *g)
             rn__g_from_fresh(w->rt, g, task_fresh(t));
             rn__fresh_recycle(w->rt, w->proc, task_fresh(t));
             store_relaxed(&g->status, G_RUNNING);
+            if (unlikely(g->queued_at)) {
+                rn__latency(w->proc, g->queued_at);
+                g->queued_at = 0;
+            }
             rn__restart(g_stack_top(g));
         }
         if (t) {
@@ -962,6 +990,8 @@ static task global_batch(struct rt *rt, struct proc *p, uint32_t most)
         rest[got++] = t;
     }
     spin_unlock(&rt->lock);
+    if (first)
+        count_add(p->count, COUNT_GLOBAL, got + 1);
     for (uint32_t i = 0; i < got; i++) {
         bool queued = task_is_fresh(rest[i]) ? freshq_push(&p->fresh, task_fresh(rest[i]))
                                              : runq_push(&p->ready, rest[i]);
@@ -979,6 +1009,8 @@ static task steal_from(struct proc *p, struct proc *victim)
     struct fresh *f;
 
     if (n) {
+        count_add(p->count, COUNT_STEALS, 1);
+        count_add(p->count, COUNT_STOLEN, n);
         store_relaxed(&victim->kept, 0);
         for (uint32_t i = 1; i < n; i++)
             runq_push(&p->ready, half[i]); /* p's queue is empty: it fits */
@@ -989,6 +1021,8 @@ static task steal_from(struct proc *p, struct proc *victim)
     if (!f)
         return 0;
     store_relaxed(&victim->kept, 0);
+    count_add(p->count, COUNT_STEALS, 1);
+    count_add(p->count, COUNT_STOLEN, 1);
     for (n = n / 2; n > 1; n--) {
         struct fresh *more = freshq_steal(&victim->fresh);
 
@@ -997,6 +1031,7 @@ static task steal_from(struct proc *p, struct proc *victim)
                 rn__inject(p->worker->rt, task_of_fresh(more));
             break;
         }
+        count_add(p->count, COUNT_STOLEN, 1);
     }
     return task_of_fresh(f);
 }
@@ -1574,6 +1609,7 @@ void rn__proc_lend(struct worker *w)
     bool work = queued(p) > 0 || load_relaxed(&rt->global_len) > 0 ||
                 load_relaxed(&p->timers->count) > 0;
 
+    count_add(p->count, COUNT_LENDS, 1);
     w->proc = NULL;
     w->without = true;
     rn__proc_taken(rt, p);

@@ -122,6 +122,8 @@ struct g {
     void *asan_fake;
     char name[G_NAME_MAX];
     int64_t since; /* atomic: when it parked last, by the runtime's coarse clock; for reports */
+    int64_t
+        queued_at; /* 0, or when it was queued: its wait for a processor is measured; see count.h */
 };
 
 /* ---- Whoever calls ----------------------------------------------------------------------------- */
@@ -168,6 +170,7 @@ struct fresh {
     uint32_t stack_class;
     uint32_t in_use; /* for reports */
     char name[G_NAME_MAX];
+    int64_t queued_at; /* as g's */
 };
 _Static_assert(sizeof(struct fresh) <= 384, "decision 19");
 

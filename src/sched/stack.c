@@ -27,7 +27,7 @@
 enum { ARENA_FIRST = 64 << 20, TRIM_ROOM = 1024 };
 static const size_t arena_max = (size_t)1 << 30;
 
-static size_t class_bytes(uint32_t stack_class)
+size_t rn__stack_bytes(uint32_t stack_class)
 {
     return (size_t)16384 << stack_class;
 }
@@ -44,7 +44,7 @@ uint32_t rn__stack_class(size_t bytes)
 
     if (bytes == 0)
         return STACK_CLASS_DEFAULT;
-    while (c < STACK_CLASSES && class_bytes(c) < bytes)
+    while (c < STACK_CLASSES && rn__stack_bytes(c) < bytes)
         c++;
     return c;
 }
@@ -59,7 +59,7 @@ static struct arena *arena_new(struct rt *rt, uint32_t stack_class)
 {
     struct arena *a = rn__mem_new(sizeof *a);
     size_t size = ARENA_FIRST;
-    size_t stack = class_bytes(stack_class);
+    size_t stack = rn__stack_bytes(stack_class);
 
     if (!a)
         return NULL;
@@ -94,6 +94,7 @@ struct g *rn__stack_new(struct rt *rt, uint32_t stack_class)
     g = rt->stacks[stack_class];
     if (g) {
         rt->stacks[stack_class] = g->next;
+        store_relaxed(&rt->free_stacks[stack_class], rt->free_stacks[stack_class] - 1);
         spin_unlock(&rt->memory);
         return g;
     }
@@ -134,6 +135,7 @@ void rn__stack_put(struct rt *rt, struct g *g)
     spin_lock(&rt->memory);
     g->next = rt->stacks[g->stack_class];
     rt->stacks[g->stack_class] = g;
+    store_relaxed(&rt->free_stacks[g->stack_class], rt->free_stacks[g->stack_class] + 1);
     f = rt->starved; /* the oldest tries again, whatever its class */
     if (unlikely(f != NULL)) {
         rt->starved = f->next;

@@ -31,7 +31,8 @@
 #include <stdlib.h>
 
 struct rt *rn__rt;
-static struct spin start_lock; /* guards the making of a runtime, and wanted_procs */
+static struct spin start_lock; /* guards the making of a runtime, wanted_procs and counted */
+static struct counted counted; /* of the runtimes that have ended */
 static int wanted_procs;
 static uint32_t running; /* atomic: an rn_run is active */
 static pthread_key_t thread_key;
@@ -67,6 +68,7 @@ static void fork_child(void)
         return;
     store_relaxed(&rn__rt, NULL); /* its memory is left where it is */
     start_lock = (struct spin){0};
+    counted = (struct counted){0};
     store_relaxed(&running, 0);
     store_relaxed(&rn__threads_parked, 0);
     store_relaxed(&rn__threads_own, 0);
@@ -220,7 +222,7 @@ static struct rt *rt_new(void)
     rt->keeper_until = INT64_MIN;
     rt->max_workers = max_threads();
     rt->fences = !rn__os_fence_all_start();
-    rt->now = now_ns();
+    rt->now = rt->began = now_ns();
     for (uint32_t i = room; i-- > 0;) {
         struct proc *p = &rt->procs[i];
 
@@ -333,6 +335,37 @@ struct rt *rn__report_hold(void)
     return rt;
 }
 
+void rn__counted_add(struct counted *c, struct rt *rt)
+{
+    uint32_t n = load_acquire(&rt->nprocs);
+
+    /* Wake-ups before parks, ends before starts: never more of the former. See count.h, E1. */
+    c->ended += load_acquire(&rt->ended);
+    for (uint32_t i = 0; i < n; i++)
+        c->ended += load_acquire(&rt->procs[i].ended);
+    c->started += load_acquire(&rt->started);
+    for (uint32_t i = 0; i < n; i++)
+        c->started += load_acquire(&rt->procs[i].started);
+    for (int k = COUNTS; k-- > 0;) {
+        c->count[k] += load_acquire(&rt->count[k]);
+        for (uint32_t i = 0; i < n; i++)
+            c->count[k] += load_acquire(&rt->procs[i].count[k]);
+    }
+}
+
+struct rt *rn__counted_hold(struct counted *ret_past)
+{
+    struct rt *rt;
+
+    spin_lock(&start_lock);
+    rt = load_relaxed(&rn__rt);
+    if (rt)
+        rn__rt_ref(rt);
+    rn__copy(ret_past, &counted, sizeof counted);
+    spin_unlock(&start_lock);
+    return rt;
+}
+
 /* Wait until slot's worker is gone; for one that is in the user's code, only for a moment. False: it stays. */
 static bool wait_gone(struct rt *rt, struct worker_slot *slot)
 {
@@ -423,9 +456,11 @@ static void rt_end(struct rt *rt, enum after_end then)
     for (uint32_t i = 0; i < rt->nprocs; i++)
         waited_for |= rn__timers_end(rt->procs[i].timers);
     spin_lock(&start_lock);
-    if (load_relaxed(&rn__rt) == rt)
+    if (load_relaxed(&rn__rt) == rt) {
+        rn__counted_add(&counted, rt); /* what an orphan still does is not counted */
         (void)swap_seq_cst(&rn__rt,
                            NULL); /* before looking who waits for a descriptor; see rn__fd_wait */
+    }
     rn__netpoll_stop(then == THEN_EXIT);
     rn__overflow_end();
     spin_unlock(&start_lock);

@@ -106,6 +106,7 @@ int rn__timer_start(struct timer *t, int64_t when, int64_t period, uint64_t seq)
     store_relaxed(&t->heap, h);
     store_relaxed(&t->state, TIMER_ARMED); /* it was idle: nobody clears FIRING meanwhile */
     store_relaxed(&h->count, h->count + 1);
+    store_relaxed(&h->armed, h->armed + 1);
     up(h, h->count - 1, t);
     first = h->at[0] == t;
     publish_first(h);
@@ -186,8 +187,10 @@ int rn__timers_run(struct timer_heap *h, int64_t now)
         } else {
             take_out(h, t);
         }
-        if (!busy)
+        if (!busy) {
             store_relaxed(&t->state, (again ? TIMER_ARMED : 0) | (owned ? 0 : TIMER_FIRING));
+            store_release(&h->fired, h->fired + 1); /* a reader who sees it sees it armed */
+        }
         spin_unlock(&h->lock);
         if (busy) /* the last tick's fire still runs: this one is dropped */
             continue;
@@ -244,7 +247,7 @@ bool rn__timers_end(struct timer_heap *h)
 void rn__timers_fork(void)
 {
     for (size_t i = 0; i < PROCS_MAX; i++)
-        if (rn__timer_heaps[i].room)
+        if (rn__timer_heaps[i].room || rn__timer_heaps[i].armed)
             rn__timer_heaps[i] = (struct timer_heap){.first = INT64_MAX};
         else
             rn__timer_heaps[i].lock = (struct spin){0};

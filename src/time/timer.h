@@ -45,6 +45,7 @@ struct timer_heap {
     uint32_t room;
     int64_t first; /* atomic: when of the root, INT64_MAX when empty */
     struct timer **at;
+    uint64_t armed, fired; /* atomic for readers without the lock: how often, ever */
 };
 
 /*

@@ -251,6 +251,12 @@ void rn__os_signal_stack_free(void *stack)
 
 void rn__signal_begin(void) {}
 
+int64_t rn__schedtrace(struct rt *rt, int64_t now, int64_t due)
+{
+    (void)rt, (void)now;
+    return due;
+}
+
 void rn__leaks_end(struct rt *rt, const char *when, bool may_wait)
 {
     (void)rt;
