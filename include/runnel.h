@@ -49,5 +49,6 @@
 #include <runnel/select.h>
 #include <runnel/sync.h>
 #include <runnel/time.h>
+#include <runnel/trace.h>
 
 #endif

@@ -33,6 +33,9 @@ void rn__out_place(struct out *o, struct places *known, uintptr_t pc, bool is_ca
 void rn__out_frames(struct out *o, struct places *known, const uintptr_t *pc, size_t n,
                     bool first_is_call);
 
+/* The name of the function that begins at pc; without one, its address. */
+void rn__out_function(struct out *o, uintptr_t pc);
+
 /* The frame pointer chain from fp inside [lo, hi): up to room return addresses. */
 size_t rn__walk(uintptr_t fp, uintptr_t lo, uintptr_t hi, uintptr_t *pc, size_t room);
 /* The caller's own stack, without skip frames; room is at most FRAMES_MAX. */
@@ -57,6 +60,14 @@ void rn__signal_begin(void);
 
 /* RUNNEL_SCHEDTRACE's line if due has come; when the next is due: INT64_MAX, which due is at first, if none is asked for. */
 int64_t rn__schedtrace(struct rt *rt, int64_t now, int64_t due);
+
+/* ---- trace.c --------------------------------------------------------------------------------------------- */
+
+/* At the beginning of a runtime: its recorder, if there is to be one; and with its last reference. */
+void rn__trace_begin(struct rt *rt);
+void rn__trace_free(struct rt *rt);
+/* At its end, and with reports: RUNNEL_TRACE's file, if there is to be one. */
+void rn__trace_file(struct rt *rt);
 
 /* ---- leaks.c -------------------------------------------------------------------------------------------- */
 

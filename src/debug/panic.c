@@ -77,6 +77,8 @@ static NOINLINE void report(const char *what, const char *text, bool all)
         rn__dump_others(&o, rt, g);
         rn__out_flush(&o);
     }
+    if (rt)
+        rn__trace_file(rt);
     rn__report_end();
 }
 

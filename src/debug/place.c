@@ -93,6 +93,30 @@ static void text_of(struct out *o, uintptr_t pc, bool is_call, bool *ret_own)
     rn__out_str(o, "]\n");
 }
 
+static void function_text(void *arg, const char *function, const char *file, int line)
+{
+    struct frame_text *t = arg;
+
+    (void)file;
+    (void)line;
+    if (function && t->n++ == 0) /* the innermost */
+        rn__out_str(t->o, function);
+}
+
+void rn__out_function(struct out *o, uintptr_t pc)
+{
+    int (*find)(uintptr_t, rn_frame_fn *, void *) = load_acquire(&symbolizer);
+    struct frame_text t = {o, pc, 0};
+    Dl_info info;
+
+    if (find && find(pc, function_text, &t) > 0 && t.n > 0)
+        return;
+    if (dladdr((void *)pc, &info) && info.dli_sname && info.dli_saddr == (void *)pc)
+        rn__out_str(o, info.dli_sname);
+    else
+        rn__out_hex(o, pc);
+}
+
 struct places *rn__places_new(struct pool *pool)
 {
     struct places *known = rn__pool_take(pool, sizeof *known);

@@ -47,8 +47,15 @@ static void *dump_thread(void *arg)
             rn__ending();
             rn__os_write(STDERR_FILENO, "SIGQUIT: quit\n\n", 15);
         }
-        if (now)
+        if (now) {
+            struct rt *rt = rn__report_hold();
+
             rn_dump(STDERR_FILENO);
+            if (rt) {
+                rn__trace_file(rt);
+                rn__rt_unref(rt);
+            }
+        }
         if (now & quit)
             rn__report_end();
     }

@@ -338,6 +338,13 @@ void rn__os_thread_sleep(int64_t ns)
     nanosleep(&ts, NULL);
 }
 
+int rn__os_create(const char *name)
+{
+    int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+    return fd < 0 ? -errno : fd;
+}
+
 void rn__os_write(int fd, const char *text, size_t size)
 {
     int saved = errno;

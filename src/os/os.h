@@ -70,6 +70,8 @@ void rn__os_signal_stack_free(void *stack);
 /* End the process if it is still here then. */
 void rn__os_end_within(unsigned seconds);
 
+/* A file for writing, made or emptied: its descriptor, or a negative errno value. */
+int rn__os_create(const char *name);
 /* Write all of it, as far as fd takes it. */
 void rn__os_write(int fd, const char *text, size_t size);
 

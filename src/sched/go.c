@@ -17,6 +17,7 @@
 #include "base/fiber.h"
 #include "base/mem.h"
 #include "os/os.h"
+#include "sched/note.h"
 #include "sched/rt.h"
 
 #include <stdlib.h>
@@ -336,11 +337,10 @@ void rn__fresh_start(struct rn__call *call)
         rn__fresh_announce(f);
     outside = rt_enter(w);
     if (likely(w->proc && w->rt == rt)) {
-        store_relaxed(&w->proc->started, w->proc->started + 1);
-        sample(&f->queued_at, w->proc->started);
+        note_spawn(w, f);
         rn__push_fresh(w, f);
     } else {
-        add_relaxed(&rt->started, 1);
+        note_spawn_outside(rt, w, f);
         rn__inject(rt, task_of_fresh(f));
     }
     if (outside)
@@ -413,6 +413,7 @@ void rn__g_end(struct g *g, int result)
         w->doomed = true; /* g->worker stays, so that g leaves for the thread's own stack */
     }
     store_relaxed(&g->status, G_DEAD);
+    note_end(w, g);
     edge_release(&rn__threads_own); /* for rn_settle: an address that every runtime has */
     if (likely(w->proc))
         store_release(&w->proc->ended, w->proc->ended + 1); /* pairs with rn__goroutines */

@@ -50,6 +50,7 @@
 #include "debug/debug.h"
 #include "netpoll/netpoll.h"
 #include "os/os.h"
+#include "sched/note.h"
 #include "sched/rt.h"
 
 enum { DEEP_AFTER = 8, STEALS_MAX = 64 };
@@ -195,7 +196,7 @@ static void take(struct rt *rt, struct suspect *s, uint32_t n)
         if (!(entry & 1) && (s[i].any_entry || entry == s[i].entry) && w->proc == s[i].proc) {
             w->proc = NULL; /* M8 */
             w->without = true;
-            count_add(s[i].proc->count, COUNT_HANDOFFS, 1); /* P2: it is ours */
+            note_without(w, s[i].proc, true); /* P2: it is ours */
             rn__proc_taken(rt, s[i].proc);
             or_acq_rel(&w->attention, ATTEND_YIELD); /* rejoin in the next call that waits */
             taken = true;

@@ -48,6 +48,7 @@ struct proc {
     uint64_t id_next, id_end; /* a batch of goroutine ids */
     uint64_t started, ended;  /* atomic, written by the holder: goroutines */
     uint64_t count[COUNTS];   /* atomic, written by the holder */
+    struct ring *ring;        /* atomic: where events go, or NULL; see note.h */
 
     struct timer_heap *timers; /* of the same index, for the whole process */
     struct proc *next_idle;    /* guarded by rt->lock */
@@ -188,6 +189,9 @@ struct rt {
     uint64_t started, ended; /* atomic: by threads without a processor */
     uint64_t count[COUNTS];  /* atomic: by whoever has no processor, and on slow paths */
     int64_t began;
+    struct recorder
+        *recorder;        /* atomic: trace.c's; made by the first rn_trace_start, and then there */
+    struct ring *outside; /* atomic: of whoever has no processor, or NULL */
     uint64_t free_stacks[STACK_CLASSES]; /* atomic: how many stacks has; written with memory held */
 
     bool has_main;        /* rn_run started it */

@@ -47,6 +47,7 @@
 #include "debug/debug.h"
 #include "netpoll/netpoll.h"
 #include "os/os.h"
+#include "sched/note.h"
 #include "sched/rt.h"
 
 _Static_assert(COUNT_READIES > COUNT_PARKS, "read in this order");
@@ -654,10 +655,7 @@ static inline struct g *switch_to(struct worker *w, struct g *from, struct g *to
     w->cur = to;
     store_relaxed(&to->on_cpu, 1);
     store_relaxed(&to->status, G_RUNNING);
-    if (unlikely(to->queued_at)) {
-        rn__latency(w->proc, to->queued_at);
-        to->queued_at = 0;
-    }
+    note_run(w, to);
     if (unlikely(rn__tools)) {
         rn__fiber_leave(to->tsan_fiber, from->after == AFTER_DEAD ? NULL : &from->asan_fake,
                         to->stack_lo, (size_t)(to->stack_hi - to->stack_lo));
@@ -808,7 +806,7 @@ void rn__park(struct g *g, enum wait_reason why, const void *on, bool (*unlink)(
         thread_park(g);
     } else {
         rt_enter(w);
-        count(w, COUNT_PARKS);
+        note_park(w, g, why, on);
         store_relaxed(&g->status, G_WAITING);
         if (unlikely(__cxa_get_globals))
             exceptions_save(g);
@@ -854,8 +852,7 @@ void rn__ready(struct g *g)
     outside = rt_enter(w);
     if (likely(w->proc && w->rt == g->rt && !g->worker)) {
         store_relaxed(&g->status, G_RUNNABLE);
-        count_add(w->proc->count, COUNT_READIES, 1);
-        sample(&g->queued_at, w->proc->count[COUNT_READIES]);
+        note_ready(w, g);
         push_ready(w, g);
     } else {
         struct rt *rt = g->rt;
@@ -863,7 +860,7 @@ void rn__ready(struct g *g)
         /* Until g is runnable the end of rn_run waits for us; from then on our reference keeps rt. */
         if (w->rt != rt)
             rn__rt_ref(rt);
-        count_add_shared(rt->count, COUNT_READIES, 1);
+        note_ready_outside(rt, w, g);
         store_release(&g->status, G_RUNNABLE); /* pairs with the end of rn_run */
         rn__inject(rt, task_of_g(g));
         if (w->rt != rt)
@@ -889,7 +886,7 @@ void rn__yield_to(enum g_after after)
         after = AFTER_NOTHING;
         w->requeue = true;
     }
-    count(w, COUNT_YIELDS);
+    note_yield(w, g);
     store_relaxed(&g->status, G_RUNNABLE);
     w->yielded = true;
     if (unlikely(__cxa_get_globals))
@@ -929,10 +926,7 @@ void rn__switch_dead(struct g *g)
             rn__g_from_fresh(w->rt, g, task_fresh(t));
             rn__fresh_recycle(w->rt, w->proc, task_fresh(t));
             store_relaxed(&g->status, G_RUNNING);
-            if (unlikely(g->queued_at)) {
-                rn__latency(w->proc, g->queued_at);
-                g->queued_at = 0;
-            }
+            note_run(w, g);
             rn__restart(g_stack_top(g));
         }
         if (t) {
@@ -1009,8 +1003,7 @@ static task steal_from(struct proc *p, struct proc *victim)
     struct fresh *f;
 
     if (n) {
-        count_add(p->count, COUNT_STEALS, 1);
-        count_add(p->count, COUNT_STOLEN, n);
+        note_steal(p, victim, n);
         store_relaxed(&victim->kept, 0);
         for (uint32_t i = 1; i < n; i++)
             runq_push(&p->ready, half[i]); /* p's queue is empty: it fits */
@@ -1021,8 +1014,7 @@ static task steal_from(struct proc *p, struct proc *victim)
     if (!f)
         return 0;
     store_relaxed(&victim->kept, 0);
-    count_add(p->count, COUNT_STEALS, 1);
-    count_add(p->count, COUNT_STOLEN, 1);
+    note_steal(p, victim, 1);
     for (n = n / 2; n > 1; n--) {
         struct fresh *more = freshq_steal(&victim->fresh);
 
@@ -1078,8 +1070,11 @@ static task steal(struct worker *w)
             task t;
 
             if (now && load_relaxed(&victim->timers->count) &&
-                timers_first(victim->timers) <= now && rn__timers_run(victim->timers, now)) {
-                t = pick(p);
+                timers_first(victim->timers) <= now) {
+                int fired = rn__timers_run(victim->timers, now);
+
+                note_source(p, EVENT_TIMER, fired);
+                t = fired ? pick(p) : 0;
                 if (t)
                     return t;
             }
@@ -1301,7 +1296,7 @@ static bool idle_wait(struct worker *w)
                 spin_unlock(&rt->lock);
                 if (heir)
                     worker_rouse(heir, false);
-                rn__netpoll_deliver(&edges);
+                note_source(p, EVENT_POLL, rn__netpoll_deliver(&edges));
                 return true;
             }
             /* All processors are busy: their holders look at the timers and descriptors, or lose them to the monitor.
@@ -1365,10 +1360,10 @@ static void proc_give_up(struct worker *w)
     fence_seq_cst();
 }
 
-static bool run_due_timers(struct proc *p)
+static void run_due_timers(struct proc *p)
 {
-    return load_relaxed(&p->timers->count) != 0 && timers_first(p->timers) <= now_ns() &&
-           rn__timers_run(p->timers, now_ns()) > 0;
+    if (load_relaxed(&p->timers->count) != 0 && timers_first(p->timers) <= now_ns())
+        note_source(p, EVENT_TIMER, rn__timers_run(p->timers, now_ns()));
 }
 
 /* A task to run; waits for one. 0: the runtime stops. On return w holds a processor. */
@@ -1401,7 +1396,7 @@ again:
         p->looked = p->tick;
         rt_time_is(rt, now_ns());
         if (rn__netpoll_active())
-            rn__netpoll_poll();
+            note_source(p, EVENT_POLL, rn__netpoll_poll());
     }
     if (look || w->yielded) { /* who yields lets the global queue go first too */
         w->yielded = false;
@@ -1415,8 +1410,11 @@ again:
     t = global_batch(rt, p, GLOBAL_BATCH);
     if (t)
         goto found;
-    if (rn__netpoll_active() && rn__netpoll_poll() > 0) {
-        t = pick(p);
+    if (rn__netpoll_active()) {
+        int n = rn__netpoll_poll();
+
+        note_source(p, EVENT_POLL, n);
+        t = n > 0 ? pick(p) : 0;
         if (t)
             goto found;
     }
@@ -1466,6 +1464,7 @@ regain:
     goto again;
 
 found:
+    note_gap(p);
     found_spinning(w);
     return t;
 }
@@ -1609,7 +1608,7 @@ void rn__proc_lend(struct worker *w)
     bool work = queued(p) > 0 || load_relaxed(&rt->global_len) > 0 ||
                 load_relaxed(&p->timers->count) > 0;
 
-    count_add(p->count, COUNT_LENDS, 1);
+    note_without(w, p, false);
     w->proc = NULL;
     w->without = true;
     rn__proc_taken(rt, p);
@@ -1642,8 +1641,10 @@ void rn__proc_regain(struct worker *w)
         global_put(rt, task_of_g(g));
     }
     spin_unlock(&rt->lock);
-    if (p)
+    if (p) {
+        note_unblock(w);
         return;
+    }
     if (!w->without) {
         fence_seq_cst();
         rn__wake_one(rt);
@@ -1657,6 +1658,7 @@ void rn__proc_regain(struct worker *w)
         g->worker = NULL;
         w->locked = NULL;
     }
+    note_unblock(w);
 }
 
 /* What is left to do on the thread's own stack for prev, which has left it. */

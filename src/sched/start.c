@@ -25,6 +25,7 @@
 #include "netpoll/netpoll.h"
 #include "os/os.h"
 #include "sched/lot.h"
+#include "sched/note.h"
 #include "sched/rt.h"
 
 #include <stdio.h>
@@ -237,6 +238,7 @@ static struct rt *rt_new(void)
         rt->idle_proc = p;
     }
     rt->idle_procs = n;
+    rn__trace_begin(rt);
     return rt;
 }
 
@@ -245,6 +247,7 @@ static void rt_free(struct rt *rt)
     struct slab *next_slab;
     struct worker_slot *next_slot;
 
+    rn__trace_free(rt);
     rn__stacks_free(rt);
     for (struct slab *s = rt->slabs; s; s = next_slab) {
         next_slab = s->next;
@@ -451,6 +454,7 @@ static void rt_end(struct rt *rt, enum after_end then)
         else
             pthread_detach(s->thread);
     }
+    rn__trace_file(rt);
     drop_all(rt);
     edge_acquire(&rn__threads_own); /* with rn__g_end and rn__g_drop */
     for (uint32_t i = 0; i < rt->nprocs; i++)
@@ -536,7 +540,7 @@ static void run_start(struct rn__call *call)
     f = rn__fresh_go(call->fn, NULL, run_done, run, __builtin_return_address(0));
     rn__copy(f->call.gp, call->gp, offsetof(struct rn__call, fn));
     rn__fresh_announce(f);
-    store_relaxed(&w->proc->started, 1);
+    note_spawn(w, f);
     w->handed = task_of_fresh(f); /* in no queue, or another thread might be faster */
     signal_stack = rn__overflow_thread();
     rn__sched_loop(w);

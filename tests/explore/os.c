@@ -251,6 +251,19 @@ void rn__os_signal_stack_free(void *stack)
 
 void rn__signal_begin(void) {}
 
+void rn__trace_begin(struct rt *rt)
+{
+    (void)rt;
+}
+void rn__trace_file(struct rt *rt)
+{
+    (void)rt;
+}
+void rn__trace_free(struct rt *rt)
+{
+    (void)rt;
+}
+
 int64_t rn__schedtrace(struct rt *rt, int64_t now, int64_t due)
 {
     (void)rt, (void)now;

@@ -11,6 +11,22 @@ static inline void cpu_relax(void)
     __asm__ volatile("yield");
 }
 
+/* A counter that goes on evenly and is the same on all CPUs; about how far in a microsecond. */
+static inline uint64_t arch_ticks(void)
+{
+    uint64_t ticks;
+
+    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+    return ticks;
+}
+static inline uint64_t arch_ticks_in_us(void)
+{
+    uint64_t hz;
+
+    __asm__("mrs %0, cntfrq_el0" : "=r"(hz));
+    return hz / 1000000;
+}
+
 /* What a new goroutine's saved stack looks like, from the saved sp upwards: loaded by rn__switch. */
 struct arch_frame {
     uint64_t d[8]; /* d8 to d15 */

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * trace.c - programs whose flight recording trace.py reads: it knows what each has done.
+ *
+ * usage: runtime-trace PROGRAM FILE
+ */
+#define _GNU_SOURCE
+#include <runnel.h>
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *file;
+
+#define MUST(cond)                                                                                 \
+    do {                                                                                           \
+        if (!(cond)) {                                                                             \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                             \
+            _exit(1);                                                                              \
+        }                                                                                          \
+    } while (0)
+
+static void dump(void)
+{
+    int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+
+    MUST(fd >= 0);
+    MUST(rn_trace_dump(fd) == 0);
+    close(fd);
+}
+
+/* ---- known: every event is known ------------------------------------------------------------------ */
+
+enum { PLAYERS = 5, ROUNDS = 20 };
+
+static void player(rn_recv_only(int) in, rn_send_only(int) out)
+{
+    for (int i = 0; i < ROUNDS; i++)
+        rn_send(out, rn_recv(in) + 1);
+}
+
+/* One processor. main parks in the last receive and in the wait; each player ROUNDS times for its turn, but the first
+ * of each round finds the value there, or main waiting. */
+static int known(void)
+{
+    rn_chan(int) ring[PLAYERS + 1];
+    rn_wg done = {0};
+    struct rn_metrics m;
+
+    MUST(rn_trace_start() == 0);
+    rn_set_name("the \"first\"");
+    for (int i = 0; i <= PLAYERS; i++)
+        ring[i] = rn_chan_make(int, 0);
+    for (int i = 0; i < PLAYERS; i++)
+        rn_wg_go(&done, player, ring[i], ring[i + 1]);
+    for (int r = 0; r < ROUNDS; r++) {
+        rn_send(ring[0], 0);
+        MUST(rn_recv(ring[PLAYERS]) == PLAYERS);
+    }
+    rn_wg_wait(&done);
+    rn_sleep(1000);
+    rn_yield();
+    rn_blocking(usleep(1));
+    rn_metrics(&m, sizeof m);
+    dump();
+    rn_trace_stop();
+    printf("%d %d %d\n", (int)m.parks, (int)m.readies, (int)m.spawned);
+    for (int i = 0; i <= PLAYERS; i++)
+        rn_chan_release(ring[i]);
+    return 0;
+}
+
+/* ---- busy: several processors, threads from outside, rings that wrap, dumps meanwhile ------------------ */
+
+static atomic_bool stop;
+
+static void shuttle(rn_recv_only(int) in, rn_send_only(int) out)
+{
+    int n;
+
+    while (rn_recv_ok(in, &n))
+        rn_send(out, n + 1);
+}
+
+static void sink(rn_recv_only(int) in)
+{
+    rn_range (n, in)
+        (void)n;
+}
+
+static void leaf(rn_wg *done)
+{
+    rn_wg_done(done);
+}
+
+static void spawner(void)
+{
+    while (!atomic_load(&stop)) {
+        rn_wg done = {0};
+
+        rn_wg_add(&done, 10);
+        for (int i = 0; i < 10; i++)
+            rn_go(leaf, &done);
+        rn_wg_wait(&done);
+        rn_sleep(1);
+    }
+}
+
+static void computes(rn_mutex *m)
+{
+    while (!atomic_load(&stop)) {
+        rn_mutex_lock(m);
+        for (volatile int i = 0; i < 20000; i++)
+            ;
+        rn_mutex_unlock(m);
+        rn_blocking(usleep(50));
+    }
+}
+
+static void *outside(void *arg)
+{
+    rn_chan(int) ch = *(rn_chan(int) *)arg;
+
+    while (!atomic_load(&stop)) {
+        (void)rn_try_send(ch, 1);
+        usleep(100);
+    }
+    return NULL;
+}
+
+static int busy(void)
+{
+    rn_chan(int) a = rn_chan_make(int, 0), b = rn_chan_make(int, 8), c = rn_chan_make(int, 4);
+    rn_mutex m = {0};
+    rn_wg all = {0};
+    pthread_t thread;
+    struct rn_metrics counted;
+
+    MUST(rn_trace_start() == 0);
+    rn_wg_go(&all, shuttle, a, b);
+    rn_wg_go(&all, shuttle, b, a);
+    rn_wg_go(&all, sink, c);
+    for (int i = 0; i < 2; i++) {
+        rn_wg_go(&all, spawner);
+        rn_wg_go(&all, computes, &m);
+    }
+    MUST(pthread_create(&thread, NULL, outside, &c) == 0);
+    for (int i = 0; i < 6;
+         i++) /* fewer than there is room for: the shuttles never wait for each other for good */
+        rn_send(a, i);
+    do { /* until the rings have been written over */
+        rn_sleep(RN_MILLISECOND);
+        rn_metrics(&counted, sizeof counted);
+        dump();
+    } while (counted.parks < 60000);
+    dump();
+    _exit(0); /* with all of it going on */
+}
+
+/* ---- Written without being asked ------------------------------------------------------------------------ */
+
+static void waits(rn_recv_only(int) ch)
+{
+    (void)rn_recv(ch);
+}
+
+static void await_waiting(void)
+{
+    struct rn_metrics m;
+
+    do {
+        rn_yield();
+        rn_metrics(&m, sizeof m);
+    } while (m.waiting < 1);
+}
+
+static int panics(void)
+{
+    rn_chan(int) ch = rn_chan_make(int, 0);
+
+    rn_go(waits, ch);
+    await_waiting();
+    rn_panic("on purpose");
+}
+
+static int ends(void)
+{
+    rn_chan(int) ch = rn_chan_make(int, 0);
+
+    rn_go(waits, ch);
+    await_waiting();
+    rn_close(ch);
+    rn_settle(RN_SECOND);
+    rn_chan_release(ch);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*program)(void);
+        int procs;
+    } programs[] = {
+        {"known", known, 1}, {"busy", busy, 2}, {"panics", panics, 1}, {"ends", ends, 1}};
+
+    MUST(argc == 3);
+    file = argv[2];
+    if (strcmp(argv[1], "nothing") == 0) { /* no runtime, nothing recorded */
+        dump();
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof programs / sizeof programs[0]; i++) {
+        if (strcmp(argv[1], programs[i].name) == 0) {
+            MUST(rn_set_procs(programs[i].procs) == 0);
+            return rn_run(programs[i].program);
+        }
+    }
+    return 1;
+}
