@@ -1531,7 +1531,7 @@ static bool stand_in(struct worker *w)
 
         if (!t) {
             if (w->proc) /* the runtime stops */
-                rn__proc_give_up(w);
+                proc_give_up(w);
             return false;
         }
         if (!task_is_fresh(t) && task_g(t)->worker) {
