@@ -46,6 +46,7 @@
 #include <runnel/io.h>
 #include <runnel/metrics.h>
 #include <runnel/net.h>
+#include <runnel/os.h>
 #include <runnel/select.h>
 #include <runnel/sync.h>
 #include <runnel/time.h>

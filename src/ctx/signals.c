@@ -1,37 +1,47 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * signals.c - contexts that a signal cancels.
+ * signals.c - contexts that a signal cancels, and channels that receive signals.
  *
  * The handler may only do what is async-signal-safe: it sets a bit and posts a semaphore. A thread of ours waits for
- * that and cancels the contexts that watch the signal. It is made with the first such context and stopped at the end
- * of the runtime; a signal's former disposition comes back with the end of its last context.
+ * that, cancels the contexts that watch the signal, and sends its number to the channels that do, without waiting. It
+ * is made with the first watcher and stopped at the end of the runtime; a signal's former disposition comes back with
+ * the end of its last watcher. Until then the program's own handler is not called: who watches has taken the signal
+ * over, and a handler that ends the process, as many do, would make the watching useless.
  *
  * Each watching context has a record in a list, from its making until its last user's reference has gone: until
- * then the signal has no other effect, however often it comes. lock guards the list and the counts; nothing is
- * cancelled or freed under it.
+ * then the signal has no other effect, however often it comes. A channel has one for each rn_signal_notify, until
+ * rn_signal_stop, with a reference to the channel. lock guards the list and the counts; nothing is cancelled, sent or
+ * freed under it. So that a stop can promise that nothing more is sent, the thread says in `sending` to which channel
+ * it is about to send, and the stop waits until it is another.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <runnel/ctx.h>
 #include <runnel/err.h>
+#include <runnel/os.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "base/tools.h"
 #include "ctx/ctx.h"
+#include "os/os.h"
 #include "sched/rt.h"
 
 void rn__signals_stop(void);
 void rn__signals_fork(void);
 bool rn__signals_awaited(void);
+bool rn__signals_ignored(int n);
 
 enum { SIGNALS = 64 };
 
 struct watch {
     struct watch *next;
-    rn_ctx *ctx;
-    uint64_t mask; /* bit n - 1: signal n */
+    rn_ctx *ctx; /* or */
+    volatile void *ch;
+    uint64_t round; /* of the last signal that was sent to ch; the thread's own */
+    uint64_t mask;  /* bit n - 1: signal n */
 };
 
 static struct spin lock;
@@ -43,6 +53,9 @@ static uint32_t stop;    /* atomic */
 static bool started;     /* guarded by lock */
 static sem_t wake;
 static pthread_t thread;
+
+static const volatile void *sending; /* guarded by lock: the channel that is being sent to */
+static uint64_t round_now;           /* the thread's own: a number for each signal */
 
 static void on_signal(int n)
 {
@@ -85,7 +98,7 @@ static void cancel_for(int n)
 
         spin_lock(&lock);
         for (struct watch *w = watches; w && !ctx; w = w->next)
-            if ((w->mask >> (n - 1) & 1) && rn_ctx_err(w->ctx) == 0)
+            if (w->ctx && (w->mask >> (n - 1) & 1) && rn_ctx_err(w->ctx) == 0)
                 ctx = w->ctx;
         /* Its memory goes after watch_over, which waits for the lock. Not a user's reference: the last user's end is
          * to bring the former disposition back, whatever we are about. */
@@ -101,6 +114,36 @@ static void cancel_for(int n)
     }
 }
 
+/* Once to each channel, however many records it has. */
+static void send_to_all(int n)
+{
+    round_now++;
+    for (;;) {
+        volatile void *ch = NULL;
+
+        spin_lock(&lock);
+        for (struct watch *w = watches; w; w = w->next) {
+            if (!w->ch || !(w->mask >> (n - 1) & 1) || w->round == round_now || (ch && w->ch != ch))
+                continue;
+            ch = w->ch;
+            w->round = round_now;
+        }
+        if (ch)
+            rn__chan_retain(ch);
+        sending = ch;
+        spin_unlock(&lock);
+        if (!ch)
+            return;
+        edge_acquire(&watches); /* whoever made ch */
+        (void)rn__try_send(ch, &n);
+        edge_release(&sending); /* before the return of rn_signal_stop */
+        spin_lock(&lock);
+        sending = NULL;
+        spin_unlock(&lock);
+        rn__chan_release(ch);
+    }
+}
+
 static void *signal_thread(void *arg)
 {
     (void)arg;
@@ -113,47 +156,44 @@ static void *signal_thread(void *arg)
             return NULL;
         now = swap_acq_rel(&pending, 0);
         for (int n = 1; n <= SIGNALS; n++)
-            if (now >> (n - 1) & 1)
+            if (now >> (n - 1) & 1) {
                 cancel_for(n);
+                send_to_all(n);
+            }
     }
 }
 
-static void start_thread(void)
+/* False: no thread is to be had. */
+static bool start_thread(void)
 {
-    sigset_t all, old;
-
     if (started)
-        return;
+        return true;
     sem_init(&wake, 0, 0);
     store_relaxed(&stop, 0);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    if (pthread_create(&thread, NULL, signal_thread, NULL) != 0) {
-        pthread_sigmask(SIG_SETMASK, &old, NULL);
-        spin_unlock(&lock);
-        rn__panic("rn_ctx_with_signals: no thread to be had");
+    store_relaxed(&pending, 0); /* of a former thread's watchers */
+    if (rn__os_thread_new(&thread, 0, true, signal_thread, NULL) != 0) {
+        sem_destroy(&wake);
+        return false;
     }
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
     add_acq_rel(&rn__threads_own, 1);
     started = true;
+    return true;
 }
 
-rn_ctx *rn__ctx_with_signals(rn_ctx *parent, const int *signals, size_t n)
+static bool can_be_caught(int n)
 {
-    rn_ctx *ctx = rn_ctx_with_cancel(parent);
-    struct watch *w;
+    return n >= 1 && n <= SIGNALS && n != SIGKILL && n != SIGSTOP &&
+           (n < 32 || n >= SIGRTMIN); /* between them lie libc's own */
+}
 
-    for (size_t i = 0; i < n; i++)
-        if (signals[i] < 1 || signals[i] > SIGNALS || signals[i] == SIGKILL ||
-            signals[i] == SIGSTOP)
-            rn_panic("rn_ctx_with_signals: %d is not a signal that can be caught", signals[i]);
-    w = rn__mem_new_zero(sizeof *w, 16);
-    if (!w)
-        rn__panic("out of memory for a context");
-    w->ctx = ctx;
-    rn__ctx_on_unused(ctx, watch_over);
+/* w watches these signals from now on; false, with w in no list: no thread is to be had. */
+static bool watch_begin(struct watch *w, const int *signals, size_t n)
+{
     spin_lock(&lock);
-    start_thread();
+    if (!start_thread()) {
+        spin_unlock(&lock);
+        return false;
+    }
     for (size_t i = 0; i < n; i++) {
         struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART | SA_ONSTACK};
         int s = signals[i];
@@ -167,7 +207,87 @@ rn_ctx *rn__ctx_with_signals(rn_ctx *parent, const int *signals, size_t n)
     w->next = watches;
     watches = w;
     spin_unlock(&lock);
+    return true;
+}
+
+rn_ctx *rn__ctx_with_signals(rn_ctx *parent, const int *signals, size_t n)
+{
+    rn_ctx *ctx = rn_ctx_with_cancel(parent);
+    struct watch *w;
+
+    for (size_t i = 0; i < n; i++)
+        if (!can_be_caught(signals[i]))
+            rn_panic("rn_ctx_with_signals: %d is not a signal that can be caught", signals[i]);
+    w = rn__mem_new_zero(sizeof *w, 16);
+    if (!w)
+        rn__panic("out of memory for a context");
+    w->ctx = ctx;
+    rn__ctx_on_unused(ctx, watch_over);
+    if (!watch_begin(w, signals, n))
+        rn__panic("rn_ctx_with_signals: no thread to be had");
     return ctx;
+}
+
+int rn__signal_notify(rn_send_only(int) ch, const int *signals, size_t n)
+{
+    struct watch *w;
+
+    if (!ch)
+        rn__panic("rn_signal_notify: nil channel");
+    for (size_t i = 0; i < n; i++)
+        if (!can_be_caught(signals[i]))
+            return -EINVAL;
+    w = rn__mem_new_zero(sizeof *w, 16);
+    if (!w)
+        return -ENOMEM;
+    w->ch = ch;
+    rn__chan_retain(ch);
+    edge_release(&watches);
+    if (!watch_begin(w, signals, n)) {
+        rn__chan_release(ch);
+        rn__mem_free(w);
+        return -EAGAIN;
+    }
+    return 0;
+}
+
+void rn_signal_stop(rn_send_only(int) ch)
+{
+    for (;;) {
+        struct watch **at, *w = NULL;
+        bool busy;
+
+        spin_lock(&lock);
+        for (at = &watches; *at && (*at)->ch != ch; at = &(*at)->next)
+            ;
+        if (ch)
+            w = *at;
+        if (w) {
+            *at = w->next;
+            unlisten(w->mask);
+        }
+        busy = ch && sending == ch; /* for a moment: it never waits */
+        spin_unlock(&lock);
+        if (w)
+            rn__chan_release(ch);
+        else if (!busy)
+            break;
+        else
+            rn__os_thread_yield();
+        rn__mem_free(w);
+    }
+    edge_acquire(&sending);
+}
+
+bool rn__signals_ignored(int n)
+{
+    bool ignored;
+
+    spin_lock(&lock);
+    ignored = watching[n - 1] && !(former[n - 1].sa_flags & SA_SIGINFO) &&
+              former[n - 1].sa_handler == SIG_IGN;
+    spin_unlock(&lock);
+    return ignored;
 }
 
 bool rn__signals_awaited(void)
@@ -197,7 +317,7 @@ void rn__signals_stop(void)
     pthread_join(thread, NULL);
     sub_acq_rel(&rn__threads_own, 1);
     sem_destroy(&wake);
-    /* Contexts that outlive the runtime keep their state, but no signal reaches them any more. */
+    /* Contexts and channels that outlive the runtime keep their state, but no signal reaches them any more. */
     spin_lock(&lock);
     w = watches;
     watches = NULL;
@@ -206,6 +326,8 @@ void rn__signals_stop(void)
     spin_unlock(&lock);
     for (; w; w = next) {
         next = w->next;
+        if (w->ch)
+            rn__chan_release(w->ch);
         rn__mem_free(w);
     }
 }
@@ -220,6 +342,7 @@ void rn__signals_fork(void)
             sigaction(i + 1, &former[i], NULL);
         }
     watches = NULL;
+    sending = NULL;
     started = false;
     pending = 0;
 }
