@@ -144,8 +144,9 @@ RN__API RN__NODISCARD int rn_dial_ctx(struct rn_ctx *ctx, const char *network, c
 /* A socket of udp or unixgram with a local address, for rn_recv_from and rn_send_to. Errors as rn_listen. */
 RN__API RN__NODISCARD int rn_bind(const char *network, const char *address, rn_conn **ret_c);
 
-/* A connection from a socket of yours, which it owns from then on; it is made non-blocking. 0, or -ENOTSOCK, -EBADF,
- * -ENOMEM with fd still yours. */
+/* A connection from a socket of yours, or a pipe, a terminal or another device, which it owns from then on; it is made
+ * non-blocking, for all who share its open file description: see rn_conn_share in os.h. 0, or -EINVAL (a regular file,
+ * for which nobody waits), -EBADF, -ENOMEM with fd still yours. */
 RN__API RN__NODISCARD int rn_conn_adopt(int fd, rn_conn **ret_c);
 
 /* ---- Reading and writing ---------------------------------------------------------------------- */

@@ -30,6 +30,31 @@ RN__BEGIN
 
 struct rn_ctx;
 
+/* ---- Pipes, and descriptors of others --------------------------------------------------------- */
+
+/*
+ * A pipe as two connections: what is written to the second is read from the first. rn_read, rn_write, deadlines and
+ * contexts as in net.h; there are no addresses, and half-close is rn_conn_close of one end. Closing the reading end
+ * lets writers fail with -EPIPE; closing the writing end is the end of the stream. 0, -EMFILE, -ENFILE, -ENOMEM.
+ */
+RN__API RN__NODISCARD int rn_pipe(rn_conn **ret_read, rn_conn **ret_write);
+
+/*
+ * A connection to what fd refers to, of which others have descriptors too: standard input, a terminal. fd stays
+ * the caller's, and its open file description, which those others share, is not changed. Closing the connection does
+ * not close fd. Never for a regular file, which nobody waits for (-EINVAL): see rn_file_adopt.
+ *
+ * What holds:
+ *   pipes, FIFOs, terminals, devices   opened anew, by /proc/self/fd, where the kernel permits that: reads and writes
+ *                                      never hold a thread. Where it does not (another user's terminal, no /proc) each
+ *                                      waits until fd is ready, and then is a call that blocks for as long as somebody
+ *                                      else was faster, holding a thread, and not its context's to end
+ *   sockets                            duplicated; each call asks the kernel not to wait
+ *
+ * 0, -EBADF, -EINVAL, -EMFILE, -ENOMEM.
+ */
+RN__API RN__NODISCARD int rn_conn_share(int fd, rn_conn **ret_c);
+
 RN__END
 
 #ifndef __cplusplus

@@ -2,6 +2,8 @@
 /*
  * conn.c - reading and writing.
  *
+ * A connection is a socket, or anything else that is read and written as a stream (enum sock_how).
+ *
  * Readers of one connection try at the same time; each gets what the kernel gives it. Writers take turns, so that
  * what each writes goes out as a whole; a writer has the turn while it waits for room.
  *
@@ -11,19 +13,76 @@
 #include "net/sock.h"
 
 #include <limits.h>
+#include <runnel/go.h>
+#include <runnel/os.h>
 
 #include "base/mem.h"
 #include "ctx/ctx.h"
+#include "os/file.h"
+#include "os/os.h"
 #include "os/socket.h"
 
 enum { IOV_ALL = 1024 /* the kernel's own bound */ };
 enum { IOV_ONCE = 64 }; /* buffers of a long list that are written in one go */
 
-/* Try until it is not EAGAIN. TRY is an expression of fd. */
+/* In blocking mode: a call that will not block, unless somebody else is faster. */
+static COLD ssize_t call_when_ready(int fd, const struct iovec *iov, int count, bool read)
+{
+    struct iovec most = {iov->iov_base, iov->iov_len < PIPE_BUF ? iov->iov_len : PIPE_BUF};
+    int ready = rn__os_poll(fd, read, !read);
+
+    if (ready <= 0)
+        return ready < 0 ? ready : -EAGAIN;
+    if (read)
+        return rn_blocking(rn__os_readv(fd, iov, count));
+    while (most.iov_len == 0 && count-- > 1) {
+        iov++;
+        most = (struct iovec){iov->iov_base, iov->iov_len < PIPE_BUF ? iov->iov_len : PIPE_BUF};
+    }
+    return rn_blocking(rn__os_writev(fd, &most, 1)); /* a ready pipe has room for that */
+}
+
+static ssize_t sock_recv(const struct sock *s, void *buf, size_t size)
+{
+    struct iovec iov = {buf, size};
+
+    if (likely(s->how == HOW_SOCKET))
+        return rn__os_recv(s->fd, buf, size);
+    return s->how == HOW_FILE ? rn__os_readv(s->fd, &iov, 1)
+                              : call_when_ready(s->fd, &iov, 1, true);
+}
+static ssize_t sock_recvmsg(const struct sock *s, struct msghdr *m)
+{
+    if (likely(s->how == HOW_SOCKET))
+        return rn__os_recvmsg(s->fd, m);
+    if (m->msg_name)
+        return -ENOTSOCK;
+    return s->how == HOW_FILE ? rn__os_readv(s->fd, m->msg_iov, (int)m->msg_iovlen)
+                              : call_when_ready(s->fd, m->msg_iov, (int)m->msg_iovlen, true);
+}
+static ssize_t sock_send(const struct sock *s, const void *buf, size_t size)
+{
+    struct iovec iov = {(void *)(uintptr_t)buf, size};
+
+    if (likely(s->how == HOW_SOCKET))
+        return rn__os_send(s->fd, buf, size);
+    return s->how == HOW_FILE ? rn__os_writev(s->fd, &iov, 1)
+                              : call_when_ready(s->fd, &iov, 1, false);
+}
+static ssize_t sock_sendmsg(const struct sock *s, const struct msghdr *m)
+{
+    if (likely(s->how == HOW_SOCKET))
+        return rn__os_sendmsg(s->fd, m);
+    if (m->msg_name)
+        return -ENOTSOCK;
+    return s->how == HOW_FILE ? rn__os_writev(s->fd, m->msg_iov, (int)m->msg_iovlen)
+                              : call_when_ready(s->fd, m->msg_iov, (int)m->msg_iovlen, false);
+}
+
+/* Try until it is not EAGAIN. */
 #define READ_LOOP(op, n, TRY)                                                                      \
     for (;;) {                                                                                     \
         uint64_t edges_ = rn__fd_edges((op)->s->desc);                                             \
-        int fd = (op)->s->fd;                                                                      \
         (n) = (TRY);                                                                               \
         if (likely((n) != -EAGAIN))                                                                \
             break;                                                                                 \
@@ -98,7 +157,7 @@ ssize_t rn_read_ctx(struct rn_ctx *ctx, rn_conn *c, void *buf, size_t size)
         uint64_t edges = rn__fd_edges(c->s.desc);
 
         if (load_relaxed(&c->s.drained) != (DRAINED | (uint32_t)edges)) {
-            n = rn__os_recv(c->s.fd, buf, size);
+            n = sock_recv(&c->s, buf, size);
             note_drained(&c->s, edges, n, size);
             if (likely(n != -EAGAIN))
                 break;
@@ -147,7 +206,7 @@ ssize_t rn_readv_ctx(struct rn_ctx *ctx, rn_conn *c, const struct iovec *iov, in
     n = op_begin(&op, &c->s, ctx, RN_READ);
     if (n)
         return n;
-    READ_LOOP(&op, n, rn__os_recvmsg(fd, &m))
+    READ_LOOP(&op, n, sock_recvmsg(&c->s, &m))
     n = op_result(&op, n);
     op_end(&op);
     have_read(n);
@@ -192,7 +251,7 @@ ssize_t rn_recv_from_ctx(struct rn_ctx *ctx, rn_conn *c, void *buf, size_t size,
 
     if (n)
         return n;
-    READ_LOOP(&op, n, (m.msg_namelen = ADDR_ROOM, rn__os_recvmsg(fd, &m)))
+    READ_LOOP(&op, n, (m.msg_namelen = ADDR_ROOM, sock_recvmsg(&c->s, &m)))
     n = op_result(&op, n);
     op_end(&op);
     have_read(n);
@@ -246,7 +305,7 @@ ssize_t rn_write_ctx(struct rn_ctx *ctx, rn_conn *c, const void *buf, size_t siz
     while (done < size || (size == 0 && !c->s.stream)) {
         uint64_t edges = rn__fd_edges(c->s.desc);
 
-        n = rn__os_send(c->s.fd, (const char *)buf + done, size - done);
+        n = sock_send(&c->s, (const char *)buf + done, size - done);
         if (n == -EAGAIN) {
             n = op_wait(&op, RN_WRITE, edges);
             if (n == 0)
@@ -305,7 +364,7 @@ ssize_t rn_writev_ctx(struct rn_ctx *ctx, rn_conn *c, const struct iovec *iov, i
             }
             m.msg_iovlen++;
         }
-        n = rn__os_sendmsg(c->s.fd, &m);
+        n = sock_sendmsg(&c->s, &m);
         if (n == -EAGAIN) {
             n = op_wait(&op, RN_WRITE, edges);
             if (n == 0)
@@ -401,7 +460,7 @@ ssize_t rn_send_to_ctx(struct rn_ctx *ctx, rn_conn *c, const void *buf, size_t s
     for (;;) {
         uint64_t edges = rn__fd_edges(c->s.desc);
 
-        n = rn__os_sendmsg(c->s.fd, &m);
+        n = sock_sendmsg(&c->s, &m);
         if (n != -EAGAIN)
             break;
         n = op_wait(&op, RN_WRITE, edges);
@@ -524,21 +583,97 @@ void rn_conn_release(rn_conn *c)
         rn__sock_release(&c->s);
 }
 
-int rn_conn_adopt(int fd, rn_conn **ret_c)
-{
-    int type = rn__os_get_option(fd, SOL_SOCKET, SO_TYPE), domain, err;
-    rn_conn *c;
+/* ---- From a descriptor ---------------------------------------------------------------------------------------- */
 
-    if (type < 0)
-        return type;
-    err = rn__os_set_nonblocking(fd);
-    if (err < 0)
-        return err;
-    c = rn__sock_new(sizeof *c, fd, type == SOCK_STREAM);
+static int conn_new(int fd, bool stream, enum sock_how how, rn_conn **ret_c)
+{
+    rn_conn *c = rn__sock_new(sizeof *c, fd, stream);
+    int domain;
+
     if (!c)
         return -ENOMEM;
-    domain = rn__os_get_option(fd, SOL_SOCKET, SO_DOMAIN);
+    c->s.how = (uint8_t)how;
+    domain = how == HOW_SOCKET && stream ? rn__os_get_option(fd, SOL_SOCKET, SO_DOMAIN) : -1;
     c->s.tcp = domain == AF_INET || domain == AF_INET6;
     *ret_c = c;
     return 0;
+}
+
+/* What fd is; whether it is a socket, and of streams. -EINVAL: nobody can wait for it. */
+static int what_is(int fd, bool *ret_socket, bool *ret_stream)
+{
+    struct stat st;
+    int err = rn__os_stat(fd, &st), type;
+
+    if (err)
+        return err;
+    *ret_socket = S_ISSOCK(st.st_mode);
+    *ret_stream = true;
+    if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode))
+        return -EINVAL;
+    if (*ret_socket) {
+        type = rn__os_get_option(fd, SOL_SOCKET, SO_TYPE);
+        if (type < 0)
+            return type;
+        *ret_stream = type == SOCK_STREAM;
+    }
+    return 0;
+}
+
+int rn_conn_adopt(int fd, rn_conn **ret_c)
+{
+    bool is_socket, stream;
+    int err = what_is(fd, &is_socket, &stream);
+
+    if (!err)
+        err = rn__os_set_nonblocking(fd);
+    if (err < 0)
+        return err;
+    return conn_new(fd, stream, is_socket ? HOW_SOCKET : HOW_FILE, ret_c);
+}
+
+int rn_conn_share(int fd, rn_conn **ret_c)
+{
+    enum sock_how how = HOW_SOCKET;
+    bool is_socket, stream;
+    int err = what_is(fd, &is_socket, &stream), mine = -1;
+
+    if (err)
+        return err;
+    if (!is_socket) {
+        how = HOW_FILE;
+        mine = rn__os_reopen(fd);
+        if (mine < 0)
+            how = HOW_BLOCKING;
+    }
+    if (mine < 0)
+        mine = rn__os_dup(fd);
+    if (mine < 0)
+        return mine;
+    err = conn_new(mine, stream, how, ret_c);
+    if (err)
+        rn__os_close(mine);
+    return err;
+}
+
+int rn_pipe(rn_conn **ret_read, rn_conn **ret_write)
+{
+    rn_conn *r;
+    int fds[2], err = rn__os_pipe(fds);
+
+    if (err)
+        return err;
+    err = conn_new(fds[0], true, HOW_FILE, &r);
+    if (err) {
+        rn__os_close(fds[0]);
+    } else {
+        err = conn_new(fds[1], true, HOW_FILE, ret_write);
+        if (!err) {
+            *ret_read = r;
+            return 0;
+        }
+        rn_conn_close(r);
+    }
+    rn__os_close(fds[1]);
+    return err;
 }

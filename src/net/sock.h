@@ -32,6 +32,13 @@ struct sock_deadline {
     struct timer timer; /* its start and stop under hands */
 };
 
+/* How to read and write. */
+enum sock_how {
+    HOW_SOCKET, /* as a socket; its descriptor may be in blocking mode */
+    HOW_FILE,   /* a pipe, a terminal, ...; non-blocking */
+    HOW_BLOCKING /* the same in blocking mode, which is not ours to change: wait for readiness, then call */
+};
+
 struct sock {
     uint32_t ops;   /* atomic: OP_ONE each, and OPS_CLOSED */
     uint32_t users; /* atomic */
@@ -40,6 +47,7 @@ struct sock {
     uint32_t gen;
     bool stream;
     bool tcp; /* a stream, or a listener for them, of TCP */
+    uint8_t how; /* enum sock_how */
     struct fd_desc *desc;
     uint64_t sent; /* atomic; written by who has the turn */
     /* Atomic: DRAINED and the low half of a count of edges: all that came before the next edge was read. 0: unknown. */

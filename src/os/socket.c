@@ -96,7 +96,7 @@ int rn__os_set_nonblocking(int fd)
 
 ssize_t rn__os_recv(int fd, void *buf, size_t size)
 {
-    return CALL(SYS_recvfrom, fd, buf, size, 0, NULL, NULL);
+    return CALL(SYS_recvfrom, fd, buf, size, MSG_DONTWAIT, NULL, NULL);
 }
 
 ssize_t rn__os_peek(int fd, void *buf, size_t size)
@@ -106,17 +106,17 @@ ssize_t rn__os_peek(int fd, void *buf, size_t size)
 
 ssize_t rn__os_send(int fd, const void *buf, size_t size)
 {
-    return CALL(SYS_sendto, fd, buf, size, MSG_NOSIGNAL, NULL, 0);
+    return CALL(SYS_sendto, fd, buf, size, MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0);
 }
 
 ssize_t rn__os_recvmsg(int fd, struct msghdr *m)
 {
-    return CALL(SYS_recvmsg, fd, m, 0);
+    return CALL(SYS_recvmsg, fd, m, MSG_DONTWAIT);
 }
 
 ssize_t rn__os_sendmsg(int fd, const struct msghdr *m)
 {
-    return CALL(SYS_sendmsg, fd, m, MSG_NOSIGNAL);
+    return CALL(SYS_sendmsg, fd, m, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 ssize_t rn__os_sendfile(int fd, int in, int64_t *offset, size_t size)

@@ -1008,10 +1008,10 @@ GO_TEST(adopted)
     expect_end(b);
     rn_conn_close(b);
     CHECK_EQ(rn_conn_adopt(fds[0], &a), -EBADF);
-    CHECK_EQ(pipe(fds), 0);
-    CHECK_EQ(rn_conn_adopt(fds[0], &a), -ENOTSOCK);
+    fds[0] = open("/proc/self/exe", O_RDONLY);
+    CHECK(fds[0] >= 0);
+    CHECK_EQ(rn_conn_adopt(fds[0], &a), -EINVAL);
     close(fds[0]);
-    close(fds[1]);
 }
 
 /* Every call of a connection that is cancelled, or whose peer is gone, says so. */

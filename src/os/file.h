@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * file.h - the kernel's files and pipes, each call with its result or a negative errno value. EINTR is not seen. Calls
+ * on regular files may block; so may those on descriptors in blocking mode.
+ */
+#ifndef RN_SRC_OS_FILE_H
+#define RN_SRC_OS_FILE_H
+
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "base/base.h"
+
+/* Closed by exec. */
+int rn__os_open(const char *path, int flags, mode_t mode);
+/* The file behind fd, opened anew: an open file description of its own, non-blocking, in the same mode. */
+int rn__os_reopen(int fd);
+int rn__os_dup(int fd);
+/* Non-blocking, closed by exec. */
+int rn__os_pipe(int fds[2]);
+int rn__os_set_blocking(int fd);
+int rn__os_stat(int fd, struct stat *ret_stat);
+
+/* At the file's position. A write raises no SIGPIPE. */
+ssize_t rn__os_readv(int fd, const struct iovec *iov, int count);
+ssize_t rn__os_writev(int fd, const struct iovec *iov, int count);
+
+#endif

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+/* pipe.c - pipes as connections, and descriptors that others have too. */
+#define _GNU_SOURCE
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include "../net/net.h"
+#include "refuse.h"
+
+/* Those of the library's own, which it opens with the first wait, included. */
+static int descriptors_now(void)
+{
+    rn_ctx *ctx = rn_ctx_with_timeout(rn_ctx_background(), RN_MILLISECOND);
+    rn_conn *r, *w;
+    char b;
+
+    CHECK_EQ(rn_pipe(&r, &w), 0);
+    CHECK_EQ(rn_read_ctx(ctx, r, &b, 1), -ETIMEDOUT);
+    rn_conn_close(r);
+    rn_conn_close(w);
+    rn_ctx_end(ctx);
+    return open_descriptors();
+}
+
+GO_TEST(pipe_carries_bytes)
+{
+    int before = descriptors_now();
+    rn_conn *r, *w;
+    char b;
+
+    CHECK_EQ(rn_pipe(&r, &w), 0);
+    CHECK(fcntl(rn_conn_fd(r), F_GETFD) & FD_CLOEXEC);
+    CHECK(fcntl(rn_conn_fd(w), F_GETFD) & FD_CLOEXEC);
+    rn_go(write_pattern, w, 3000000);
+    read_pattern(r, 3000000);
+    rn_settle(RN_MINUTE);
+    CHECK_EQ(rn_conn_sent(w), 3000000);
+    CHECK_EQ(rn_read(r, &b, 0), 0);
+    rn_conn_close(w);
+    expect_end(r);
+    rn_conn_close(r);
+    CHECK_EQ(open_descriptors(), before);
+}
+
+static void writev_all(rn_conn *w, char *buf, size_t n)
+{
+    struct iovec iov[300];
+
+    for (int i = 0; i < 300; i++)
+        iov[i] = (struct iovec){buf + n / 300 * (size_t)i, n / 300};
+    CHECK_EQ(rn_writev(w, iov, 300), n);
+    rn_conn_close(w);
+}
+GO_TEST(pipe_vectors)
+{
+    size_t n = 300 * 1000;
+    char *in = malloc(n), *out = malloc(n);
+    struct iovec iov[2] = {{out, 7}, {out + 7, n - 7}};
+    rn_conn *r, *w;
+    ssize_t got;
+
+    for (size_t i = 0; i < n; i++)
+        in[i] = pattern(i);
+    CHECK_EQ(rn_pipe(&r, &w), 0);
+    rn_go(writev_all, w, in, n);
+    got = rn_readv(r, iov, 2);
+    CHECK(got > 0);
+    if ((size_t)got < n)
+        CHECK_EQ(rn_read_full(r, out + got, n - (size_t)got), n - (size_t)got);
+    CHECK(memcmp(in, out, n) == 0);
+    expect_end(r);
+    rn_conn_close(r);
+    free(in);
+    free(out);
+}
+
+/* A context, a deadline and a close end a read and a write that wait; nothing of the buffer is touched afterwards. */
+static void read_into(rn_ctx *ctx, rn_conn *c, char *buf, rn_send_only(ssize_t) out)
+{
+    rn_send(out, rn_read_ctx(ctx, c, buf, 100));
+}
+static void fill_into(rn_ctx *ctx, rn_conn *c, rn_send_only(ssize_t) out)
+{
+    char *buf = calloc(1, 1 << 20);
+
+    rn_send(out, rn_write_ctx(ctx, c, buf, 1 << 20));
+    free(buf);
+}
+GO_TEST(pipe_waits_end)
+{
+    rn_chan(ssize_t) ch = rn_chan_make(ssize_t, 2);
+
+    for (int kind = 0; kind < 3; kind++) {
+        rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background());
+        char buf[100] = "as it was";
+        rn_conn *r, *w;
+        ssize_t want = kind == 1 ? -ETIMEDOUT : -ECANCELED;
+
+        CHECK_EQ(rn_pipe(&r, &w), 0);
+        rn_go(read_into, ctx, r, &buf[0], ch);
+        test_let_run();
+        if (kind == 0)
+            rn_ctx_cancel(ctx);
+        else if (kind == 1)
+            CHECK_EQ(rn_set_read_deadline(r, rn_now() + RN_MILLISECOND), 0);
+        else
+            rn_conn_cancel(r);
+        CHECK_EQ(rn_recv(ch), want);
+        CHECK_STR(buf, "as it was");
+        rn_ctx_end(ctx);
+        if (kind < 2) {
+            CHECK_EQ(rn_set_read_deadline(r, 0), 0);
+            ctx = rn_ctx_with_cancel(rn_ctx_background());
+            rn_go(fill_into, ctx, w, ch);
+            test_let_run();
+            CHECK_EQ(rn_len(ch), 0);
+            if (kind == 0)
+                rn_ctx_cancel(ctx);
+            else
+                CHECK_EQ(rn_set_write_deadline(w, rn_now() + RN_MILLISECOND), 0);
+            CHECK_EQ(rn_recv(ch), want);
+            rn_ctx_end(ctx);
+        }
+        rn_conn_close(r);
+        rn_conn_close(w);
+    }
+    rn_chan_release(ch);
+}
+
+/* Writing without readers is an error and no signal, whether the kernel helps or not. */
+static void breaks(void)
+{
+    rn_chan(ssize_t) ch = rn_chan_make(ssize_t, 1);
+    rn_conn *r, *w;
+
+    signal(SIGPIPE, SIG_DFL);
+    CHECK_EQ(rn_pipe(&r, &w), 0);
+    rn_go(fill_into, (rn_ctx *)NULL, w, ch);
+    test_let_run();
+    rn_conn_close(r);
+    CHECK_EQ(rn_recv(ch), -EPIPE);
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(rn_write(w, "x", 1), -EPIPE);
+    rn_conn_close(w);
+    rn_chan_release(ch);
+}
+
+GO_TEST(pipe_breaks_without_a_signal)
+{
+    sigset_t set, waiting;
+
+    breaks();
+    if (!refuse_call(SYS_pwritev2, EOPNOTSUPP))
+        test_skip("no seccomp here");
+    breaks();
+    /* A SIGPIPE of somebody else's stays where it is. */
+    rn_lock_thread();
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    raise(SIGPIPE);
+    breaks();
+    CHECK_EQ(sigpending(&waiting), 0);
+    CHECK(sigismember(&waiting, SIGPIPE));
+    signal(SIGPIPE, SIG_IGN);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    rn_unlock_thread();
+}
+
+GO_TEST(pipe_without_descriptors)
+{
+    struct rlimit old, few;
+    int before = descriptors_now();
+    rn_conn *r = NULL, *w = NULL;
+
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &old), 0);
+    few = old;
+    few.rlim_cur = 1;
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+    CHECK_EQ(rn_pipe(&r, &w), -EMFILE);
+    CHECK(!r && !w);
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &old), 0);
+    CHECK_EQ(open_descriptors(), before);
+}
+
+/* ---- Descriptors of others ---------------------------------------------------------------------------------------- */
+
+/* Reading what others write, with the description left in blocking mode. */
+static void share_works(int in, int out, const char *name)
+{
+    rn_chan(ssize_t) ch = rn_chan_make(ssize_t, 1);
+    rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background());
+    int before = descriptors_now();
+    rn_conn *r, *w;
+    char buf[100] = "as it was";
+
+    printf("%s\n", name);
+    CHECK_EQ(rn_conn_share(in, &r), 0);
+    CHECK_EQ(rn_conn_share(out, &w), 0);
+    rn_go(read_into, ctx, r, &buf[0], ch);
+    test_let_run();
+    CHECK_EQ(rn_len(ch), 0);
+    rn_ctx_cancel(ctx);
+    CHECK_EQ(rn_recv(ch), -ECANCELED);
+    CHECK_STR(buf, "as it was");
+
+    rn_go(read_into, (rn_ctx *)NULL, r, &buf[0], ch);
+    test_let_run();
+    CHECK_EQ(rn_write(w, "a line\n", 7), 7);
+    CHECK_EQ(rn_recv(ch), 7);
+    CHECK(memcmp(buf, "a line\n", 7) == 0);
+    rn_go(write_pattern, w, 300000);
+    read_pattern(r, 300000);
+    rn_settle(RN_MINUTE);
+    CHECK(!(fcntl(in, F_GETFL) & O_NONBLOCK));
+    CHECK(!(fcntl(out, F_GETFL) & O_NONBLOCK));
+    rn_conn_close(r);
+    rn_conn_close(w);
+    CHECK_EQ(open_descriptors(), before);
+    rn_ctx_end(ctx);
+    rn_chan_release(ch);
+}
+GO_TEST(share_leaves_the_flags)
+{
+    int fds[2];
+
+    CHECK_EQ(pipe(fds), 0);
+    share_works(fds[0], fds[1], "pipe");
+    close(fds[0]);
+    close(fds[1]);
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    share_works(fds[0], fds[1], "socket");
+    close(fds[0]);
+    close(fds[1]);
+}
+
+/* Where nothing can be opened by /proc, because it is another's: the same by waiting first. */
+GO_TEST(share_without_proc)
+{
+    int fds[2];
+    rn_conn *c;
+
+    CHECK_EQ(pipe(fds), 0);
+    if (geteuid() == 0) /* whom permissions do not stop */
+        CHECK_EQ(seteuid(65534), 0);
+    else
+        CHECK_EQ(fchmod(fds[0], 0), 0);
+    CHECK_EQ(prctl(PR_SET_DUMPABLE, 0), 0); /* /proc/self is root's now */
+    c = NULL;
+    share_works(fds[0], fds[1], "pipe of another user");
+    close(fds[0]);
+    close(fds[1]);
+    CHECK_EQ(rn_conn_share(fds[0], &c), -EBADF);
+    CHECK(!c);
+}
+
+GO_TEST(share_not_a_regular_file)
+{
+    int fd = open("/proc/self/exe", O_RDONLY);
+    rn_conn *c;
+
+    CHECK(fd >= 0);
+    CHECK_EQ(rn_conn_share(fd, &c), -EINVAL);
+    close(fd);
+    fd = open("/", O_RDONLY | O_DIRECTORY);
+    CHECK_EQ(rn_conn_share(fd, &c), -EINVAL);
+    CHECK_EQ(rn_conn_adopt(fd, &c), -EINVAL);
+    close(fd);
+    fd = open("/dev/zero", O_RDONLY);
+    CHECK_EQ(rn_conn_share(fd, &c), 0);
+    close(fd);
+    for (int i = 0; i < 3; i++) {
+        char b[5] = "abcd";
+
+        CHECK_EQ(rn_read_full(c, b, 5), 5);
+        CHECK(memcmp(b, "\0\0\0\0", 5) == 0);
+    }
+    rn_conn_close(c);
+}
+
+/* A terminal. */
+GO_TEST(share_terminal)
+{
+    int master = posix_openpt(O_RDWR | O_NOCTTY), slave;
+    rn_chan(ssize_t) ch = rn_chan_make(ssize_t, 1);
+    char buf[100];
+    rn_conn *t;
+
+    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0)
+        test_skip("no pseudo terminals here");
+    slave = open(ptsname(master), O_RDWR | O_NOCTTY);
+    CHECK(slave >= 0);
+    CHECK_EQ(rn_conn_share(slave, &t), 0);
+    rn_go(read_into, (rn_ctx *)NULL, t, &buf[0], ch);
+    test_let_run();
+    CHECK_EQ(write(master, "typed\n", 6), 6);
+    CHECK_EQ(rn_recv(ch), 6);
+    CHECK(memcmp(buf, "typed\n", 6) == 0);
+    CHECK_EQ(rn_write(t, "shown", 5), 5);
+    CHECK(!(fcntl(slave, F_GETFL) & O_NONBLOCK));
+    rn_go(read_into, (rn_ctx *)NULL, t, &buf[0], ch);
+    test_let_run();
+    rn_conn_close(t);
+    CHECK_EQ(rn_recv(ch), -ECANCELED);
+    close(slave);
+    close(master);
+    rn_chan_release(ch);
+}
