@@ -29,6 +29,7 @@
 RN__BEGIN
 
 struct rn_ctx;
+typedef struct rn_child rn_child;
 
 /* ---- Pipes, and descriptors of others --------------------------------------------------------- */
 
@@ -55,9 +56,142 @@ RN__API RN__NODISCARD int rn_pipe(rn_conn **ret_read, rn_conn **ret_write);
  */
 RN__API RN__NODISCARD int rn_conn_share(int fd, rn_conn **ret_c);
 
+/* ---- Child processes --------------------------------------------------------------------------- */
+
+/* Where a standard stream of a child comes from or goes to. */
+enum rn_stdio_kind {
+    RN__STDIO_DEFAULT, /* of zero: the input is empty, output and errors are ours */
+    RN__STDIO_NULL,
+    RN__STDIO_INHERIT,
+    RN__STDIO_FD,
+    RN__STDIO_PIPE,
+    RN__STDIO_DATA,
+    RN__STDIO_KEEP,
+    RN__STDIO_OUTPUT
+};
+typedef struct rn_stdio {
+    int rn__kind;
+    int rn__fd;
+    const void *rn__data;
+    size_t rn__size;
+} rn_stdio;
+
+/* Initialisers of an rn_stdio: .out = RN_STDIO_KEEP(1 << 20). */
+#define RN_STDIO_NULL {RN__STDIO_NULL, 0, 0, 0}       /* /dev/null */
+#define RN_STDIO_INHERIT {RN__STDIO_INHERIT, 0, 0, 0} /* our own stream of that number */
+#define RN_STDIO_FD(fd) {RN__STDIO_FD, (fd), 0, 0}    /* a descriptor, which stays the caller's */
+#define RN_STDIO_PIPE {RN__STDIO_PIPE, 0, 0, 0}       /* a pipe: rn_child_in, _out, _err */
+/* Input: size bytes at data, which must stay there until the child is done. */
+#define RN_STDIO_DATA(data, size) {RN__STDIO_DATA, 0, (data), (size)}
+/* Output: kept in memory, for the result; what goes beyond limit (0: 64 KiB) is read and dropped. */
+#define RN_STDIO_KEEP(limit) {RN__STDIO_KEEP, 0, 0, (limit)}
+/* Errors: where the output goes, in the order of writing. */
+#define RN_STDIO_OUTPUT {RN__STDIO_OUTPUT, 0, 0, 0}
+
+/* How to run a program. Zero means the default; argv alone is needed. */
+typedef struct rn_exec_options {
+    const char *const *argv; /* ends with NULL; argv[0] is the program's name */
+    const char *file;        /* the program, if it is not argv[0] */
+    const char *const *env;  /* NAME=VALUE texts, ends with NULL; default: our environment */
+    const char *cwd;         /* default: ours. A relative program is looked for there */
+    rn_stdio in, out, err;
+    const int *fds; /* descriptors that the child gets as 3, 4, ... */
+    int fd_count;   /* at most 61 */
+    int end_signal; /* what the end of the context sends first; default SIGTERM */
+    rn_dur grace;   /* from then to SIGKILL; default 5 s, negative: SIGKILL at once */
+    rn_dur
+        drain; /* after the exit, how long others may keep its output open; default 1 s, negative: for ever */
+    bool same_group; /* stay in our process group, as a program that uses the terminal must */
+    uint64_t rn__reserved[6];
+} rn_exec_options;
+
+/* How a child ended. */
+typedef struct rn_exec_result {
+    int status; /* what it exited with, or 128 + signal, as the shell has it */
+    int signal; /* the signal that ended it, or 0 */
+    bool core;  /* it left a core file */
+    bool cut;   /* output or errors went beyond the limit, or were still open after drain */
+    char *
+        out; /* what RN_STDIO_KEEP has kept, with a 0 byte after it; NULL without; see rn_exec_free */
+    size_t out_size;
+    char *err;
+    size_t err_size;
+    rn_dur user, system; /* CPU time that it used, with children for which it waited */
+    int64_t max_rss;     /* bytes */
+    uint64_t rn__reserved[4];
+} rn_exec_result;
+
+/*
+ * Start a program. If ctx ends before it has exited, its process group gets end_signal, and after the grace period
+ * SIGKILL; whoever of the group is left when the child has gone, gets SIGKILL as well. A child is always waited for by
+ * the library: there is never a zombie, and no SIGCHLD handler is touched. If a handler of the program's, or
+ * its waitpid(-1), takes the exit status away, the result is -ECHILD.
+ *
+ * The program is looked for in PATH if its name has no slash; entries of PATH that are not absolute are skipped. The
+ * child has no descriptor but those named, no blocked signal, and the dispositions of signals that the process has
+ * without rn_ctx_with_signals and rn_signal_notify (exec resets handlers). It is the leader of a new process group,
+ * or a Ctrl-C at the terminal would reach it before us.
+ *
+ * Returns 0; the context's error; what prevents the start: -ENOENT (no such program, or no such cwd), -EACCES, -ENOEXEC,
+ * -E2BIG, -EMFILE, -EAGAIN, -ENOMEM, -EINVAL; rn_errmsg tells more. Nothing is left of a child that could not start.
+ *
+ * The child belongs to the runtime: if rn_run returns before it is done, it is killed, with its group, and gone
+ * when rn_run has returned. The last rn_child_release does the same, but at once and without waiting.
+ */
+RN__API RN__NODISCARD int rn_exec_start(struct rn_ctx *ctx, const rn_exec_options *options,
+                                        rn_child **ret_child);
+
+/*
+ * Wait until the child is done: it has exited, its output has been read to the end (or drain has passed since), and all
+ * of its input has been written or refused. ctx ends the wait, not the child. Any number may wait, any number of times;
+ * ret may be NULL. The memory in *ret is the child's, until its last release.
+ *
+ * Returns 0 whatever the exit status; the error of the context given to rn_exec_start, if that has ended it, with *ret
+ * filled in; -ECHILD; -ENOMEM if there was none for the output, with *ret filled in.
+ */
+RN__API int rn_child_wait(rn_child *child, rn_exec_result *ret);
+RN__API int rn_child_wait_ctx(struct rn_ctx *ctx, rn_child *child, rn_exec_result *ret);
+
+/* Its number, which is no other process's while it is not done. */
+RN__API int rn_child_pid(const rn_child *child);
+/* Send a signal to the child, or to its whole group. 0, -ESRCH when it is done, -EINVAL, -EPERM. */
+RN__API int rn_child_signal(rn_child *child, int signal);
+RN__API int rn_child_signal_group(rn_child *child, int signal);
+/* Our ends of its pipes (RN_STDIO_PIPE), or NULL. Borrowed: they live as long as the child; rn_conn_cancel closes, which
+ * is the end of its input. The library never closes them while the child has a reference. */
+RN__API rn_conn *rn_child_in(const rn_child *child);
+RN__API rn_conn *rn_child_out(const rn_child *child);
+RN__API rn_conn *rn_child_err(const rn_child *child);
+RN__API rn_child *rn_child_retain(rn_child *child);
+/* The last one kills a child that is not done. NULL is fine. */
+RN__API void rn_child_release(rn_child *child);
+
+/*
+ * Start, wait and release, in one. Streams may not be pipes (-EINVAL). ret may be NULL; rn_exec_free gives its memory
+ * back, and may be called for a result of zero and after a failure.
+ *
+ * Returns 0 if it ran, whatever its exit status, and else the errors of rn_exec_start and rn_child_wait.
+ */
+RN__API RN__NODISCARD int rn_exec_with(struct rn_ctx *ctx, const rn_exec_options *options,
+                                       rn_exec_result *ret);
+RN__API void rn_exec_free(rn_exec_result *result);
+
+RN__API RN__NODISCARD int rn__exec(struct rn_ctx *ctx, const char *const *argv);
+RN__API RN__NODISCARD int rn__exec_output(struct rn_ctx *ctx, char **ret_text, size_t *ret_size,
+                                          const char *const *argv);
+
 RN__END
 
 #ifndef __cplusplus
+
+/* int rn_exec(ctx, "program", "argument", ...): run it with empty input, our output and errors. Its exit status, 0 to
+ * 255, or 128 + signal; or an error as of rn_exec_with. */
+#define rn_exec(ctx, ...) rn__exec((ctx), (const char *const[]){__VA_ARGS__, (const char *)0})
+/* int rn_exec_output(ctx, &text, &size, "program", "argument", ...): the same, with its output in memory for free(),
+ * and a 0 byte after it; size may be NULL. At most 16 MiB: -EFBIG. text is written if the result is 0 or more. */
+#define rn_exec_output(ctx, ret_text, ret_size, ...)                                               \
+    rn__exec_output((ctx), (ret_text), (ret_size),                                                 \
+                    (const char *const[]){__VA_ARGS__, (const char *)0})
 
 /* ---- Signals ------------------------------------------------------------------------------------ */
 

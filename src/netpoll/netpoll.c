@@ -439,7 +439,7 @@ static void wait_init(struct fd_wait *w, struct fd_call *call, uint32_t want)
     w->timer = (struct timer){.kind = TIMER_BORROWED, .fire = timer_fire};
 }
 
-int rn__fd_wait(struct fd_call *call, uint32_t want, uint64_t edges)
+int rn__fd_wait_until(struct fd_call *call, uint32_t want, uint64_t edges, int64_t until)
 {
     struct fd_desc *d = call->desc;
     struct fd_wait w;
@@ -461,7 +461,12 @@ int rn__fd_wait(struct fd_call *call, uint32_t want, uint64_t edges)
     }
     put_last(d, &w);
     spin_unlock(&d->lock);
-    return wait_parked(&w, INT64_MAX);
+    return wait_parked(&w, until);
+}
+
+int rn__fd_wait(struct fd_call *call, uint32_t want, uint64_t edges)
+{
+    return rn__fd_wait_until(call, want, edges, INT64_MAX);
 }
 
 int rn__fd_pause(struct fd_call *call, uint32_t want, int64_t until)

@@ -86,6 +86,8 @@ bool rn__fd_more(struct fd_desc *d);
  * closed, -ETIMEDOUT when a deadline of that direction has passed, the context's error, -ENOMEM and the like.
  */
 int rn__fd_wait(struct fd_call *call, uint32_t want, uint64_t edges);
+/* The same, but 0 from the time until on. */
+int rn__fd_wait_until(struct fd_call *call, uint32_t want, uint64_t edges, int64_t until);
 /* Wait for nothing until the time until: 0, or an error as above, where want chooses the deadline. */
 int rn__fd_pause(struct fd_call *call, uint32_t want, int64_t until);
 /* Wait for the writer's turn: one at a time, first come, first served. 0, with the turn to be given back, or an error

@@ -42,6 +42,8 @@ static pthread_once_t thread_once = PTHREAD_ONCE_INIT;
 void rn__errors_free(struct g *g);
 void rn__signals_stop(void) __attribute__((weak));
 void rn__signals_fork(void) __attribute__((weak));
+void rn__children_stop(void) __attribute__((weak));
+void rn__children_fork(void) __attribute__((weak));
 
 /* ---- Threads ---------------------------------------------------------------------------------------- */
 
@@ -78,6 +80,8 @@ static void fork_child(void)
     rn__netpoll_fork();
     if (rn__signals_fork)
         rn__signals_fork();
+    if (rn__children_fork)
+        rn__children_fork();
     if (!w->cur)
         return;
     if (w->cur->kind == G_GOROUTINE) {
@@ -456,6 +460,8 @@ static void rt_end(struct rt *rt, enum after_end then)
     }
     rn__trace_file(rt);
     drop_all(rt);
+    if (rn__children_stop) /* whose minders have not begun; the others' are gone by now */
+        rn__children_stop();
     edge_acquire(&rn__threads_own); /* with rn__g_end and rn__g_drop */
     for (uint32_t i = 0; i < rt->nprocs; i++)
         waited_for |= rn__timers_end(rt->procs[i].timers);
