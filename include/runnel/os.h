@@ -29,7 +29,107 @@
 RN__BEGIN
 
 struct rn_ctx;
+struct rn_file;
+typedef struct rn_file rn_file;
 typedef struct rn_child rn_child;
+
+/* ---- Files ------------------------------------------------------------------------------------ */
+
+/*
+ * Open a file. flags and mode are those of open(2); O_CLOEXEC goes without saying. It may be of any kind: a regular
+ * file, a device, a FIFO, a terminal, a directory (for rn_file_stat and rn_file_sync).
+ *
+ * A FIFO: to open it for reading does not wait for a writer, the first read does; to open it for writing waits for a
+ * reader, until ctx ends.
+ *
+ * Ownership is that of connections: whoever opens holds a reference, rn_file_close is the owner's. A file survives the
+ * end of rn_run.
+ *
+ * Returns 0; the error of open(2), -ENOENT, -EACCES, -EMFILE and so on; the context's error; -ENOMEM.
+ */
+RN__API RN__NODISCARD int rn_file_open(const char *path, int flags, mode_t mode, rn_file **ret_f);
+RN__API RN__NODISCARD int rn_file_open_ctx(struct rn_ctx *ctx, const char *path, int flags,
+                                           mode_t mode, rn_file **ret_f);
+
+/*
+ * A file from a descriptor of yours, which it owns from then on. Anything that may be waited for (a pipe, a terminal)
+ * is made non-blocking, for everybody who shares its open file description; see rn_conn_share for descriptors of which
+ * that must not be. Returns 0, or -EBADF, -ENOMEM with fd still yours.
+ */
+RN__API RN__NODISCARD int rn_file_adopt(int fd, rn_file **ret_f);
+
+/*
+ * Read and write at an offset. Any number of goroutines may do so at the same time.
+ *
+ * A read returns how many bytes it read: of a regular file fewer than asked for only at its end, 0 there or beyond.
+ * From anything else it returns what there is. A write writes all, or returns an error: then a part may have been
+ * written, -ENOSPC and -EIO among the reasons.
+ *
+ * The forms with ctx return its error if it has ended before. If it ends meanwhile, the kernel is asked to give up, and
+ * the call returns when it has let go of the buffer: with the context's error, or with the result if there was one
+ * already. For a regular file on a disk, where nothing can be given up, that is as long as it takes; who waits for a
+ * pipe or a terminal returns at once. The buffer is never touched after the return.
+ *
+ * -ECANCELED if the file was closed on this side, before or (pipes, terminals) meanwhile. A read or write of a regular
+ * file in progress at the close ends by itself; the descriptor goes with it.
+ */
+RN__API RN__NODISCARD ssize_t rn_file_pread(rn_file *f, void *buf, size_t size, int64_t offset);
+RN__API RN__NODISCARD ssize_t rn_file_pread_ctx(struct rn_ctx *ctx, rn_file *f, void *buf,
+                                                size_t size, int64_t offset);
+RN__API ssize_t rn_file_pwrite(rn_file *f, const void *buf, size_t size, int64_t offset);
+RN__API ssize_t rn_file_pwrite_ctx(struct rn_ctx *ctx, rn_file *f, const void *buf, size_t size,
+                                   int64_t offset);
+/* With several buffers, at most 1024. */
+RN__API RN__NODISCARD ssize_t rn_file_preadv_ctx(struct rn_ctx *ctx, rn_file *f,
+                                                 const struct iovec *iov, int count,
+                                                 int64_t offset);
+RN__API ssize_t rn_file_pwritev_ctx(struct rn_ctx *ctx, rn_file *f, const struct iovec *iov,
+                                    int count, int64_t offset);
+
+/* The same at the file's own position, which moves on. Who reads or writes there takes turns. */
+RN__API RN__NODISCARD ssize_t rn_file_read(rn_file *f, void *buf, size_t size);
+RN__API RN__NODISCARD ssize_t rn_file_read_ctx(struct rn_ctx *ctx, rn_file *f, void *buf,
+                                               size_t size);
+RN__API ssize_t rn_file_write(rn_file *f, const void *buf, size_t size);
+RN__API ssize_t rn_file_write_ctx(struct rn_ctx *ctx, rn_file *f, const void *buf, size_t size);
+RN__API RN__NODISCARD ssize_t rn_file_readv_ctx(struct rn_ctx *ctx, rn_file *f,
+                                                const struct iovec *iov, int count);
+RN__API ssize_t rn_file_writev_ctx(struct rn_ctx *ctx, rn_file *f, const struct iovec *iov,
+                                   int count);
+/* Move the position as lseek(2) does; the new one, or an error. */
+RN__API int64_t rn_file_seek(rn_file *f, int64_t offset, int whence);
+
+/* Have data and metadata on the disk (fsync), or what is needed to read the data again (fdatasync). 0 or an error. */
+RN__API RN__NODISCARD int rn_file_sync(rn_file *f);
+RN__API RN__NODISCARD int rn_file_sync_ctx(struct rn_ctx *ctx, rn_file *f);
+RN__API RN__NODISCARD int rn_file_datasync_ctx(struct rn_ctx *ctx, rn_file *f);
+RN__API RN__NODISCARD int rn_file_truncate(rn_file *f, int64_t size);
+RN__API RN__NODISCARD int rn_file_stat(rn_file *f, struct stat *ret_stat);
+
+/* Its descriptor, borrowed; -1 once it is closed. */
+RN__API int rn_file_fd(const rn_file *f);
+/* Close f and give the reference up; NULL is fine. What the kernel did not write before, it says in rn_file_sync. */
+RN__API void rn_file_close(rn_file *f);
+RN__API void rn_file_cancel(rn_file *f); /* the same, keeping the reference */
+RN__API rn_file *rn_file_retain(rn_file *f);
+RN__API void rn_file_release(rn_file *f);
+
+/*
+ * The whole of a file (or of what a FIFO or a device gives until its end) in memory that the caller frees with free(),
+ * with a 0 byte after it that is not counted. limit: most bytes, 0 for no limit. ret_size may be NULL.
+ * Returns 0, -EFBIG if there is more than limit, -ENOMEM, or an error of open or read.
+ */
+RN__API RN__NODISCARD int rn_file_load(struct rn_ctx *ctx, const char *path, size_t limit,
+                                       char **ret_text, size_t *ret_size);
+
+/*
+ * Replace the file at path by size bytes of data, so that whoever reads it sees all of the old or all of the new, also
+ * after a crash: written beside it under another name, synced, renamed, the folder synced. An existing file keeps its
+ * mode, a new one gets mode & ~umask; a symbolic link is replaced by the file. Returns 0, or an error with the old file
+ * as it was and nothing left beside it.
+ */
+RN__API RN__NODISCARD int rn_file_replace(struct rn_ctx *ctx, const char *path, const void *data,
+                                          size_t size, mode_t mode);
 
 /* ---- Pipes, and descriptors of others --------------------------------------------------------- */
 
@@ -96,7 +196,7 @@ typedef struct rn_exec_options {
     const char *cwd;         /* default: ours. A relative program is looked for there */
     rn_stdio in, out, err;
     const int *fds; /* descriptors that the child gets as 3, 4, ... */
-    int fd_count;   /* at most 61 */
+    int fd_count; /* at most 61 */
     int end_signal; /* what the end of the context sends first; default SIGTERM */
     rn_dur grace;   /* from then to SIGKILL; default 5 s, negative: SIGKILL at once */
     rn_dur

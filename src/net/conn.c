@@ -26,57 +26,60 @@ enum { IOV_ALL = 1024 /* the kernel's own bound */ };
 enum { IOV_ONCE = 64 }; /* buffers of a long list that are written in one go */
 
 /* In blocking mode: a call that will not block, unless somebody else is faster. */
-static COLD ssize_t call_when_ready(int fd, const struct iovec *iov, int count, bool read)
+static COLD ssize_t call_when_ready(struct op *op, const struct iovec *iov, int count, bool read)
 {
     struct iovec most = {iov->iov_base, iov->iov_len < PIPE_BUF ? iov->iov_len : PIPE_BUF};
-    int ready = rn__os_poll(fd, read, !read);
+    int fd = op->s->fd, ready = rn__os_poll(fd, read, !read);
+    ssize_t n;
 
     if (ready <= 0)
         return ready < 0 ? ready : -EAGAIN;
-    if (read)
-        return rn_blocking(rn__os_readv(fd, iov, count));
-    while (most.iov_len == 0 && count-- > 1) {
+    while (!read && most.iov_len == 0 && count-- > 1) {
         iov++;
         most = (struct iovec){iov->iov_base, iov->iov_len < PIPE_BUF ? iov->iov_len : PIPE_BUF};
     }
-    return rn_blocking(rn__os_writev(fd, &most, 1)); /* a ready pipe has room for that */
+    op_block(op);
+    n = rn_blocking(read ? rn__os_readv(fd, iov, count)
+                         : rn__os_writev(fd, &most, 1)); /* a ready pipe has room for that */
+    op_unblock();
+    return n;
 }
 
-static ssize_t sock_recv(const struct sock *s, void *buf, size_t size)
+static ssize_t sock_recv(struct op *op, void *buf, size_t size)
 {
     struct iovec iov = {buf, size};
 
-    if (likely(s->how == HOW_SOCKET))
-        return rn__os_recv(s->fd, buf, size);
-    return s->how == HOW_FILE ? rn__os_readv(s->fd, &iov, 1)
-                              : call_when_ready(s->fd, &iov, 1, true);
+    if (likely(op->s->how == HOW_SOCKET))
+        return rn__os_recv(op->s->fd, buf, size);
+    return op->s->how == HOW_FILE ? rn__os_readv(op->s->fd, &iov, 1)
+                                  : call_when_ready(op, &iov, 1, true);
 }
-static ssize_t sock_recvmsg(const struct sock *s, struct msghdr *m)
+static ssize_t sock_recvmsg(struct op *op, struct msghdr *m)
 {
-    if (likely(s->how == HOW_SOCKET))
-        return rn__os_recvmsg(s->fd, m);
+    if (likely(op->s->how == HOW_SOCKET))
+        return rn__os_recvmsg(op->s->fd, m);
     if (m->msg_name)
         return -ENOTSOCK;
-    return s->how == HOW_FILE ? rn__os_readv(s->fd, m->msg_iov, (int)m->msg_iovlen)
-                              : call_when_ready(s->fd, m->msg_iov, (int)m->msg_iovlen, true);
+    return op->s->how == HOW_FILE ? rn__os_readv(op->s->fd, m->msg_iov, (int)m->msg_iovlen)
+                                  : call_when_ready(op, m->msg_iov, (int)m->msg_iovlen, true);
 }
-static ssize_t sock_send(const struct sock *s, const void *buf, size_t size)
+static ssize_t sock_send(struct op *op, const void *buf, size_t size)
 {
     struct iovec iov = {(void *)(uintptr_t)buf, size};
 
-    if (likely(s->how == HOW_SOCKET))
-        return rn__os_send(s->fd, buf, size);
-    return s->how == HOW_FILE ? rn__os_writev(s->fd, &iov, 1)
-                              : call_when_ready(s->fd, &iov, 1, false);
+    if (likely(op->s->how == HOW_SOCKET))
+        return rn__os_send(op->s->fd, buf, size);
+    return op->s->how == HOW_FILE ? rn__os_writev(op->s->fd, &iov, 1)
+                                  : call_when_ready(op, &iov, 1, false);
 }
-static ssize_t sock_sendmsg(const struct sock *s, const struct msghdr *m)
+static ssize_t sock_sendmsg(struct op *op, const struct msghdr *m)
 {
-    if (likely(s->how == HOW_SOCKET))
-        return rn__os_sendmsg(s->fd, m);
+    if (likely(op->s->how == HOW_SOCKET))
+        return rn__os_sendmsg(op->s->fd, m);
     if (m->msg_name)
         return -ENOTSOCK;
-    return s->how == HOW_FILE ? rn__os_writev(s->fd, m->msg_iov, (int)m->msg_iovlen)
-                              : call_when_ready(s->fd, m->msg_iov, (int)m->msg_iovlen, false);
+    return op->s->how == HOW_FILE ? rn__os_writev(op->s->fd, m->msg_iov, (int)m->msg_iovlen)
+                                  : call_when_ready(op, m->msg_iov, (int)m->msg_iovlen, false);
 }
 
 /* Try until it is not EAGAIN. */
@@ -157,7 +160,7 @@ ssize_t rn_read_ctx(struct rn_ctx *ctx, rn_conn *c, void *buf, size_t size)
         uint64_t edges = rn__fd_edges(c->s.desc);
 
         if (load_relaxed(&c->s.drained) != (DRAINED | (uint32_t)edges)) {
-            n = sock_recv(&c->s, buf, size);
+            n = sock_recv(&op, buf, size);
             note_drained(&c->s, edges, n, size);
             if (likely(n != -EAGAIN))
                 break;
@@ -206,7 +209,7 @@ ssize_t rn_readv_ctx(struct rn_ctx *ctx, rn_conn *c, const struct iovec *iov, in
     n = op_begin(&op, &c->s, ctx, RN_READ);
     if (n)
         return n;
-    READ_LOOP(&op, n, sock_recvmsg(&c->s, &m))
+    READ_LOOP(&op, n, sock_recvmsg(&op, &m))
     n = op_result(&op, n);
     op_end(&op);
     have_read(n);
@@ -251,7 +254,7 @@ ssize_t rn_recv_from_ctx(struct rn_ctx *ctx, rn_conn *c, void *buf, size_t size,
 
     if (n)
         return n;
-    READ_LOOP(&op, n, (m.msg_namelen = ADDR_ROOM, sock_recvmsg(&c->s, &m)))
+    READ_LOOP(&op, n, (m.msg_namelen = ADDR_ROOM, sock_recvmsg(&op, &m)))
     n = op_result(&op, n);
     op_end(&op);
     have_read(n);
@@ -305,7 +308,7 @@ ssize_t rn_write_ctx(struct rn_ctx *ctx, rn_conn *c, const void *buf, size_t siz
     while (done < size || (size == 0 && !c->s.stream)) {
         uint64_t edges = rn__fd_edges(c->s.desc);
 
-        n = sock_send(&c->s, (const char *)buf + done, size - done);
+        n = sock_send(&op, (const char *)buf + done, size - done);
         if (n == -EAGAIN) {
             n = op_wait(&op, RN_WRITE, edges);
             if (n == 0)
@@ -364,7 +367,7 @@ ssize_t rn_writev_ctx(struct rn_ctx *ctx, rn_conn *c, const struct iovec *iov, i
             }
             m.msg_iovlen++;
         }
-        n = sock_sendmsg(&c->s, &m);
+        n = sock_sendmsg(&op, &m);
         if (n == -EAGAIN) {
             n = op_wait(&op, RN_WRITE, edges);
             if (n == 0)
@@ -460,7 +463,7 @@ ssize_t rn_send_to_ctx(struct rn_ctx *ctx, rn_conn *c, const void *buf, size_t s
     for (;;) {
         uint64_t edges = rn__fd_edges(c->s.desc);
 
-        n = sock_sendmsg(&c->s, &m);
+        n = sock_sendmsg(&op, &m);
         if (n != -EAGAIN)
             break;
         n = op_wait(&op, RN_WRITE, edges);

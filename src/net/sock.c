@@ -98,6 +98,12 @@ void rn__op_dropped(struct fd_call *call)
     op_end(container_of(call, struct op, call));
 }
 
+bool rn__op_unlink(void *op)
+{
+    op_end(op);
+    return true;
+}
+
 /* ---- Deadlines ------------------------------------------------------------------------------------------------ */
 
 int rn__sock_set_deadline(struct sock *s, uint32_t directions, int64_t t)

@@ -161,6 +161,21 @@ static inline void op_end(struct op *op)
     sock_leave(op->s);
 }
 
+/* Around rn_blocking in a call: if the end of rn_run takes the goroutine away in it, the call is ended. */
+bool rn__op_unlink(void *op);
+static inline void op_block(struct op *op)
+{
+    struct g *g = rn__self();
+
+    g->unlink = rn__op_unlink;
+    g->wait = op;
+    g->unlink_always = true;
+}
+static inline void op_unblock(void)
+{
+    rn__self()->unlink_always = false;
+}
+
 /* ---- Addresses; see addr.c --------------------------------------------------------------------------------- */
 
 enum { NET_ADDRS = 32 }; /* of a name, at most */

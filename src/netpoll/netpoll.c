@@ -58,6 +58,13 @@
 #include "sched/rt.h"
 #include "time/timer.h"
 
+/* src/file/ring.c, if it is there. */
+int rn__ring_edge(void) __attribute__((weak));
+bool rn__ring_awaited(void) __attribute__((weak));
+void rn__ring_stop(void) __attribute__((weak));
+void rn__ring_fork(void) __attribute__((weak));
+static const uint64_t ring_key = UINT64_MAX - 1;
+
 struct fd_wait {
     struct fd_wait *next, *prev; /* in the record's list, oldest first; guarded by its lock */
     struct fd_call *call;
@@ -326,6 +333,22 @@ static int watch(const struct g *g, struct fd_desc *d, uint32_t gen, bool rearm)
     }
     inst_leave();
     if (first)
+        rn__timer_wake(INT64_MIN); /* an idle worker that sleeps shall poll instead */
+    return err;
+}
+
+int rn__netpoll_add_ring(int fd)
+{
+    int64_t open;
+    int err;
+
+    inst_enter();
+    open = inst_open();
+    err = open < 0 ? (int)open : rn__backend_add(fd, ring_key, false);
+    if (!err)
+        add_seq_cst(&rn__netpoll_registered, 1);
+    inst_leave();
+    if (!err)
         rn__timer_wake(INT64_MIN); /* an idle worker that sleeps shall poll instead */
     return err;
 }
@@ -687,15 +710,20 @@ uint64_t rn__netpoll_woken;
 int rn__netpoll_deliver(struct poll_batch *b)
 {
     struct woken l = {.end = &l.first};
-    int n;
+    int n, of_ring = 0;
 
     if (b->count == 0)
         return 0;
     add_seq_cst(&delivering, 1); /* before the first is taken out */
     for (int i = 0; i < b->count; i++) {
         const struct poll_event *ev = &b->events[i];
-        struct fd_desc *d = rn__fd_desc((int)(uint32_t)ev->key);
+        struct fd_desc *d;
 
+        if (ev->key == ring_key) {
+            of_ring += rn__ring_edge();
+            continue;
+        }
+        d = rn__fd_desc((int)(uint32_t)ev->key);
         spin_lock(&d->lock);
         if (d->gen == (uint32_t)(ev->key >> 32)) {
             if (ev->ready & POLL_MORE)
@@ -706,7 +734,7 @@ int rn__netpoll_deliver(struct poll_batch *b)
         spin_unlock(&d->lock);
     }
     b->count = 0;
-    n = woken_ready(&l);
+    n = woken_ready(&l) + of_ring;
     add_relaxed(&rn__netpoll_woken, (uint64_t)n); /* beside the other line that all share anyway */
     sub_seq_cst(&delivering, 1);                  /* after the last is queued */
     return n;
@@ -744,6 +772,8 @@ bool rn__netpoll_awaited(void)
             }
         }
     }
+    if (rn__ring_awaited && rn__ring_awaited())
+        return true;
     /* After the lists: if it is 0, what was missing there is queued by now, and a second look will find it. */
     return load_seq_cst(&delivering) > 0;
 }
@@ -753,6 +783,8 @@ void rn__netpoll_stop(bool process_ends)
     struct woken l = {.end = &l.first};
     uint32_t none = 0;
 
+    if (rn__ring_stop)
+        rn__ring_stop();
     while (
         !cas_acq_rel(&inst_users, &none, inst_closing)) { /* pairs with inst_leave: they are out */
         none = 0;
@@ -790,6 +822,8 @@ void rn__netpoll_stop(bool process_ends)
 
 void rn__netpoll_fork(void)
 {
+    if (rn__ring_fork)
+        rn__ring_fork();
     if (load_relaxed(&inst_epoch))
         rn__backend_close(); /* the parent's stays open */
     store_relaxed(&inst_epoch, 0);

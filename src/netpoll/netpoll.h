@@ -53,6 +53,9 @@ void rn__netpoll_stop(bool process_ends);
 /* In the child of a fork: nobody waits there, and the instance is the parent's. */
 void rn__netpoll_fork(void);
 
+/* A descriptor of the library's own, whose edges are rn__ring_edge's (src/file). Gone with the instance. */
+int rn__netpoll_add_ring(int fd);
+
 /* ---- For src/net ------------------------------------------------------------------------------------- */
 
 /* The record of a descriptor number; see netpoll.c. */

@@ -111,3 +111,50 @@ ssize_t rn__os_writev(int fd, const struct iovec *iov, int count)
     }
     return write_without_signal(fd, iov, count);
 }
+
+/* Without a flag or an offset the plain calls do, which older kernels and emulators have. */
+ssize_t rn__os_preadv(int fd, const struct iovec *iov, int count, int64_t offset, bool now)
+{
+    if (now)
+        return CALL(SYS_preadv2, fd, iov, count, offset, 0L, RWF_NOWAIT);
+    if (offset == -1)
+        return CALL(SYS_readv, fd, iov, count);
+    return CALL(SYS_preadv, fd, iov, count, offset, 0L);
+}
+
+ssize_t rn__os_pwritev(int fd, const struct iovec *iov, int count, int64_t offset)
+{
+    if (offset == -1)
+        return CALL(SYS_writev, fd, iov, count);
+    return CALL(SYS_pwritev, fd, iov, count, offset, 0L);
+}
+
+int64_t rn__os_seek(int fd, int64_t offset, int whence)
+{
+    return CALL(SYS_lseek, fd, offset, whence);
+}
+
+int rn__os_sync(int fd, bool data_only)
+{
+    return (int)CALL(data_only ? SYS_fdatasync : SYS_fsync, fd);
+}
+
+int rn__os_truncate(int fd, int64_t size)
+{
+    return (int)CALL(SYS_ftruncate, fd, size);
+}
+
+int rn__os_chmod(int fd, mode_t mode)
+{
+    return (int)CALL(SYS_fchmod, fd, mode);
+}
+
+int rn__os_rename(const char *from, const char *to)
+{
+    return (int)CALL(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0L);
+}
+
+int rn__os_flags(int fd)
+{
+    return (int)CALL(SYS_fcntl, fd, F_GETFL);
+}
