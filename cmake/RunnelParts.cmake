@@ -84,9 +84,11 @@ endfunction()
 
 # ---- The parts, a part after those it builds on ----------------------------------------------------
 
-
 # llhttp is somebody else's: compiled into the part, without warnings. See third_party/llhttp.
 file(GLOB llhttp_sources ${PROJECT_SOURCE_DIR}/third_party/llhttp/src/*.c)
 set_source_files_properties(${llhttp_sources} PROPERTIES COMPILE_OPTIONS -w)
 runnel_part(httpd "an HTTP server"
             INCLUDES ${PROJECT_SOURCE_DIR}/third_party/llhttp/include SOURCES ${llhttp_sources})
+
+runnel_part(tls "TLS for runnel's connections, by OpenSSL"
+    REQUIRES openssl>=3.0 PACKAGES libssl-dev)

@@ -105,6 +105,12 @@ RN__API void rn_stack_trim(void);
 RN__API void rn_lock_thread(void);
 RN__API void rn_unlock_thread(void);
 
+/* Which start of the runtime the caller belongs to, from 1; 0 on a plain thread. For what a goroutine may hold while it
+ * waits, in an object that outlives its run: what it held then is given back by whoever finds it. */
+RN__API uint64_t rn__run_number(void);
+/* That start has ended: its goroutines will not come back from a wait. */
+RN__API bool rn__run_gone(uint64_t number);
+
 RN__API void rn__block_enter(void);
 RN__API void rn__block_leave(void);
 RN__API int64_t rn__sys_result(int64_t result);

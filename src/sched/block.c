@@ -38,6 +38,13 @@ void rn__block_leave(void)
     errno = saved;
 }
 
+uint64_t rn__run_number(void)
+{
+    struct rt *rt = worker_self()->cur->rt;
+
+    return rt ? rt->number : 0;
+}
+
 int64_t rn__sys_result(int64_t result)
 {
     return result < 0 ? -errno : result;

@@ -144,6 +144,7 @@ struct rt {
     bool follows;
     uint32_t stopping; /* atomic */
     uint32_t refs;     /* atomic: rn_run's, and one per orphan */
+    uint64_t number;   /* of the starts of this process, from 1 */
     struct proc *procs;
 
     struct spin lock ALIGNED(CACHE_LINE);

@@ -36,6 +36,7 @@ static struct spin start_lock; /* guards the making of a runtime, wanted_procs a
 static struct counted counted; /* of the runtimes that have ended */
 static int wanted_procs;
 static uint32_t running; /* atomic: an rn_run is active */
+static uint64_t last_ended; /* atomic: the number of the last runtime whose goroutines were dropped */
 static pthread_key_t thread_key;
 static pthread_once_t thread_once = PTHREAD_ONCE_INIT;
 
@@ -203,6 +204,7 @@ static uint32_t max_threads(void)
 
 static struct rt *rt_new(void)
 {
+    static uint64_t starts; /* guarded by start_lock */
     struct rt *rt;
     uint32_t n = (uint32_t)default_procs(), room = n;
     bool follows = wanted_procs == 0 && env_procs() == 0;
@@ -224,6 +226,7 @@ static struct rt *rt_new(void)
     rt->follows = follows && room > 1;
     rt->refs = 1;
     rt->next_id = 1;
+    rt->number = ++starts;
     rt->keeper_until = INT64_MIN;
     rt->max_workers = max_threads();
     rt->fences = !rn__os_fence_all_start();
@@ -462,6 +465,7 @@ static void rt_end(struct rt *rt, enum after_end then)
     drop_all(rt);
     if (rn__children_stop) /* whose minders have not begun; the others' are gone by now */
         rn__children_stop();
+    store_release(&last_ended, rt->number); /* pairs with rn__run_gone */
     edge_acquire(&rn__threads_own); /* with rn__g_end and rn__g_drop */
     for (uint32_t i = 0; i < rt->nprocs; i++)
         waited_for |= rn__timers_end(rt->procs[i].timers);
@@ -484,6 +488,11 @@ static void rt_end(struct rt *rt, enum after_end then)
         if (rt)
             rt_drop(rt, held);
     }
+}
+
+bool rn__run_gone(uint64_t number)
+{
+    return number <= load_acquire(&last_ended); /* pairs with its end */
 }
 
 /* ---- rn_run ----------------------------------------------------------------------------------------- */

@@ -1,0 +1,868 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * conn.c - connections: the handshake, reading and writing.
+ *
+ * An SSL is not thread-safe, and one goroutine may read while another writes. So it stands between two pieces of
+ * memory: `in`, what has come and it has not taken, and `out`, what it has made and the kernel has not taken. A call of
+ * OpenSSL never waits, and is made under t->lock, a mutex that is never held across a wait. The waiting is done
+ * outside, by rn_read and rn_write of the connection below, so contexts, deadlines and closes have their effect there.
+ *
+ *   I1  Only who has the turn of reading reads from the connection and puts what came into `in`; there it stays in
+ *       order. It reads when OpenSSL has taken all of `in`.
+ *   I2  Only who has the turn of writing writes to the connection: what is in `fly`, which nobody else looks at. When
+ *       that is out, it swaps it with `out`, which everybody adds to under the lock. So records leave in the order in
+ *       which they were made.
+ *   I3  A write that ended early leaves the rest of its records in `fly`; whoever has the turn next sends that first.
+ *       rn_conn_sent tells how much the kernel took, so nothing is lost or doubled.
+ *
+ * What a read makes OpenSSL say (the answer to a KeyUpdate) need not go out before the next data does (RFC 8446,
+ * 4.6.3), so a reader never waits for a writer whose peer does not read, but for a peer that asks over and over.
+ *
+ * Lock order: reading, writing, lock. A turn outlives the goroutine that has it if that is taken away by the end of its
+ * rn_run in the middle of a wait; the next who wants it gives it back in its stead.
+ *
+ * Rejected: OpenSSL on the descriptor itself (a lock would be held while it waits, or readers and writers would try in
+ * turns, waking each other); memory BIOs (one more copy, and no say in how much is buffered).
+ */
+#include <arpa/inet.h>
+#include <runnel/ctx.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "tls/tls.h"
+
+enum { IN_ROOM = 16 << 10 };
+enum { WRITE_ONCE = 64 << 10 }; /* made into records before they are sent: four of the largest */
+enum { OUT_LAZY = 16 << 10 };   /* a reader that leaves more than this behind sees it off */
+enum { KEEP_ROOM = 20 << 10 };  /* of a buffer that is empty: one record's */
+static const rn_dur farewell_time = 5 * RN_SECOND;
+
+/* ---- Turns ---------------------------------------------------------------------------------------------------- */
+
+static bool turn_try(struct turn *u)
+{
+    uint64_t holder;
+
+    if (rn_sem_try_acquire(&u->sem, 1)) {
+        store_relaxed(&u->holder, rn__run_number());
+        return true;
+    }
+    holder = load_relaxed(&u->holder);
+    if (holder && rn__run_gone(holder) && cas_relaxed(&u->holder, &holder, 0))
+        rn_sem_release(&u->sem, 1); /* in the stead of one that is no more */
+    return false;
+}
+
+static int turn_take(struct rn_ctx *ctx, struct turn *u)
+{
+    int err = 0;
+
+    if (turn_try(u))
+        return 0;
+    err = rn_sem_acquire(ctx, &u->sem, 1);
+    if (!err)
+        store_relaxed(&u->holder, rn__run_number());
+    return err;
+}
+
+static void turn_give(struct turn *u)
+{
+    uint64_t mine = rn__run_number();
+
+    /* One whose run is over while it computes may have lost it meanwhile. */
+    if (mine == 0 || cas_relaxed(&u->holder, &mine, 0))
+        rn_sem_release(&u->sem, 1);
+}
+
+/* ---- Between OpenSSL and us: under the lock ------------------------------------------------------------------- */
+
+static int bio_read(BIO *bio, char *buf, int size)
+{
+    struct rn_tls *t = BIO_get_data(bio);
+    size_t n = t->in_end - t->in_start;
+
+    BIO_clear_retry_flags(bio);
+    if (n == 0) {
+        if (t->in_eof)
+            return 0;
+        BIO_set_retry_read(bio);
+        return -1;
+    }
+    if (n > (size_t)size)
+        n = (size_t)size;
+    memcpy(buf, t->in + t->in_start, n);
+    t->in_start += n;
+    return (int)n;
+}
+
+static int bio_write(BIO *bio, const char *data, int size)
+{
+    struct rn_tls *t = BIO_get_data(bio);
+    struct pipe_buf *b = &t->out;
+
+    BIO_clear_retry_flags(bio);
+    if (b->room - b->end < (size_t)size) {
+        size_t room = b->room ? b->room : 1024;
+        char *p;
+
+        while (room - b->end < (size_t)size)
+            room *= 2;
+        p = realloc(b->data, room);
+        if (!p)
+            return -1;
+        b->data = p;
+        b->room = room;
+    }
+    memcpy(b->data + b->end, data, (size_t)size);
+    b->end += (size_t)size;
+    return size;
+}
+
+static long bio_ctrl(BIO *bio, int command, long n, void *arg)
+{
+    const struct rn_tls *t = BIO_get_data(bio);
+
+    (void)n, (void)arg;
+    switch (command) {
+    case BIO_CTRL_FLUSH:
+        return 1;
+    case BIO_CTRL_EOF:
+        return t->in_eof && t->in_start == t->in_end;
+    default:
+        return 0;
+    }
+}
+
+static BIO_METHOD *bio_method;
+
+static void bio_method_make(void)
+{
+    BIO_METHOD *m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "runnel");
+
+    if (m && BIO_meth_set_read(m, bio_read) && BIO_meth_set_write(m, bio_write) &&
+        BIO_meth_set_ctrl(m, bio_ctrl))
+        bio_method = m;
+    else
+        BIO_meth_free(m);
+}
+
+/* A call has failed; the queue says why. For good. */
+static void fail(struct rn_tls *t, bool handshake)
+{
+    t->failed.code =
+        rn__tls_why(t->ssl, t->label, handshake, t->failed.text, sizeof t->failed.text);
+}
+
+static void fail_with(struct rn_tls *t, int code, const char *what)
+{
+    t->failed.code = code;
+    snprintf(t->failed.text, sizeof t->failed.text, "tls %.60s: %s", t->label, what);
+}
+
+/* ---- To and from the connection ------------------------------------------------------------------------------- */
+
+/* With the turn of writing: send all there is. */
+static int flush(struct rn_ctx *ctx, struct rn_tls *t)
+{
+    struct pipe_buf *f = &t->fly;
+
+    for (;;) {
+        uint64_t before;
+        ssize_t n;
+
+        if (f->start == f->end) {
+            f->start = f->end = 0;
+            if (f->room > KEEP_ROOM) {
+                free(f->data);
+                *f = (struct pipe_buf){0};
+            }
+            rn_mutex_lock(&t->lock);
+            if (t->out.start != t->out.end) {
+                struct pipe_buf empty = *f;
+
+                *f = t->out;
+                t->out = empty;
+            }
+            rn_mutex_unlock(&t->lock);
+            if (f->start == f->end)
+                return 0;
+        }
+        before = rn_conn_sent(t->conn);
+        n = rn_write_ctx(ctx, t->conn, f->data + f->start, f->end - f->start);
+        f->start += (size_t)(rn_conn_sent(t->conn) - before);
+        if (n < 0)
+            return (int)n;
+    }
+}
+
+static int take_and_flush(struct rn_ctx *ctx, struct rn_tls *t)
+{
+    int err = turn_take(ctx, &t->writing);
+
+    if (err)
+        return err;
+    err = flush(ctx, t);
+    turn_give(&t->writing);
+    return err;
+}
+
+/* Say why this ends, if it costs no waiting for others; an alert is what OpenSSL has left. */
+static void flush_alert(struct rn_tls *t)
+{
+    rn_ctx *bound;
+
+    if (!turn_try(&t->writing))
+        return;
+    bound = rn_ctx_with_timeout(rn_ctx_background(), farewell_time);
+    if (t->fly.start == t->fly.end)
+        (void)flush(bound, t);
+    rn_ctx_end(bound);
+    turn_give(&t->writing);
+}
+
+/* With the turn of reading, and `in` empty: wait for what comes. */
+static int fill(struct rn_ctx *ctx, struct rn_tls *t)
+{
+    ssize_t n = rn_read_ctx(ctx, t->conn, t->in, IN_ROOM);
+
+    if (load_relaxed(&t->closed))
+        return -ECANCELED;
+    if (n < 0)
+        return (int)n;
+    rn_mutex_lock(&t->lock);
+    t->in_start = 0;
+    t->in_end = (size_t)n;
+    t->in_eof = n == 0;
+    rn_mutex_unlock(&t->lock);
+    return 0;
+}
+
+/* An error of the connection below, with the peer's name; the errors of contexts and closes as they are. */
+static int below(const struct rn_tls *t, struct rn_ctx *ctx, int err)
+{
+    if (err == -ECANCELED || err == -ETIMEDOUT || (ctx && err == rn_ctx_err(ctx)))
+        return err;
+    return rn_errorf(err, "tls %.60s: %.40s", t->label, rn_errmsg(err));
+}
+
+/* ---- Calls ---------------------------------------------------------------------------------------------------- */
+
+static int begin(struct rn_ctx *ctx, struct rn_tls *t)
+{
+    int err = ctx ? rn_ctx_err(ctx) : 0;
+
+    if (err)
+        return err;
+    if (load_relaxed(&t->closed))
+        return -ECANCELED;
+    add_relaxed(&t->refs, 1); /* the owner's is still there */
+    return 0;
+}
+
+static void end(struct rn_tls *t)
+{
+    rn_tls_release(t);
+}
+
+enum step { STEP_DONE, STEP_READ, STEP_FAILED };
+
+static enum step handshake_step(struct rn_tls *t, rn_error *ret_failed)
+{
+    enum step step = STEP_FAILED;
+    int n;
+
+    rn_mutex_lock(&t->lock);
+    if (!t->failed.code) {
+        const unsigned char *alpn;
+        unsigned int size;
+
+        ERR_clear_error();
+        n = SSL_do_handshake(t->ssl);
+        if (n == 1) {
+            SSL_get0_alpn_selected(t->ssl, &alpn, &size);
+            if (size == 0 && t->config->options.require_alpn)
+                fail_with(t, -EPROTO, "no ALPN protocol was agreed on");
+            else
+                step = STEP_DONE;
+        } else if (SSL_get_error(t->ssl, n) == SSL_ERROR_WANT_READ) {
+            step = STEP_READ;
+        } else {
+            fail(t, true);
+        }
+        ERR_clear_error();
+    }
+    *ret_failed = t->failed;
+    rn_mutex_unlock(&t->lock);
+    return step;
+}
+
+/* With the turn of reading. */
+static int handshake_run(struct rn_ctx *ctx, struct rn_tls *t)
+{
+    int unsent = 0;
+
+    for (;;) {
+        rn_error failed;
+        enum step step = handshake_step(t, &failed);
+        int err;
+
+        if (step == STEP_FAILED) {
+            flush_alert(t);
+            return rn_error_raise(&failed);
+        }
+        err = unsent ? 0 : take_and_flush(ctx, t);
+        if (err == -EPIPE || err == -ECONNRESET)
+            unsent = err; /* there may be an alert to read that says why */
+        else if (err)
+            return below(t, ctx, err);
+        if (step == STEP_DONE) {
+            if (unsent)
+                return below(t, ctx, unsent);
+            store_release(&t->ready, 1);
+            return 0;
+        }
+        err = fill(ctx, t);
+        if (err || (unsent && t->in_eof))
+            return below(t, ctx, unsent ? unsent : err);
+    }
+}
+
+static int handshake(struct rn_ctx *ctx, struct rn_tls *t)
+{
+    int err;
+
+    if (load_acquire(&t->ready)) /* pairs with its making */
+        return 0;
+    err = turn_take(ctx, &t->reading);
+    if (err)
+        return err;
+    err = load_acquire(&t->ready) ? 0 : handshake_run(ctx, t);
+    turn_give(&t->reading);
+    return err;
+}
+
+int rn_tls_handshake(struct rn_ctx *ctx, rn_tls *t)
+{
+    int err = begin(ctx, t);
+
+    if (err)
+        return err;
+    err = handshake(ctx, t);
+    end(t);
+    return err;
+}
+
+/* One try; 0 or more: done, -EAGAIN: more must come. */
+static ssize_t read_step(struct rn_tls *t, void *buf, size_t size, rn_error *ret_failed,
+                         size_t *ret_left)
+{
+    ssize_t result = -EIO;
+    size_t n = 0;
+
+    rn_mutex_lock(&t->lock);
+    if (!t->failed.code && t->ended) {
+        result = 0;
+    } else if (!t->failed.code) {
+        int ok;
+
+        ERR_clear_error();
+        ok = SSL_read_ex(t->ssl, buf, size, &n);
+        switch (ok ? SSL_ERROR_NONE : SSL_get_error(t->ssl, ok)) {
+        case SSL_ERROR_NONE:
+            result = (ssize_t)n;
+            break;
+        case SSL_ERROR_ZERO_RETURN:
+            t->ended = true;
+            result = 0;
+            break;
+        case SSL_ERROR_WANT_READ:
+            result = -EAGAIN;
+            break;
+        default:
+            fail(t, false);
+            break;
+        }
+        ERR_clear_error();
+    }
+    *ret_failed = t->failed;
+    *ret_left = t->out.end - t->out.start;
+    rn_mutex_unlock(&t->lock);
+    return result;
+}
+
+static ssize_t read_some(struct rn_ctx *ctx, struct rn_tls *t, void *buf, size_t size)
+{
+    for (;;) {
+        rn_error failed;
+        size_t left;
+        ssize_t n = read_step(t, buf, size, &failed, &left);
+        int err = 0;
+
+        if (n >= 0)
+            return n;
+        if (n != -EAGAIN) {
+            flush_alert(t);
+            return rn_error_raise(&failed);
+        }
+        if (left > OUT_LAZY)
+            err = take_and_flush(ctx, t);
+        if (!err)
+            err = fill(ctx, t);
+        if (err)
+            return below(t, ctx, err);
+    }
+}
+
+ssize_t rn_tls_read_ctx(struct rn_ctx *ctx, rn_tls *t, void *buf, size_t size)
+{
+    ssize_t n = begin(ctx, t);
+
+    if (n)
+        return n;
+    n = handshake(ctx, t);
+    if (!n && size > 0)
+        n = turn_take(ctx, &t->reading);
+    if (!n && size > 0) {
+        n = read_some(ctx, t, buf, size);
+        turn_give(&t->reading);
+    }
+    end(t);
+    return n;
+}
+
+ssize_t rn_tls_read(rn_tls *t, void *buf, size_t size)
+{
+    return rn_tls_read_ctx(NULL, t, buf, size);
+}
+
+ssize_t rn_tls_read_full_ctx(struct rn_ctx *ctx, rn_tls *t, void *buf, size_t size)
+{
+    size_t got = 0;
+
+    while (got < size) {
+        ssize_t n = rn_tls_read_ctx(ctx, t, (char *)buf + got, size - got);
+
+        if (n < 0)
+            return n;
+        if (n == 0)
+            return got ? rn_errorf(-EIO, "tls %.60s: the stream ended in the middle", t->label) : 0;
+        got += (size_t)n;
+    }
+    return (ssize_t)size;
+}
+
+ssize_t rn_tls_read_full(rn_tls *t, void *buf, size_t size)
+{
+    return rn_tls_read_full_ctx(NULL, t, buf, size);
+}
+
+/* ---- Writing -------------------------------------------------------------------------------------------------- */
+
+/* Make records of data, or the goodbye if it is NULL. */
+static int write_step(struct rn_tls *t, const char *data, size_t size, rn_error *ret_failed)
+{
+    int result = 0;
+    size_t n = 0;
+
+    rn_mutex_lock(&t->lock);
+    if (t->failed.code) {
+        result = -EIO;
+    } else if (t->said_goodbye) {
+        result = data ? -EPIPE : 0;
+    } else {
+        ERR_clear_error();
+        if (!data) {
+            t->said_goodbye = true;
+            if (SSL_shutdown(t->ssl) < 0) {
+                fail(t, false);
+                result = -EIO;
+            }
+        } else if (SSL_write_ex(t->ssl, data, size, &n) != 1) {
+            fail(t, false);
+            result = -EIO;
+        }
+        ERR_clear_error();
+    }
+    *ret_failed = t->failed;
+    rn_mutex_unlock(&t->lock);
+    return result;
+}
+
+static int write_all(struct rn_ctx *ctx, struct rn_tls *t, const char *data, size_t size)
+{
+    int err = flush(ctx, t); /* what an earlier one left (I3) */
+
+    while (!err && size > 0) {
+        size_t n = size < WRITE_ONCE ? size : WRITE_ONCE;
+        rn_error failed;
+
+        err = write_step(t, data, n, &failed);
+        if (err)
+            return failed.code ? rn_error_raise(&failed) : err;
+        store_relaxed(&t->sent, load_owned(&t->sent) + n);
+        data += n;
+        size -= n;
+        err = flush(ctx, t);
+    }
+    return err ? below(t, ctx, err) : 0;
+}
+
+ssize_t rn_tls_write_ctx(struct rn_ctx *ctx, rn_tls *t, const void *buf, size_t size)
+{
+    int err = begin(ctx, t);
+
+    if (err)
+        return err;
+    err = handshake(ctx, t);
+    if (!err)
+        err = turn_take(ctx, &t->writing);
+    if (!err) {
+        err = write_all(ctx, t, buf, size);
+        turn_give(&t->writing);
+    }
+    end(t);
+    return err ? err : (ssize_t)size;
+}
+
+ssize_t rn_tls_write(rn_tls *t, const void *buf, size_t size)
+{
+    return rn_tls_write_ctx(NULL, t, buf, size);
+}
+
+uint64_t rn_tls_sent(const rn_tls *t)
+{
+    return load_relaxed(&t->sent);
+}
+
+static int say_goodbye(struct rn_ctx *ctx, struct rn_tls *t)
+{
+    rn_error failed;
+    int err = flush(ctx, t);
+
+    if (!err) {
+        err = write_step(t, NULL, 0, &failed);
+        if (err)
+            return rn_error_raise(&failed);
+        err = flush(ctx, t);
+    }
+    return err ? below(t, ctx, err) : 0;
+}
+
+int rn_tls_close_write(rn_tls *t)
+{
+    int err = begin(NULL, t);
+
+    if (err)
+        return err;
+    err = handshake(NULL, t);
+    if (!err)
+        err = turn_take(NULL, &t->writing);
+    if (!err) {
+        err = say_goodbye(NULL, t);
+        turn_give(&t->writing);
+    }
+    end(t);
+    return err;
+}
+
+int rn_tls_set_read_deadline(rn_tls *t, rn_time at)
+{
+    return rn_set_read_deadline(t->conn, at);
+}
+
+int rn_tls_set_write_deadline(rn_tls *t, rn_time at)
+{
+    return rn_set_write_deadline(t->conn, at);
+}
+
+int rn_tls_set_deadline(rn_tls *t, rn_time at)
+{
+    return rn_set_deadline(t->conn, at);
+}
+
+/* ---- Begin and end -------------------------------------------------------------------------------------------- */
+
+static void tls_free(struct rn_tls *t)
+{
+    if (t->ssl) {
+        /* Else OpenSSL takes a session for bad whose connection ended without a goodbye. */
+        if (load_relaxed(&t->ready))
+            SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+        SSL_free(t->ssl);
+        ERR_clear_error();
+    }
+    rn__tls_setup_release(t->setup);
+    rn_tls_config_release(t->config);
+    rn_conn_close(t->conn);
+    free(t->in);
+    free(t->out.data);
+    free(t->fly.data);
+    free(t);
+}
+
+static int tls_new(rn_tls_config *config, bool is_server, struct rn_tls **ret_t)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct rn_tls *t = calloc(1, sizeof *t);
+    BIO *bio;
+
+    pthread_once(&once, bio_method_make);
+    if (!t || !bio_method) {
+        free(t);
+        return -ENOMEM;
+    }
+    t->refs = 1;
+    t->reading.sem = t->writing.sem = (rn_sem)RN_SEM(1);
+    t->is_server = is_server;
+    t->config = config ? rn_tls_config_retain(config) : rn__tls_default();
+    t->in = malloc(IN_ROOM);
+    if (!t->config || !t->in)
+        goto fail;
+    t->setup = rn__tls_setup_get(t->config);
+    ERR_clear_error();
+    t->ssl = SSL_new(t->setup->ctx);
+    bio = BIO_new(bio_method);
+    if (!t->ssl || !bio) {
+        BIO_free(bio);
+        ERR_clear_error();
+        goto fail;
+    }
+    BIO_set_data(bio, t);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(t->ssl, bio, bio);
+    SSL_set_app_data(t->ssl, t);
+    *ret_t = t;
+    return 0;
+
+fail:
+    tls_free(t);
+    return -ENOMEM;
+}
+
+static bool is_number(const char *host)
+{
+    unsigned char bytes[16];
+
+    return inet_pton(AF_INET, host, bytes) == 1 || inet_pton(AF_INET6, host, bytes) == 1;
+}
+
+/* The server that is meant: a name without its last dot, a number without its zone. */
+static int set_host(struct rn_tls *t, const char *host)
+{
+    size_t n = host ? strlen(host) : 0;
+    bool number;
+
+    if (n == 0) {
+        snprintf(t->label, sizeof t->label, "peer");
+        return t->config->options.insecure || t->config->pin_count > 0
+                   ? 0
+                   : rn_errorf(-EINVAL, "tls: no name to verify the server by");
+    }
+    if (n >= sizeof t->host)
+        return rn_errorf(-EINVAL, "tls %.60s: the name is too long", host);
+    memcpy(t->host, host, n + 1);
+    if (strchr(t->host, '%') && strchr(t->host, ':'))
+        *strchr(t->host, '%') = 0;
+    if (n > 1 && t->host[n - 1] == '.')
+        t->host[n - 1] = 0;
+    snprintf(t->label, sizeof t->label, "%s", t->host);
+    number = is_number(t->host);
+    SSL_set_hostflags(t->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    if ((number ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(t->ssl), t->host)
+                : SSL_set1_host(t->ssl, t->host)) != 1 ||
+        (!number && SSL_set_tlsext_host_name(t->ssl, t->host) != 1))
+        return rn_errorf(-EINVAL, "tls %.60s: no name of a server", t->host);
+    return 0;
+}
+
+int rn_tls_client(rn_conn *c, const char *host, rn_tls_config *config, rn_tls **ret_t)
+{
+    SSL_SESSION *session;
+    struct rn_tls *t;
+    int err = tls_new(config, false, &t);
+
+    if (err)
+        return err;
+    err = set_host(t, t->config->options.server_name ? t->config->options.server_name : host);
+    ERR_clear_error();
+    if (err) {
+        tls_free(t);
+        return err;
+    }
+    SSL_set_verify(t->ssl, SSL_VERIFY_PEER, NULL);
+    SSL_set_connect_state(t->ssl);
+    session = t->host[0] ? rn__tls_session_take(t->config, t->host) : NULL;
+    if (session) {
+        SSL_set_session(t->ssl, session);
+        SSL_SESSION_free(session);
+        ERR_clear_error();
+    }
+    t->conn = c;
+    *ret_t = t;
+    return 0;
+}
+
+int rn_tls_server(rn_conn *c, rn_tls_config *config, rn_tls **ret_t)
+{
+    struct rn_tls *t;
+    rn_addr peer;
+    int err;
+
+    if (!config || config->options.cert_count == 0)
+        return rn_errorf(-EINVAL, "tls: a server needs a certificate");
+    err = tls_new(config, true, &t);
+    if (err)
+        return err;
+    if (rn_remote_addr(c, &peer) != 0 || rn_addr_text(&peer, t->label, sizeof t->label) <= 0)
+        snprintf(t->label, sizeof t->label, "client");
+    SSL_set_verify(t->ssl,
+                   config->options.client_cert == RN_TLS_REQUIRE_CLIENT_CERT
+                       ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT
+                   : config->options.client_cert ? SSL_VERIFY_PEER
+                                                 : SSL_VERIFY_NONE,
+                   NULL);
+    SSL_set_accept_state(t->ssl);
+    t->conn = c;
+    *ret_t = t;
+    return 0;
+}
+
+/* The host of "host:port"; of none, this machine. */
+static void host_of(const char *address, char host[NAME_MAX_TLS])
+{
+    const char *colon = strrchr(address, ':');
+    size_t n = colon ? (size_t)(colon - address) : strlen(address);
+
+    if (n >= 2 && address[0] == '[' && address[n - 1] == ']') {
+        address++;
+        n -= 2;
+    }
+    snprintf(host, NAME_MAX_TLS, "%.*s", (int)n, n ? address : "localhost");
+    if (n == 0)
+        snprintf(host, NAME_MAX_TLS, "localhost");
+}
+
+int rn_tls_dial(struct rn_ctx *ctx, const char *network, const char *address, rn_tls_config *config,
+                rn_tls **ret_t)
+{
+    char host[NAME_MAX_TLS];
+    rn_conn *c;
+    rn_tls *t;
+    int err;
+
+    if (network && strncmp(network, "tcp", 3) != 0 && strcmp(network, "unix") != 0)
+        return rn_errorf(-EINVAL, "tls over %.20s is not known", network);
+    err = rn_dial_ctx(ctx, network, address, &c);
+    if (err)
+        return err;
+    host_of(address, host);
+    err = rn_tls_client(c, strcmp(network, "unix") == 0 ? NULL : host, config, &t);
+    if (err) {
+        rn_conn_close(c);
+        return err;
+    }
+    err = rn_tls_handshake(ctx, t);
+    if (err) {
+        rn_error e = rn_error_of(err);
+
+        rn_tls_cancel(t);
+        rn_tls_release(t);
+        return rn_error_raise(&e);
+    }
+    *ret_t = t;
+    return 0;
+}
+
+void rn_tls_cancel(rn_tls *t)
+{
+    if (t) {
+        store_relaxed(&t->closed, 1);
+        rn_conn_cancel(t->conn);
+    }
+}
+
+void rn_tls_close(rn_tls *t)
+{
+    if (!t)
+        return;
+    if (swap_acq_rel(&t->closed, 1) == 0) {
+        (void)rn_close_read(t->conn); /* whoever reads ends now */
+        if (load_acquire(&t->ready) && turn_try(&t->writing)) {
+            if (t->fly.start == t->fly.end &&
+                rn_set_write_deadline(t->conn, rn_now() + farewell_time) == 0)
+                (void)say_goodbye(NULL, t);
+            turn_give(&t->writing);
+        }
+        rn_conn_cancel(t->conn);
+    }
+    rn_tls_release(t);
+}
+
+rn_tls *rn_tls_retain(rn_tls *t)
+{
+    add_relaxed(&t->refs, 1); /* the caller holds one */
+    return t;
+}
+
+void rn_tls_release(rn_tls *t)
+{
+    if (t && sub_acq_rel(&t->refs, 1) == 1) /* pairs with the others' */
+        tls_free(t);
+}
+
+/* ---- About a connection --------------------------------------------------------------------------------------- */
+
+static void name_text(X509_NAME *name, char *text, size_t size)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    int n = 0;
+
+    if (bio && X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253) >= 0)
+        n = BIO_read(bio, text, (int)size - 1);
+    text[n > 0 ? n : 0] = 0;
+    BIO_free(bio);
+}
+
+int rn_tls_get_info(rn_tls *t, rn_tls_info *ret_info)
+{
+    rn_tls_info info = {0};
+    const unsigned char *alpn;
+    unsigned int size;
+    const char *name;
+    X509 *cert;
+
+    if (!load_acquire(&t->ready))
+        return -ENOTCONN;
+    rn_mutex_lock(&t->lock);
+    ERR_clear_error();
+    info.version = SSL_version(t->ssl);
+    info.cipher = SSL_CIPHER_standard_name(SSL_get_current_cipher(t->ssl));
+    info.resumed = SSL_session_reused(t->ssl) == 1;
+    SSL_get0_alpn_selected(t->ssl, &alpn, &size);
+    if (size > 0 && size < sizeof info.alpn)
+        memcpy(info.alpn, alpn, size);
+    name = SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name);
+    snprintf(info.server_name, sizeof info.server_name, "%s", name ? name : "");
+    cert = SSL_get0_peer_certificate(t->ssl);
+    if (cert) {
+        struct tm tm;
+
+        info.verified = !t->config->options.insecure && SSL_get_verify_result(t->ssl) == X509_V_OK;
+        name_text(X509_get_subject_name(cert), info.peer_subject, sizeof info.peer_subject);
+        name_text(X509_get_issuer_name(cert), info.peer_issuer, sizeof info.peer_issuer);
+        X509_digest(cert, EVP_sha256(), info.peer_sha256, NULL);
+        if (ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) == 1)
+            info.peer_valid_until = timegm(&tm);
+    }
+    ERR_clear_error();
+    rn_mutex_unlock(&t->lock);
+    *ret_info = info;
+    return 0;
+}
+
+rn_conn *rn_tls_conn(rn_tls *t)
+{
+    return t->conn;
+}
