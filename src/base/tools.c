@@ -10,6 +10,8 @@
 #include "base/atomic.h"
 #include "base/fiber.h"
 
+#include <link.h>
+
 uint32_t rn__tools;
 
 void *__tsan_create_fiber(unsigned flags) __attribute__((weak));
@@ -72,6 +74,20 @@ enum {
     VG_MAKE_DEFINED = 0x4d430002, /* memcheck's: 'M', 'C', 2 */
 };
 
+/* This library as it is loaded; the whole program if it is linked into that. The linker's own symbols. */
+extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+extern const char etext[] __attribute__((visibility("hidden")));
+static bool within_program; /* linked into it: only a program names an interpreter */
+
+static void within_find(void)
+{
+    const ElfW(Ehdr) *head = (const void *)__ehdr_start;
+    const ElfW(Phdr) *part = (const void *)(__ehdr_start + head->e_phoff);
+
+    for (unsigned i = 0; i < head->e_phnum; i++)
+        within_program |= part[i].p_type == PT_INTERP;
+}
+
 /* Before any call of the library: also what never asks who calls, such as a lock that is free, makes edges. */
 __attribute__((constructor(101))) static void tools_find(void)
 {
@@ -84,27 +100,31 @@ __attribute__((constructor(101))) static void tools_find(void)
     if (valgrind_request(0, VG_RUNNING, 0, 0))
         tools |= TOOL_VALGRIND;
     rn__tools = tools;
+    if (tools & TOOL_TSAN)
+        within_find();
 }
-
-/* This library as it is loaded; the whole program if it is linked into that. The linker's own symbols. */
-extern const char __ehdr_start[] __attribute__((visibility("hidden")));
-extern const char etext[] __attribute__((visibility("hidden")));
 
 /*
  * Where the program called the library from; NULL if that cannot be told, as with the static library.
  * ThreadSanitizer knows the call stack from instrumented functions, and the library has none, so its reports
- * would end with whoever called the function that called us. The library keeps frame pointers.
+ * would end with whoever called the function that called us. The library keeps frame pointers; whoever called it may
+ * use that register for something else, so of a frame that is not surely ours nothing is read.
  */
 static NOINLINE void *caller_outside(void)
 {
     const uintptr_t *frame = __builtin_frame_address(0);
 
-    for (unsigned i = 0; frame && i < 32; i++) {
-        uintptr_t at = frame[1];
+    if (within_program)
+        return NULL;
+    for (unsigned i = 0; i < 32; i++) {
+        uintptr_t at = frame[1], next = frame[0];
 
         if (at < (uintptr_t)__ehdr_start || at >= (uintptr_t)etext)
             return (void *)at;
-        frame = (const uintptr_t *)frame[0];
+        /* The library may also be linked into another one, whose frames are then between. */
+        if (next <= (uintptr_t)frame || next - (uintptr_t)frame > 65536 || next % sizeof next)
+            return NULL;
+        frame = (const uintptr_t *)next;
     }
     return NULL;
 }

@@ -42,6 +42,9 @@
  * It joins threads that ended early. When all processors are idle for DEEP_AFTER ticks it sleeps until one is taken, so
  * an idle program uses no CPU.
  *
+ * For the torture test the monitor can be made eager: it looks a hundred times as often, and takes whatever processor
+ * it finds outside an entry, whether others wait for it or not.
+ *
  * Rejected: signals, as in Go, which would interrupt the user's system calls and cannot move a C frame anyway; a look at
  * every system call (ptrace, seccomp), which costs microseconds on each.
  */
@@ -55,8 +58,12 @@
 
 enum { DEEP_AFTER = 8, STEALS_MAX = 64 };
 static const int64_t tick_ns = 1000000, calm_ns = 2500000, calm_max_ns = 10000000;
+static const int64_t eager_ns = 10000;
 static const int64_t late_ns = 100000000, slice_ns = 10000000;
 static const int64_t follow_ns = 1000000000; /* between two looks at the CPUs that may be used */
+
+uint32_t rn__monitor_eager;
+uint64_t rn__monitor_takes;
 
 COLD void rn__enter_slow(struct worker *w)
 {
@@ -130,6 +137,14 @@ static uint32_t look(struct rt *rt, int64_t now, struct suspect *s, bool *ret_wa
         }
         tick = load_relaxed(&p->tick);
         entry = load_acquire(&w->entry);
+        if (unlikely(rn__monitor_eager)) {
+            *seen = (struct glance){w, tick, entry, now};
+            *ret_changed = true;
+            *ret_wake |= work && rt->idle_procs > 0;
+            if (!(entry & 1) && n < STEALS_MAX)
+                s[n++] = (struct suspect){p, w, entry, true, w->tid, now};
+            continue;
+        }
         if (w != seen->worker || tick != seen->tick) {
             *seen = (struct glance){w, tick, entry, now};
             *ret_changed = true;
@@ -200,6 +215,7 @@ static void take(struct rt *rt, struct suspect *s, uint32_t n)
             rn__proc_taken(rt, s[i].proc);
             or_acq_rel(&w->attention, ATTEND_YIELD); /* rejoin in the next call that waits */
             taken = true;
+            store_relaxed(&rn__monitor_takes, load_owned(&rn__monitor_takes) + 1);
         }
         and_acq_rel(&w->attention, ~(uint32_t)ATTEND_STEALING); /* M9; w may be gone after this */
     }
@@ -296,9 +312,9 @@ static void *monitor_thread(void *arg)
     unsigned calm = 0, idle = 0;
 
     while (!load_acquire(&rt->stopping)) { /* pairs with rn__stop */
-        int64_t now;
+        int64_t now, next = last + (rn__monitor_eager ? eager_ns : period);
 
-        pause(rt, last + period < line ? last + period : line);
+        pause(rt, next < line ? next : line);
         now = rn__os_now();
         if (unlikely(now >= line))
             line = rn__schedtrace(rt, now, line);
