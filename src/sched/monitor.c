@@ -27,6 +27,10 @@
  * Where the kernel refuses membarrier, every worker has ATTEND_FENCE set for good, and M2 is a full fence and a second
  * look; the monitor then passes a fence of its own.
  *
+ * Who blocks comes seldom alone: fifty goroutines of one program all make the same call, and each of them that is picked
+ * costs its processor. So after a processor was taken the next looks come soon, one twice as far away as the last, until
+ * they are a tick apart again; the others are through in a fraction of a millisecond each, not in two ticks.
+ *
  * A goroutine that enters often but is never done is asked to yield after SLICE, by ATTEND_YIELD, which calls that may
  * wait look at; if it makes no such call, its processor is taken after 2 SLICE wherever it is.
  *
@@ -43,7 +47,7 @@
  * an idle program uses no CPU.
  *
  * For the torture test the monitor can be made eager: it looks a hundred times as often, and takes whatever processor
- * it finds outside an entry, whether others wait for it or not.
+ * it finds outside an entry at M7, whether others wait for it or not.
  *
  * Rejected: signals, as in Go, which would interrupt the user's system calls and cannot move a C frame anyway; a look at
  * every system call (ptrace, seccomp), which costs microseconds on each.
@@ -58,6 +62,7 @@
 
 enum { DEEP_AFTER = 8, STEALS_MAX = 64 };
 static const int64_t tick_ns = 1000000, calm_ns = 2500000, calm_max_ns = 10000000;
+static const int64_t quick_ns = 50000; /* after a processor was taken; then twice as long each time, up to a tick */
 static const int64_t eager_ns = 10000;
 static const int64_t late_ns = 100000000, slice_ns = 10000000;
 static const int64_t follow_ns = 1000000000; /* between two looks at the CPUs that may be used */
@@ -141,7 +146,7 @@ static uint32_t look(struct rt *rt, int64_t now, struct suspect *s, bool *ret_wa
             *seen = (struct glance){w, tick, entry, now};
             *ret_changed = true;
             *ret_wake |= work && rt->idle_procs > 0;
-            if (!(entry & 1) && n < STEALS_MAX)
+            if (n < STEALS_MAX)
                 s[n++] = (struct suspect){p, w, entry, true, w->tid, now};
             continue;
         }
@@ -182,7 +187,8 @@ static bool convicted(const struct suspect *s, int64_t now)
     return !(rn__tools & TOOL_VALGRIND) && rn__os_thread_sleeps(s->tid);
 }
 
-static void take(struct rt *rt, struct suspect *s, uint32_t n)
+/* True if a processor was taken. */
+static bool take(struct rt *rt, struct suspect *s, uint32_t n)
 {
     uint32_t left = 0;
     bool taken = false;
@@ -199,7 +205,7 @@ static void take(struct rt *rt, struct suspect *s, uint32_t n)
     }
     spin_unlock(&rt->lock);
     if (left == 0)
-        return;
+        return false;
     if (rt->fences)
         fence_seq_cst();
     else
@@ -221,6 +227,7 @@ static void take(struct rt *rt, struct suspect *s, uint32_t n)
     }
     if (taken)
         rn__wake_one(rt);
+    return taken;
 }
 
 static void join_retired(struct rt *rt)
@@ -238,11 +245,13 @@ static void join_retired(struct rt *rt)
     }
 }
 
-/* One look. True if there was something to see: look again soon. */
-static bool tick(struct rt *rt, int64_t now, bool late)
+/* What one look has found: how soon to look again. */
+enum found { FOUND_NOTHING, FOUND_CHANGE, FOUND_TAKEN };
+
+static enum found tick(struct rt *rt, int64_t now, bool late)
 {
     struct suspect s[STEALS_MAX];
-    bool wake = false, changed = false;
+    bool wake = false, changed = false, taken = false;
     uint32_t n, guilty = 0;
 
     spin_lock(&rt->lock);
@@ -255,7 +264,7 @@ static bool tick(struct rt *rt, int64_t now, bool late)
         if (convicted(&s[i], now))
             s[guilty++] = s[i];
     if (guilty)
-        take(rt, s, guilty);
+        taken = take(rt, s, guilty);
     if (wake)
         rn__wake_one(rt);
     if (rn__netpoll_active() &&
@@ -263,7 +272,19 @@ static bool tick(struct rt *rt, int64_t now, bool late)
         rn__netpoll_poll();
     if (rt->retired) /* a glance: the next tick sees it otherwise */
         join_retired(rt);
-    return n > 0 || changed;
+    return taken ? FOUND_TAKEN : n > 0 || changed ? FOUND_CHANGE : FOUND_NOTHING;
+}
+
+/* The time until the next look. calm: looks in a row without anything new. */
+static int64_t next_period(int64_t period, enum found found, unsigned calm)
+{
+    if (unlikely(rn__monitor_eager))
+        return eager_ns;
+    if (found == FOUND_TAKEN)
+        return quick_ns;
+    if (period < tick_ns)
+        return 2 * period < tick_ns ? 2 * period : tick_ns;
+    return calm == 0 ? tick_ns : calm < 16 ? calm_ns : calm_max_ns;
 }
 
 /* Sleep until told, or until the time. */
@@ -312,15 +333,17 @@ static void *monitor_thread(void *arg)
     unsigned calm = 0, idle = 0;
 
     while (!load_acquire(&rt->stopping)) { /* pairs with rn__stop */
-        int64_t now, next = last + (rn__monitor_eager ? eager_ns : period);
+        enum found found;
+        int64_t now, next = last + period;
 
         pause(rt, next < line ? next : line);
         now = rn__os_now();
         if (unlikely(now >= line))
             line = rn__schedtrace(rt, now, line);
         rt_time_is(rt, now_ns());
-        calm = tick(rt, now, now - last > period + late_ns) ? 0 : calm + 1;
-        period = calm == 0 ? tick_ns : calm < 16 ? calm_ns : calm_max_ns;
+        found = tick(rt, now, now - last > period + late_ns);
+        calm = found == FOUND_NOTHING ? calm + 1 : 0;
+        period = next_period(period, found, calm);
         idle = all_idle(rt) ? idle + 1 : 0;
         if (idle > DEEP_AFTER) {
             join_retired(rt);
