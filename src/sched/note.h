@@ -31,6 +31,22 @@ static inline void record(struct proc *p, enum event_kind kind, unsigned arg, ui
 #endif
 }
 
+/*
+ * The next event of p comes after a while, or is the next of a goroutine that was on another processor: it is to have its
+ * own time, or it may be put up to a millisecond too early, before what it follows.
+ */
+static inline void note_gap(struct proc *p)
+{
+#ifndef RN_EXPLORE
+    struct ring *r = load_relaxed(&p->ring);
+
+    if (unlikely(r != NULL))
+        ring_exact(r);
+#else
+    (void)p;
+#endif
+}
+
 static inline void record_outside(struct rt *rt, const struct worker *w, enum event_kind kind,
                                   unsigned arg, uint64_t id, uint64_t what)
 {
@@ -124,11 +140,13 @@ static inline void note_steal(struct proc *p, const struct proc *victim, uint64_
 static inline void note_without(struct worker *w, struct proc *p, bool taken)
 {
     count_add(p->count, taken ? COUNT_HANDOFFS : COUNT_LENDS, 1);
+    note_gap(p);
     record(p, taken ? EVENT_HANDOFF : EVENT_BLOCK, 0, w->cur->id, 0);
 }
 
 static inline void note_unblock(struct worker *w)
 {
+    note_gap(w->proc);
     record(w->proc, EVENT_UNBLOCK, 0, w->cur->id, 0);
 }
 
@@ -137,19 +155,6 @@ static inline void note_source(struct proc *p, enum event_kind kind, int n)
 {
     if (n > 0)
         record(p, kind, 0, 0, (uint64_t)n);
-}
-
-/* What p runs next comes after a while: it is to have its own time. */
-static inline void note_gap(struct proc *p)
-{
-#ifndef RN_EXPLORE
-    struct ring *r = load_relaxed(&p->ring);
-
-    if (unlikely(r != NULL))
-        ring_exact(r);
-#else
-    (void)p;
-#endif
 }
 
 #endif
