@@ -12,8 +12,8 @@
  *   2. Rings reach back to different times. What is older than the oldest event of any ring that has overwritten some is
  *      left out, so that what is shown is complete.
  *   3. Sort by goroutine and time, and go through the life of each: waiting, runnable, running. The counters of two CPUs
- *      may differ by a few nanoseconds and readings are not exact; where a goroutine runs before it was woken, the order
- *      that must have been is restored, and the later time holds for both.
+ *      may differ by a few nanoseconds and readings are not exact; within a ring the order is certain, so where a
+ *      goroutine runs before it was woken, the order that must have been is restored, and the later time holds for both.
  * All memory is the kernel's, and text is put together by hand: the file is also made by a process that panics.
  */
 #include <runnel/debug.h>
@@ -603,21 +603,47 @@ static void next_phase(struct trace *t, struct life *l, const struct item *item,
     }
 }
 
-/* May item come next? */
-static bool fits(enum phase phase, const struct item *item)
+/* May item come next? What a goroutine does while it has a processor stands in that one's ring. */
+static bool fits(const struct trace *t, const struct life *l, const struct item *item)
 {
+    enum phase phase = l->phase;
+
     switch (item->kind) {
     case EVENT_SPAWN:
         return phase == PHASE_NONE || phase == PHASE_UNKNOWN;
     case EVENT_READY:
         return phase == PHASE_WAITING || phase == PHASE_UNKNOWN;
-    case EVENT_RUN:
-        return phase == PHASE_RUNNABLE || phase == PHASE_UNKNOWN;
+    case EVENT_RUN: /* without a processor: it has queued for one, and is on its own thread again */
+        return phase == PHASE_RUNNABLE || phase == PHASE_WITHOUT || phase == PHASE_UNKNOWN;
     case EVENT_UNBLOCK:
         return phase == PHASE_WITHOUT || phase == PHASE_UNKNOWN;
     default:
-        return phase == PHASE_RUNNING || phase == PHASE_WITHOUT || phase == PHASE_UNKNOWN;
+        if (phase ==
+            PHASE_RUNNING) /* it may have lost the processor before what we see: see next_phase */
+            return item->ring == l->ring || item->ring + 1 == t->rec->count;
+        return phase == PHASE_WITHOUT || phase == PHASE_UNKNOWN;
     }
+}
+
+/*
+ * Where in order[i, end) is the event that comes next: the first that fits among those that are the first of their ring.
+ * Within a ring the order is certain; between two, times may be wrong by what ring.h says. end: none fits.
+ */
+static size_t find_next(const struct trace *t, const struct life *l, size_t i, size_t end)
+{
+    enum { FAR = 64 };
+    uint64_t seen =
+        0; /* of ring % 64: with more than that many some that would fit may be passed by */
+
+    for (size_t k = i; k < end && k < i + FAR; k++) {
+        const struct item *item = &t->items[t->order[k]];
+        uint64_t bit = (uint64_t)1 << item->ring % 64;
+
+        if (!(seen & bit) && fits(t, l, item))
+            return k;
+        seen |= bit;
+    }
+    return end;
 }
 
 /* One goroutine's events: order[at, end). */
@@ -638,23 +664,18 @@ static void one_life(struct trace *t, size_t at, size_t end)
     out_goroutine(t, l.id, l.fn);
     rn__out_str(&t->o, "\"}}");
     for (size_t i = at; i < end; i++) {
-        int64_t time = t->items[t->order[i]].time;
+        size_t k = find_next(t, &l, i, end);
+        uint32_t next;
 
-        /* Clocks may differ a little: what must have been first goes first. */
-        for (size_t k = i; k < i + 4 && k < end && !fits(l.phase, &t->items[t->order[i]]); k++) {
-            if (fits(l.phase, &t->items[t->order[k]])) {
-                uint32_t first = t->order[k];
-
-                for (size_t m = k; m > i; m--)
-                    t->order[m] = t->order[m - 1];
-                t->order[i] = first;
-                time = t->items[first].time;
-            }
-        }
-        if (fits(l.phase, &t->items[t->order[i]]))
-            next_phase(t, &l, &t->items[t->order[i]], time);
-        else
+        if (k == end) {
             t->unclear++; /* what comes between was not there yet when its ring was read */
+            continue;
+        }
+        next = t->order[k];
+        for (size_t m = k; m > i; m--)
+            t->order[m] = t->order[m - 1];
+        t->order[i] = next;
+        next_phase(t, &l, &t->items[next], t->items[next].time);
     }
     end_phase(t, &l, t->until);
 }

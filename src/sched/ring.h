@@ -32,10 +32,10 @@ enum event_kind {
     EVENT_END,     /* id has ended */
     EVENT_HANDOFF, /* the monitor has taken the processor from id */
     EVENT_BLOCK,   /* id has given the processor away, around a call that blocks */
-    EVENT_UNBLOCK, /* id has got this one, after that */
-    EVENT_STEAL,   /* what: goroutines taken, id: from which processor */
-    EVENT_TIMER,   /* what: timers that fired */
-    EVENT_POLL,    /* what: waits for descriptors that ended */
+    EVENT_UNBLOCK, /* id has got this one, after that; if it had to queue for one, there is EVENT_RUN instead */
+    EVENT_STEAL, /* what: goroutines taken, id: from which processor */
+    EVENT_TIMER, /* what: timers that fired */
+    EVENT_POLL,  /* what: waits for descriptors that ended */
     EVENT_BY /* in the ring of those without a processor: the next event is id's doing, 0: a thread's */
 };
 

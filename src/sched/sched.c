@@ -1658,7 +1658,6 @@ void rn__proc_regain(struct worker *w)
         g->worker = NULL;
         w->locked = NULL;
     }
-    note_unblock(w);
 }
 
 /* What is left to do on the thread's own stack for prev, which has left it. */
@@ -1700,6 +1699,7 @@ static bool run_locked(struct worker *w)
     w->requeue = false;
     if (!wait_for_proc(w))
         return false;
+    note_gap(w->proc); /* of g, which was elsewhere */
     left(w, switch_to(w, &w->self, g));
     return true;
 }

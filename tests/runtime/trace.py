@@ -127,7 +127,7 @@ def busy(program, folder):
     t = Trace(name)
     assert t.file["otherData"]["overwritten"] > 10000
     assert t.file["unclear"] < 10, t.file["unclear"]
-    assert t.count["wake"] > 100 and t.count["start"] > 100, t.count
+    assert t.count["wake"] > 100, t.count  # whether any began in what the rings still hold is chance
     assert any(s["pid"] == PROCESSORS for s in t.starts.values())
 
 
