@@ -129,7 +129,10 @@ int rn_wait_read_ctx(struct rn_ctx *ctx, rn_conn *c)
     if (drained != (DRAINED | (uint32_t)edges)) {
         char byte;
 
-        n = rn__os_peek(c->s.fd, &byte, 1);
+        if (likely(c->s.how == HOW_SOCKET))
+            n = rn__os_peek(c->s.fd, &byte, 1);
+        else if (rn__os_poll(c->s.fd, true, false) != 0) /* an error is for the read to tell */
+            n = 0;
     }
     if (n == -EAGAIN)
         err = op_wait(&op, RN_READ, edges);

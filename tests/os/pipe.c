@@ -129,6 +129,28 @@ GO_TEST(pipe_waits_end)
     rn_chan_release(ch);
 }
 
+/* Waiting for something to read waits, of a pipe too. */
+static void wait_into(rn_conn *c, rn_send_only(int) out)
+{
+    rn_send(out, rn_wait_read(c));
+}
+GO_TEST(pipe_wait_read)
+{
+    rn_chan(int) ch = rn_chan_make(int, 1);
+    rn_conn *r, *w;
+
+    CHECK_EQ(rn_pipe(&r, &w), 0);
+    rn_go(wait_into, r, ch);
+    test_let_run();
+    CHECK_EQ(rn_len(ch), 0);
+    CHECK_EQ(rn_write(w, "x", 1), 1);
+    CHECK_EQ(rn_recv(ch), 0);
+    CHECK_EQ(rn_wait_read(r), 0); /* still there */
+    rn_conn_close(r);
+    rn_conn_close(w);
+    rn_chan_release(ch);
+}
+
 /* Writing without readers is an error and no signal, whether the kernel helps or not. */
 static void breaks(void)
 {
