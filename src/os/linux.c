@@ -309,6 +309,16 @@ int rn__os_thread_new(pthread_t *ret_thread, size_t stack, bool quiet, void *(*f
     return -err;
 }
 
+void rn__os_signal_mask(sigset_t *ret_mask)
+{
+    pthread_sigmask(SIG_SETMASK, NULL, ret_mask);
+}
+
+void rn__os_signal_mask_set(const sigset_t *mask)
+{
+    pthread_sigmask(SIG_SETMASK, mask, NULL);
+}
+
 int rn__os_thread_id(void)
 {
     return (int)syscall(SYS_gettid);

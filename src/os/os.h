@@ -8,6 +8,7 @@
 #define RN_SRC_OS_H
 
 #include <pthread.h>
+#include <signal.h>
 
 #include "base/base.h"
 
@@ -48,6 +49,9 @@ void rn__os_fence_all(void);
 /* A new thread, joinable; stack 0: the default size. quiet: it takes no signals. -EAGAIN: not now. */
 int rn__os_thread_new(pthread_t *ret_thread, size_t stack, bool quiet, void *(*fn)(void *),
                       void *arg);
+/* Which signals the calling thread blocks. */
+void rn__os_signal_mask(sigset_t *ret_mask);
+void rn__os_signal_mask_set(const sigset_t *mask);
 /* The kernel's number of the calling thread; and whether a thread of this process sleeps in the kernel (true if it
  * cannot be known). */
 int rn__os_thread_id(void);

@@ -62,7 +62,8 @@
 
 enum { DEEP_AFTER = 8, STEALS_MAX = 64 };
 static const int64_t tick_ns = 1000000, calm_ns = 2500000, calm_max_ns = 10000000;
-static const int64_t quick_ns = 50000; /* after a processor was taken; then twice as long each time, up to a tick */
+static const int64_t quick_ns =
+    50000; /* after a processor was taken; then twice as long each time, up to a tick */
 static const int64_t eager_ns = 10000;
 static const int64_t late_ns = 100000000, slice_ns = 10000000;
 static const int64_t follow_ns = 1000000000; /* between two looks at the CPUs that may be used */

@@ -7,6 +7,8 @@
 #ifndef RN_SRC_RT_H
 #define RN_SRC_RT_H
 
+#include <signal.h>
+
 #include "arch/arch.h"
 #include "sched/count.h"
 #include "sched/runq.h"
@@ -173,6 +175,7 @@ struct rt {
     uint32_t monitor_deep;  /* atomic: the monitor sleeps until told */
     uint32_t monitor_futex; /* atomic: 1: told */
     pthread_t monitor;
+    sigset_t signal_mask; /* of whoever started the runtime, and so of every worker */
     uint32_t spinning ALIGNED(CACHE_LINE); /* atomic: workers that look for work */
 
     struct spin memory ALIGNED(CACHE_LINE);

@@ -1842,6 +1842,8 @@ static void *worker_thread(void *arg)
     struct rt *rt = s.rt;
     void *signal_stack = rn__overflow_thread();
 
+    /* The monitor, which blocks all, may have started us; or a goroutine that blocks some for a moment. */
+    rn__os_signal_mask_set(&rt->signal_mask);
     rn__mem_free(arg);
     rn__worker_join(w, rt, s.slot);
     spin_lock(&rt->lock);

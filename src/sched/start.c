@@ -231,6 +231,7 @@ static struct rt *rt_new(void)
     rt->max_workers = max_threads();
     rt->fences = !rn__os_fence_all_start();
     rt->now = rt->began = now_ns();
+    rn__os_signal_mask(&rt->signal_mask);
     for (uint32_t i = room; i-- > 0;) {
         struct proc *p = &rt->procs[i];
 

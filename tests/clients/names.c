@@ -44,9 +44,9 @@ static void answer(struct question *q)
     q->text[7] = 1;  /* one address */
     q->text[11] = 0; /* nothing additional */
     memcpy(q->text + end, a, sizeof(a));
-    CHECK_EQ(sendto(names.fd, q->text, end + sizeof(a), 0, (struct sockaddr *)&q->from,
-                    sizeof(q->from)),
-             (long long)(end + sizeof(a)));
+    CHECK_EQ(
+        sendto(names.fd, q->text, end + sizeof(a), 0, (struct sockaddr *)&q->from, sizeof(q->from)),
+        (long long)(end + sizeof(a)));
 }
 
 static void *name_server(void *unused)
@@ -57,8 +57,8 @@ static void *name_server(void *unused)
     for (int n = 0; n < CLIENTS;) {
         struct question q;
         socklen_t length = sizeof(q.from);
-        ssize_t got = recvfrom(names.fd, q.text, sizeof(q.text) - 32, 0,
-                               (struct sockaddr *)&q.from, &length);
+        ssize_t got =
+            recvfrom(names.fd, q.text, sizeof(q.text) - 32, 0, (struct sockaddr *)&q.from, &length);
         int who = got > 20 ? atoi((const char *)q.text + 14) : -1;
 
         CHECK(who >= 0 && who < CLIENTS);
@@ -146,8 +146,8 @@ static void run(bool announced)
     pthread_t thread;
 
     names.fd = socket(AF_INET, SOCK_DGRAM, 0);
-    names.at = (struct sockaddr_in){.sin_family = AF_INET,
-                                    .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+    names.at =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
     CHECK_EQ(bind(names.fd, (struct sockaddr *)&names.at, sizeof(names.at)), 0);
     CHECK_EQ(getsockname(names.fd, (struct sockaddr *)&names.at, &length), 0);
     CHECK_EQ(pthread_create(&thread, NULL, name_server, NULL), 0);

@@ -50,7 +50,8 @@ static void client(int i, bool announced, rn_chan(rn_unit) go_on, _Atomic int *r
     ++*right;
 
     /* And by the clock, as in any program. */
-    r = announced ? rn_blocking(PQexec(c, "select pg_sleep(0.5)")) : PQexec(c, "select pg_sleep(0.5)");
+    r = announced ? rn_blocking(PQexec(c, "select pg_sleep(0.5)"))
+                  : PQexec(c, "select pg_sleep(0.5)");
     CHECK_EQ(PQresultStatus(r), PGRES_TUPLES_OK);
     PQclear(r);
     PQfinish(c);

@@ -138,11 +138,21 @@ static int wait_ready(struct server *s, bool (*ready)(const struct server *, con
 int server_redis(struct server *s)
 {
     char arg_dir[64], arg_socket[128];
-    char *argv[] = {(char[]){"redis-server"}, (char[]){"--port"},         (char[]){"0"},
-                    (char[]){"--unixsocket"}, arg_socket,                 (char[]){"--dir"},
-                    arg_dir,                  (char[]){"--save"},         (char[]){""},
-                    (char[]){"--appendonly"}, (char[]){"no"},             (char[]){"--daemonize"},
-                    (char[]){"no"},           (char[]){"--maxclients"},   (char[]){"200"},
+    char *argv[] = {(char[]){"redis-server"},
+                    (char[]){"--port"},
+                    (char[]){"0"},
+                    (char[]){"--unixsocket"},
+                    arg_socket,
+                    (char[]){"--dir"},
+                    arg_dir,
+                    (char[]){"--save"},
+                    (char[]){""},
+                    (char[]){"--appendonly"},
+                    (char[]){"no"},
+                    (char[]){"--daemonize"},
+                    (char[]){"no"},
+                    (char[]){"--maxclients"},
+                    (char[]){"200"},
                     NULL};
 
     if (server_folder(s) != 0)
@@ -178,7 +188,8 @@ static bool postgres_bin(char *into, size_t size)
 int server_postgres(struct server *s, const char *data_kept)
 {
     const struct passwd *user = ordinary_user("postgres");
-    char bin[64], initdb[96], postgres[96], data[512], version[sizeof(data) + 12], pid_file[sizeof(data) + 16];
+    char bin[64], initdb[96], postgres[96], data[512], version[sizeof(data) + 12],
+        pid_file[sizeof(data) + 16];
     int status = 0;
 
     if (server_folder(s) != 0)
@@ -193,9 +204,16 @@ int server_postgres(struct server *s, const char *data_kept)
     if (user && chown(s->folder, user->pw_uid, user->pw_gid) != 0)
         return problem(s, "chown: %s", strerror(errno));
     if (access(version, F_OK) != 0) {
-        char *argv[] = {initdb,         (char[]){"-D"},      data, (char[]){"-A"},
-                        (char[]){"trust"}, (char[]){"-U"},   (char[]){"postgres"},
-                        (char[]){"-N"},    (char[]){"--locale=C"}, NULL};
+        char *argv[] = {initdb,
+                        (char[]){"-D"},
+                        data,
+                        (char[]){"-A"},
+                        (char[]){"trust"},
+                        (char[]){"-U"},
+                        (char[]){"postgres"},
+                        (char[]){"-N"},
+                        (char[]){"--locale=C"},
+                        NULL};
         pid_t pid;
 
         if (mkdir(data, 0700) != 0 && errno != EEXIST)

@@ -14,8 +14,8 @@
 struct server {
     pid_t pid;
     int stop_signal;
-    char folder[64];  /* its data, its log, its socket; removed by server_stop */
-    char socket[128]; /* the path of the socket, or what the client wants to be told */
+    char folder[64];   /* its data, its log, its socket; removed by server_stop */
+    char socket[128];  /* the path of the socket, or what the client wants to be told */
     char problem[512]; /* why it did not start */
 };
 

@@ -94,6 +94,14 @@ int rn__os_thread_new(pthread_t *ret_thread, size_t stack, bool quiet, void *(*f
     (void)quiet;
     return explore_pthread_create(ret_thread, NULL, fn, arg);
 }
+void rn__os_signal_mask(sigset_t *ret_mask)
+{
+    sigemptyset(ret_mask);
+}
+void rn__os_signal_mask_set(const sigset_t *mask)
+{
+    (void)mask;
+}
 int rn__os_thread_id(void)
 {
     return explore_self() + 1;

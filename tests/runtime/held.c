@@ -33,3 +33,21 @@ int procs_held(void)
     spin_unlock(&rt->lock);
     return held;
 }
+
+bool proc_is_mine(void)
+{
+    return worker_self()->proc != NULL;
+}
+
+bool yield_is_due(void)
+{
+    return load_relaxed(&worker_self()->attention) & ATTEND_YIELD;
+}
+
+void entry_and_back(void)
+{
+    struct worker *w = worker_self();
+
+    rt_enter(w);
+    rt_leave(w);
+}

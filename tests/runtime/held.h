@@ -3,8 +3,17 @@
 #ifndef RN_TESTS_RUNTIME_HELD_H
 #define RN_TESTS_RUNTIME_HELD_H
 
+#include <stdbool.h>
+
 /* How many processors threads of the running runtime hold; called from a goroutine. Ends the process if one processor
  * is held twice, or is idle and held (P4 of monitor.c). */
 int procs_held(void);
+
+/* The caller's own state: does its thread hold a processor, and has the monitor asked it to yield? */
+bool proc_is_mine(void);
+bool yield_is_due(void);
+
+/* Go into the runtime and out again, as a call does that neither waits nor yields. */
+void entry_and_back(void);
 
 #endif

@@ -7,9 +7,11 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -163,6 +165,52 @@ static int count_entries(const char *path)
 static void *ends_at_once(void *arg)
 {
     return arg;
+}
+
+static bool write_to(const char *dir, const char *file, const char *text)
+{
+    char path[200];
+    int fd;
+    bool ok;
+
+    snprintf(path, sizeof(path), "%s/%s", dir, file);
+    fd = open(path, O_WRONLY);
+    if (fd < 0)
+        return false;
+    ok = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+    close(fd);
+    return ok;
+}
+
+bool quota_begin(struct quota *q)
+{
+    const char *roots[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/cpu", "/sys/fs/cgroup/unified"};
+    char pid[20];
+
+    snprintf(pid, sizeof(pid), "%d", (int)getpid());
+    for (int i = 0; i < 3; i++) {
+        snprintf(q->root, sizeof(q->root), "%s", roots[i]);
+        snprintf(q->folder, sizeof(q->folder), "%s/runnel-test-%s", roots[i], pid);
+        if (mkdir(q->folder, 0755) < 0)
+            continue;
+        if ((write_to(q->folder, "cpu.max", "100000 100000") ||
+             (write_to(q->folder, "cpu.cfs_period_us", "100000") &&
+              write_to(q->folder, "cpu.cfs_quota_us", "100000"))) &&
+            write_to(q->folder, "cgroup.procs", pid))
+            return true;
+        rmdir(q->folder);
+    }
+    return false;
+}
+
+void quota_end(const struct quota *q)
+{
+    char pid[20];
+
+    snprintf(pid, sizeof(pid), "%d", (int)getpid());
+    if (!write_to(q->root, "cgroup.procs", pid))
+        test_fail(__FILE__, __LINE__, "%s: %s", q->root, strerror(errno));
+    rmdir(q->folder);
 }
 
 /* A detector may start a thread of its own with the first that a process makes. */

@@ -45,6 +45,13 @@ void child_said(const char *file, int line, const struct child *c, const char *a
 
 /* ---- What the process has ----------------------------------------------------------------------- */
 
+/* From now on this process may use as much time as one CPU has, by a cgroup of its own. False: none can be made. */
+struct quota {
+    char root[40], folder[100];
+};
+bool quota_begin(struct quota *q);
+void quota_end(const struct quota *q);
+
 int count_threads(void);
 /* The same, before a test starts any. */
 int count_threads_at_rest(void);

@@ -447,6 +447,145 @@ PLAIN_TEST(fork_of_a_plain_thread_starts_anew)
     rn_chan_release(back);
 }
 
+/* What the parent's runtime had under way is nothing to the child: goroutines that wait for a mutex at the same address, a
+ * timer that is due, a descriptor that is awaited, threads that are parked. */
+static rn_mutex at_one_address;
+static _Atomic int fired;
+static int parents_pipe[2];
+
+static void hold_it(rn_chan(int) held, rn_chan(int) end)
+{
+    rn_mutex_lock(&at_one_address);
+    rn_send(held, 1);
+    (void)rn_recv(end);
+    rn_mutex_unlock(&at_one_address);
+}
+
+static void want_it(_Atomic int *n)
+{
+    ++*n;
+    rn_mutex_lock(&at_one_address);
+    rn_mutex_unlock(&at_one_address);
+}
+
+static void await_pipe(int fd, _Atomic int *n)
+{
+    ++*n;
+    CHECK(rn_wait_fd(fd, RN_READ, NULL) > 0);
+}
+
+static void *parked_thread(void *arg)
+{
+    rn_park(arg);
+    return NULL;
+}
+
+static void in_turn(_Atomic int *n)
+{
+    for (int i = 0; i < 100; i++) {
+        rn_mutex_lock(&at_one_address);
+        rn_yield(); /* so that the others have to wait */
+        ++*n;
+        rn_mutex_unlock(&at_one_address);
+    }
+}
+
+static void write_later(int fd, int i)
+{
+    if (i % 2)
+        rn_sleep(10000);
+    write_one(fd, 'c');
+}
+
+/* Wakes somebody late, from a thread of which the library knows nothing: no deadlock may be reported before. */
+static void *late_waker(void *ticket)
+{
+    usleep(300000);
+    CHECK(rn_ready(ticket));
+    return NULL;
+}
+
+static int childs_program(int fired_before)
+{
+    _Atomic int n = 0;
+    rn_ticket ticket;
+    pthread_t thread;
+    rn_wg wg = {0};
+
+    for (int i = 0; i < 4; i++)
+        rn_wg_go(&wg, in_turn, &n);
+    rn_wg_wait(&wg);
+    if (n != 400)
+        return 1;
+    for (int i = 0; i < 50; i++) {
+        int fds[2];
+
+        CHECK_EQ(pipe(fds), 0);
+        rn_wg_go(&wg, write_later, fds[1], i);
+        CHECK(rn_wait_fd(fds[0], RN_READ, NULL) > 0);
+        rn_wg_wait(&wg);
+        rn_forget_fd(fds[0]);
+        close(fds[0]);
+        close(fds[1]);
+    }
+    rn_park_init(&ticket);
+    CHECK_EQ(pthread_create(&thread, NULL, late_waker, &ticket), 0);
+    rn_park(&ticket);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    return fired == fired_before ? 7 : 2;
+}
+
+static void fire(void)
+{
+    fired++;
+}
+
+enum { PARKED_THREADS = 6 };
+
+PLAIN_TEST(fork_leaves_the_parents_waits_behind)
+{
+    rn_chan(int) held = rn_chan_make(int, 0), end = rn_chan_make(int, 0);
+    rn_ticket tickets[PARKED_THREADS];
+    pthread_t threads[PARKED_THREADS];
+    _Atomic int want = 0, await = 0;
+    pid_t pid;
+
+    if (UNDER_TSAN)
+        SKIP("that detector does not follow a fork of several threads");
+    CHECK_EQ(pipe(parents_pipe), 0);
+    rn_go(hold_it, held, end);
+    CHECK_EQ(rn_recv(held), 1);
+    for (int i = 0; i < 4; i++)
+        rn_go(want_it, &want);
+    rn_go(await_pipe, parents_pipe[0], &await);
+    for (int i = 0; i < PARKED_THREADS; i++) {
+        rn_park_init(&tickets[i]);
+        CHECK_EQ(pthread_create(&threads[i], NULL, parked_thread, &tickets[i]), 0);
+    }
+    AWAIT(want == 4 && await == 1);
+    test_let_run();
+    usleep(50000); /* until they wait indeed; were they not there yet, less would be tested */
+    rn_go_after(100 * RN_MILLISECOND, fire);
+    pid = fork();
+    if (pid == 0) {
+        int before = fired;
+
+        at_one_address = (rn_mutex){0};
+        _exit(rn_run(childs_program, before));
+    }
+    CHECK_EQ(exit_status(pid), 7);
+    CHECK_EQ(rn_sys(write(parents_pipe[1], "x", 1)), 1); /* and the parent's go on */
+    rn_close(end);
+    for (int i = 0; i < PARKED_THREADS; i++) {
+        CHECK(rn_ready(&tickets[i]));
+        CHECK_EQ(pthread_join(threads[i], NULL), 0);
+    }
+    AWAIT(fired == 1);
+    CHECK_EQ(rn_settle(RN_MINUTE), 0);
+    rn_chan_release(held);
+    rn_chan_release(end);
+}
+
 /* ---- Torture: communicate, block, compute and exit at random, while processors go from hand to hand -------------------------- */
 
 struct torture {

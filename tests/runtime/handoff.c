@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * handoff.c - who has a processor, and who has not: what stall.c cannot see from outside. Linked with the static
+ * library, for a look inside (held.h).
+ */
+#define _GNU_SOURCE
+#include "held.h"
+#include "process.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void set(_Atomic int *flag)
+{
+    *flag = 1;
+}
+
+/* Compute until the one processor has certainly been given to another, who has ended. */
+static void lose_processor(void)
+{
+    _Atomic int flag = 0;
+
+    rn_go(set, &flag);
+    while (!flag)
+        ;
+    while (proc_is_mine()) /* the other may have been run by a second one, were there more */
+        ;
+}
+
+/* ---- Taking, and coming back ---------------------------------------------------------------------------------- */
+
+/* D12: who enters again and again is asked to yield at first, so that nothing is taken from those that do in time. */
+GO_TEST_PROCS(d12_who_has_had_its_time_is_asked_to_yield, 1)
+{
+    rn_chan(int) one = rn_chan_make(int, 1);
+    rn_time end = rn_now() + RN_MINUTE;
+    _Atomic int flag = 0;
+    bool asked = false;
+
+    /* On a machine that stood still for a while it is taken before we look: then once more. */
+    while (!asked) {
+        do {
+            rn_send(one, 1); /* does what was asked of others on this thread */
+            (void)rn_recv(one);
+        } while (yield_is_due());
+        flag = 0;
+        rn_go(set, &flag); /* somebody waits for our processor */
+        while (!flag && !yield_is_due())
+            entry_and_back();
+        asked = !flag && proc_is_mine();
+        CHECK(rn_now() < end);
+        AWAIT(flag);
+    }
+    rn_chan_release(one);
+}
+
+/* D12: and if it makes no call that waits, its processor is taken all the same. */
+GO_TEST_PROCS(d12_who_enters_but_never_waits_is_taken_from, 1)
+{
+    _Atomic int flag = 0;
+
+    rn_go(set, &flag);
+    while (!flag)
+        entry_and_back();
+}
+
+/* D11: the next call that could wait brings it back, although it need not wait. */
+GO_TEST_PROCS(d11_who_lost_its_processor_rejoins_at_its_next_call, 1)
+{
+    rn_chan(int) one = rn_chan_make(int, 1);
+
+    for (int i = 0; i < 20; i++) {
+        lose_processor();
+        rn_send(one, i);
+        CHECK(proc_is_mine()); /* nobody else wants it */
+        lose_processor();
+        CHECK_EQ(rn_recv(one), i);
+        CHECK(proc_is_mine());
+        lose_processor();
+        rn_yield();
+        CHECK(proc_is_mine());
+        lose_processor();
+        CHECK_EQ(rn_blocking(i), i);
+        CHECK(proc_is_mine());
+        CHECK_EQ(rn_blocking(proc_is_mine()), 0);
+        CHECK(proc_is_mine());
+    }
+    rn_chan_release(one);
+}
+
+/* RT-04, D14: who went on without a processor is not counted for ever as one that runs. */
+DEATH_TEST_PROCS(d14_a_deadlock_after_a_hand_off, 1,
+                 "fatal error: all goroutines are asleep - deadlock!")
+{
+    lose_processor();
+    rn_yield();
+    lose_processor();
+    (void)rn_recv(rn_chan_make(int, 0));
+}
+
+/* D12: in the kernel a goroutine loses its processor at once, computing only after a slice: so many of the one kind are
+ * through before as many of the other. Both are measured here, one after the other, on one machine. */
+enum { MANY = 24 };
+
+static void in_kernel(int fd, _Atomic int *begun)
+{
+    char c;
+
+    ++*begun;
+    CHECK_EQ(read(fd, &c, 1), 1);
+}
+
+static void in_a_loop(_Atomic bool *end, _Atomic int *begun)
+{
+    ++*begun;
+    while (!*end)
+        ;
+}
+
+GO_TEST_PROCS(d12_who_sleeps_is_noticed_sooner_than_who_computes, 1)
+{
+    rn_dur asleep, busy;
+    _Atomic int begun = 0;
+    _Atomic bool end = false;
+    int fds[2];
+    rn_wg wg = {0};
+    rn_time start;
+
+    CHECK_EQ(pipe(fds), 0);
+    start = rn_now();
+    for (int i = 0; i < MANY; i++)
+        rn_wg_go(&wg, in_kernel, fds[0], &begun);
+    while (begun < MANY)
+        rn_yield();
+    asleep = rn_now() - start;
+    for (int i = 0; i < MANY; i++)
+        CHECK_EQ(rn_sys(write(fds[1], "x", 1)), 1);
+    rn_wg_wait(&wg);
+    begun = 0;
+    start = rn_now();
+    for (int i = 0; i < MANY; i++)
+        rn_wg_go(&wg, in_a_loop, &end, &begun);
+    while (begun < MANY)
+        rn_yield();
+    busy = rn_now() - start;
+    end = true;
+    rn_wg_wait(&wg);
+    close(fds[0]);
+    close(fds[1]);
+    CHECK(asleep < busy);
+}
+
+/* ---- No more processors than there are --------------------------------------------------------------------------- */
+
+static void mixed(int i, rn_chan(int) ch, _Atomic bool *end)
+{
+    while (!*end) {
+        switch (i % 4) {
+        case 0:
+            usleep(200);
+            break;
+        case 1:
+            (void)rn_blocking(usleep(100));
+            break;
+        case 2:
+            for (volatile int k = 0; k < 300000; k++)
+                ;
+            break;
+        default:
+            break;
+        }
+        (void)rn_select(rn_on_send(ch, i), rn_on_recv(ch, NULL), rn_on_timeout(RN_MILLISECOND));
+    }
+}
+
+/* D13: whatever is taken, lent, given back and woken, each processor has one holder. */
+GO_TEST_PROCS(d13_no_processor_is_held_twice, 3)
+{
+    rn_chan(int) ch = rn_chan_make(int, 0);
+    _Atomic bool end = false;
+    rn_wg wg = {0};
+    int most = 0;
+
+    for (int i = 0; i < 24; i++)
+        rn_wg_go(&wg, mixed, i, ch, &end);
+    for (int i = 0; i < test_times(20000); i++) {
+        int held = procs_held();
+
+        CHECK(held <= rn_procs());
+        most = held > most ? held : most;
+        rn_yield();
+    }
+    end = true;
+    rn_wg_wait(&wg);
+    CHECK(most >= 1);
+    rn_chan_release(ch);
+}
+
+/* ---- The number of processors follows what may be used --------------------------------------------------------------- */
+
+static int follow_the_quota(void)
+{
+    int before = rn_procs();
+    struct quota q;
+
+    if (!quota_begin(&q))
+        SKIP("no cgroup to write to");
+    AWAIT(rn_procs() == 1);
+    quota_end(&q);
+    AWAIT(rn_procs() == before);
+    return 0;
+}
+
+PLAIN_TEST(rt_processors_follow_the_cgroup_quota)
+{
+    unsetenv("RUNNEL_PROCS");
+    if (rn_procs() < 2)
+        SKIP("one CPU");
+    CHECK_EQ(rn_run(follow_the_quota), 0);
+}
+
+/* ---- Signals ------------------------------------------------------------------------------------------------------------ */
+
+static _Atomic int on_usual, on_alternate;
+
+static void usual(int sig)
+{
+    (void)sig;
+    on_usual++;
+}
+
+/* Are we on the thread's alternate stack? */
+static void alternate(int sig)
+{
+    stack_t now;
+
+    (void)sig;
+    if (sigaltstack(NULL, &now) == 0 && (now.ss_flags & SS_ONSTACK))
+        on_alternate++;
+}
+
+static void signalled(rn_chan(rn_unit) all_here, rn_chan(rn_unit) go_on)
+{
+    rn_lock_thread(); /* so that each has a thread of its own */
+    rn_send(all_here, RN_UNIT);
+    (void)rn_recv(go_on);
+    CHECK_EQ(raise(SIGUSR1), 0);
+    CHECK_EQ(raise(SIGUSR2), 0);
+    rn_unlock_thread();
+}
+
+/* Handlers of the user's run on whatever thread, those with SA_ONSTACK on a stack that the thread has for it. */
+GO_TEST(rt_the_users_signal_handlers_run)
+{
+    struct sigaction a = {.sa_handler = usual},
+                     b = {.sa_handler = alternate, .sa_flags = SA_ONSTACK};
+    rn_chan(rn_unit) all_here = rn_chan_make(rn_unit, 0), go_on = rn_chan_make(rn_unit, 0);
+    rn_wg wg = {0};
+
+    CHECK_EQ(sigaction(SIGUSR1, &a, NULL), 0);
+    CHECK_EQ(sigaction(SIGUSR2, &b, NULL), 0);
+    for (int i = 0; i < 10; i++)
+        rn_wg_go(&wg, signalled, all_here, go_on);
+    for (int i = 0; i < 10; i++)
+        (void)rn_recv(all_here);
+    rn_close(go_on);
+    rn_wg_wait(&wg);
+    CHECK_EQ(on_usual, 10);
+    CHECK_EQ(on_alternate, 10);
+    rn_chan_release(all_here);
+    rn_chan_release(go_on);
+}
+
+/* A signal to one that goes on without a processor; and then to one on a thread that the monitor has started. */
+GO_TEST_PROCS(rt_a_signal_to_one_without_a_processor, 1)
+{
+    struct sigaction a = {.sa_handler = usual};
+    rn_chan(int) one = rn_chan_make(int, 1);
+
+    CHECK_EQ(sigaction(SIGUSR1, &a, NULL), 0);
+    for (int i = 0; i < 10; i++) {
+        lose_processor();
+        CHECK_EQ(raise(SIGUSR1), 0);
+        rn_send(one, i);
+        CHECK_EQ(rn_recv(one), i);
+    }
+    CHECK_EQ(on_usual, 10);
+    rn_chan_release(one);
+}
