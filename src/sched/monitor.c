@@ -289,7 +289,7 @@ static int64_t next_period(int64_t period, enum found found, unsigned calm)
 }
 
 /* Sleep until told, or until the time. */
-static void pause(struct rt *rt, int64_t until)
+static void doze(struct rt *rt, int64_t until)
 {
     if (!load_acquire(&rt->monitor_futex)) /* pairs with rn__monitor_tell */
         rn__os_futex_wait(&rt->monitor_futex, 0, until);
@@ -311,7 +311,7 @@ static void deep(struct rt *rt, int64_t line)
     until = rt->keeper ? INT64_MAX : rn__timers_first(rt);
     spin_unlock(&rt->lock);
     if (quiet)
-        pause(rt, until < line ? until : line);
+        doze(rt, until < line ? until : line);
     store_relaxed(&rt->monitor_deep, 0);
 }
 
@@ -337,7 +337,7 @@ static void *monitor_thread(void *arg)
         enum found found;
         int64_t now, next = last + period;
 
-        pause(rt, next < line ? next : line);
+        doze(rt, next < line ? next : line);
         now = rn__os_now();
         if (unlikely(now >= line))
             line = rn__schedtrace(rt, now, line);
