@@ -268,7 +268,8 @@ GO_TEST(rt_the_users_signal_handlers_run)
     rn_close(go_on);
     rn_wg_wait(&wg);
     CHECK_EQ(on_usual, 10);
-    CHECK_EQ(on_alternate, 10);
+    if (!UNDER_TSAN) /* which runs handlers itself, on the usual stack */
+        CHECK_EQ(on_alternate, 10);
     rn_chan_release(all_here);
     rn_chan_release(go_on);
 }
