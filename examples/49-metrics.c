@@ -46,6 +46,8 @@ static int program(void)
     printf("sum %d, by %d goroutines, of which %d have ended\n", sum,
            (int)(after.spawned - before.spawned), (int)(after.finished - before.finished));
     printf("every wake-up ended a wait: %s\n", after.readies <= after.parks ? "yes" : "no");
+    rn_chan_release(results);
+    rn_chan_release(jobs);
     if (!isatty(STDOUT_FILENO))
         return 0;
     fflush(stdout);

@@ -179,7 +179,7 @@ MUTANTS = [
      "reports of an old file wake who waits for the new one"),
     ("netpoll-one-woken", "netpoll/netpoll.c", "        woken_add(l, w);\n    }\n}\n\n/* Take w out",
      "        woken_add(l, w);\n        if (!error)\n            break;\n    }\n}\n\n/* Take w out", "of those who wait for an edge one is woken"),
-    ("epoll-hang-up", "netpoll/epoll.c", "got & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)", "got & EPOLLIN", "a hang-up wakes nobody"),
+    ("epoll-hang-up", "netpoll/epoll.c", "got & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)", "got & EPOLLIN", "a hang-up wakes nobody"),
     ("net-turn-kept", "net/sock.h", "    if (op->has_turn)\n        rn__fd_turn_give(op->s->desc, op->s->gen);\n", "",
      "the writer's turn is never given on"),
     ("net-deadline-stays", "net/sock.c", "        rn__fd_expire(s->desc, s->gen, dir, false);\n", "", "a new deadline leaves the old one passed"),

@@ -209,11 +209,14 @@ static void never(rn_recv_only(int) ch)
     (void)rn_recv(ch);
 }
 
+static rn_chan(int) left_with; /* what never() waits on, to be released when it is gone */
+
 static int busy(int rounds)
 {
     rn_chan(int) a = rn_chan_make(int, 0), b = rn_chan_make(int, 2), c = rn_chan_make(int, 0);
     rn_wg done = {0};
 
+    left_with = c;
     for (int r = 0; r < rounds; r++) {
         rn_wg_go(&done, pass_on, a, b, 20);
         rn_wg_go(&done, pass_on, b, a, 19);
@@ -227,6 +230,8 @@ static int busy(int rounds)
     }
     rn_go(never, c); /* left behind: its park is never answered */
     rn_yield();
+    rn_chan_release(b);
+    rn_chan_release(a);
     return 0;
 }
 
@@ -242,6 +247,7 @@ PLAIN_TEST(metrics_promises)
         CHECK_EQ(pthread_create(&threads[i], NULL, reader, NULL), 0);
     for (int i = 0; i < test_times(20); i++) {
         CHECK_EQ(rn_run(busy, test_times(20)), 0);
+        rn_chan_release(left_with);
         check_promises(&last);
         CHECK_EQ(last.goroutines, 0);
     }

@@ -761,8 +761,10 @@ PLAIN_TEST(a_stack_overflow_shows_the_recursion)
         for (const char *at = strstr(c.said, "[running]:\n\t"); at && (at = strstr(at, "\n\t"));
              at++)
             frames++;
+        /* Whether all of those without frame pointers have room depends on their size. */
         CHECK(frames > 10);
-        CHECK_SAYS(&c, i == 0 ? "\n\t...\n" : " more ...\n");
+        if (i == 1)
+            CHECK_SAYS(&c, " more ...\n");
         free(c.said);
     }
 }

@@ -467,16 +467,17 @@ GO_TEST(tls_default_is_the_system)
 {
     struct world w = world_new();
     struct pair p = pair_on(wires_new(), NULL, "right.test", w.server_config);
-    rn_conn *c;
+    struct wires plain;
     int server;
 
     CHECK_EQ(shake(p, &server), -EKEYREJECTED);
     pair_close(p);
     /* Without a name there is nothing to verify. */
-    c = wires_new().client;
-    CHECK_EQ(rn_tls_client(c, NULL, NULL, &p.client), -EINVAL);
-    CHECK_EQ(rn_tls_server(c, w.client_config, &p.server), -EINVAL);
-    rn_conn_close(c);
+    plain = wires_new();
+    CHECK_EQ(rn_tls_client(plain.client, NULL, NULL, &p.client), -EINVAL);
+    CHECK_EQ(rn_tls_server(plain.client, w.client_config, &p.server), -EINVAL);
+    rn_conn_close(plain.client);
+    rn_conn_close(plain.server);
     world_end(&w);
 }
 
