@@ -132,17 +132,22 @@ GO_TEST_PROCS(metrics_stacks, 1)
 GO_TEST_PROCS(metrics_latency, 1)
 {
     enum { N = 64 * 20 };
-    struct rn_metrics before = now_counted(), after;
-    uint64_t measured = 0;
-    rn_wg done = {0};
+    struct rn_metrics before, after;
+    uint64_t measured;
 
-    rn_wg_add(&done, N);
-    for (int i = 0; i < N; i++)
-        rn_go(just_end, &done);
-    rn_wg_wait(&done);
-    after = now_counted();
-    for (int i = 0; i < RN_METRICS_LATENCIES; i++)
-        measured += after.latency[i] - before.latency[i];
+    do { /* once more if this goroutine lost its processor: what it started without one is not measured */
+        rn_wg done = {0};
+
+        before = now_counted();
+        rn_wg_add(&done, N);
+        for (int i = 0; i < N; i++)
+            rn_go(just_end, &done);
+        rn_wg_wait(&done);
+        after = now_counted();
+        measured = 0;
+        for (int i = 0; i < RN_METRICS_LATENCIES; i++)
+            measured += after.latency[i] - before.latency[i];
+    } while (after.handoffs != before.handoffs);
     CHECK(measured >= 20 && measured <= 22);
     CHECK(after.latency_time > before.latency_time);
 }

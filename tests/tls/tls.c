@@ -15,6 +15,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* OpenSSL is not instrumented: of its own locks and memory ThreadSanitizer sees but a part. */
+const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void)
+{
+    return "called_from_lib:libcrypto.so\ncalled_from_lib:libssl.so\n";
+}
+
 /* An authority, a server with a certificate of its, a client that trusts it. */
 struct world {
     struct identity ca, server;
