@@ -196,7 +196,7 @@ typedef struct rn_exec_options {
     const char *cwd;         /* default: ours. A relative program is looked for there */
     rn_stdio in, out, err;
     const int *fds; /* descriptors that the child gets as 3, 4, ... */
-    int fd_count; /* at most 61 */
+    int fd_count;   /* at most 61 */
     int end_signal; /* what the end of the context sends first; default SIGTERM */
     rn_dur grace;   /* from then to SIGKILL; default 5 s, negative: SIGKILL at once */
     rn_dur

@@ -46,7 +46,7 @@ struct sock {
     int fd;
     uint32_t gen;
     bool stream;
-    bool tcp; /* a stream, or a listener for them, of TCP */
+    bool tcp;    /* a stream, or a listener for them, of TCP */
     uint8_t how; /* enum sock_how */
     struct fd_desc *desc;
     uint64_t sent; /* atomic; written by who has the turn */

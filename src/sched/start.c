@@ -36,7 +36,7 @@ static struct spin start_lock; /* guards the making of a runtime, wanted_procs a
 static struct counted counted; /* of the runtimes that have ended */
 static int wanted_procs;
 static uint32_t running; /* atomic: an rn_run is active */
-static uint64_t last_ended; /* atomic: the number of the last runtime whose goroutines were dropped */
+static uint64_t last_ended; /* atomic: the last runtime whose goroutines were dropped, by its number */
 static pthread_key_t thread_key;
 static pthread_once_t thread_once = PTHREAD_ONCE_INIT;
 
@@ -467,7 +467,7 @@ static void rt_end(struct rt *rt, enum after_end then)
     if (rn__children_stop) /* whose minders have not begun; the others' are gone by now */
         rn__children_stop();
     store_release(&last_ended, rt->number); /* pairs with rn__run_gone */
-    edge_acquire(&rn__threads_own); /* with rn__g_end and rn__g_drop */
+    edge_acquire(&rn__threads_own);         /* with rn__g_end and rn__g_drop */
     for (uint32_t i = 0; i < rt->nprocs; i++)
         waited_for |= rn__timers_end(rt->procs[i].timers);
     spin_lock(&start_lock);
