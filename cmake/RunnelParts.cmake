@@ -92,3 +92,10 @@ runnel_part(httpd "an HTTP server"
 
 runnel_part(tls "TLS for runnel's connections, by OpenSSL"
     REQUIRES openssl>=3.0 PACKAGES libssl-dev)
+
+runnel_part(dns "names by DNS, for runnel's programs, by c-ares"
+    REQUIRES libcares>=1.18 PACKAGES libc-ares-dev)
+if(RUNNEL_HAVE_DNS)
+    # A program that only dials refers to nothing in it.
+    target_link_options(runnel_dns INTERFACE LINKER:--no-as-needed)
+endif()

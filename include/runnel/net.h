@@ -129,7 +129,8 @@ RN__API void rn_listener_release(rn_listener *l);
 /*
  * Connect. If a name has several addresses they are tried in the order of the system's preference, the families in
  * turn; the next is begun when one has failed, or has not answered for 250 ms, without giving that up: the first
- * connection wins (RFC 8305). With an empty host, to this machine.
+ * connection wins (RFC 8305). With librunnel-dns the first is begun as soon as the addresses of IPv6 are known, or those
+ * of IPv4 for 50 ms. With an empty host, to this machine.
  *
  * udp and unixgram: nothing is sent; the peer's address is fixed for rn_read and rn_write.
  *
@@ -140,6 +141,18 @@ RN__API void rn_listener_release(rn_listener *l);
 RN__API RN__NODISCARD int rn_dial(const char *network, const char *address, rn_conn **ret_c);
 RN__API RN__NODISCARD int rn_dial_ctx(struct rn_ctx *ctx, const char *network, const char *address,
                                       rn_conn **ret_c);
+
+/*
+ * Where names are looked up for rn_dial, rn_listen and rn_bind from now on: librunnel-dns sets it. NULL, the default: by
+ * the C library, on a thread that waits for it. For the life of the process.
+ *
+ * resolve(ctx, host, family, found, arg) calls found(arg, addrs, n) once or more, best as soon as it has addresses of one
+ * family (4 or 6; 0: both are wanted), and returns 0 after the last, or an error. It is called on a goroutine's stack, may
+ * wait, and ends with ctx.
+ */
+typedef void rn_found_fn(void *arg, const rn_addr *addrs, int n);
+RN__API void rn_set_resolver(int (*resolve)(struct rn_ctx *ctx, const char *host, int family,
+                                            rn_found_fn *found, void *arg));
 
 /* A socket of udp or unixgram with a local address, for rn_recv_from and rn_send_to. Errors as rn_listen. */
 RN__API RN__NODISCARD int rn_bind(const char *network, const char *address, rn_conn **ret_c);

@@ -4,7 +4,8 @@
  *
  * Numbers are read here. A name is looked up by the C library, which waits inside: on a goroutine of its own with a
  * stack that is large enough for it, and the caller waits for that, or no longer than its context lives. The record
- * of a lookup belongs to both.
+ * of a lookup belongs to both. A function that the program, or librunnel-dns, has set looks names up in its stead;
+ * services stay with the C library.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -368,6 +369,67 @@ static int lookup(struct rn_ctx *ctx, struct net_kind kind, const char *host, co
     return err ? err : n;
 }
 
+/* ---- Names, by somebody else ---------------------------------------------------------------------------------- */
+
+static int (*resolver)(struct rn_ctx *, const char *, int, rn_found_fn *, void *); /* atomic */
+
+void rn_set_resolver(int (*resolve)(struct rn_ctx *ctx, const char *host, int family,
+                                    rn_found_fn *found, void *arg))
+{
+    store_release(&resolver, resolve); /* pairs with rn__net_look_up */
+}
+
+void rn__net_set_port(rn_addr *a, int port)
+{
+    uint16_t in_order = htons((uint16_t)port);
+
+    _Static_assert(offsetof(struct sockaddr_in, sin_port) ==
+                       offsetof(struct sockaddr_in6, sin6_port),
+                   "either family's");
+    memcpy((char *)a + offsetof(struct sockaddr_in, sin_port), &in_order, sizeof in_order);
+}
+
+bool rn__net_is_name(struct net_kind kind, const char *text, char host[NET_HOST], int *ret_port)
+{
+    char port[PORT_MAX];
+    rn_addr a;
+
+    _Static_assert((int)HOST_MAX == (int)NET_HOST, "of the same room");
+    if (!load_relaxed(&resolver) || !text || kind.family == AF_UNIX ||
+        split(text, host, port) != 0 || !host[0])
+        return false;
+    *ret_port = port_number(port);
+    return *ret_port >= 0 && !numeric(&a, host, kind.family, *ret_port);
+}
+
+int rn__net_look_up(struct rn_ctx *ctx, struct net_kind kind, const char *host, rn_found_fn *found,
+                    void *arg)
+{
+    int (*resolve)(struct rn_ctx *, const char *, int, rn_found_fn *, void *) =
+        load_acquire(&resolver); /* pairs with rn_set_resolver */
+    int family = kind.family == AF_INET ? 4 : kind.family == AF_INET6 ? 6 : 0;
+
+    /* It was there; a program that takes it away again finds nobody. */
+    return resolve ? resolve(ctx, host, family, found, arg)
+                   : rn_errorf(-ENOENT, "lookup %.80s: no such host", host);
+}
+
+/* All of them in a row: IPv6 and IPv4 as they came. */
+struct found_all {
+    rn_addr *addrs;
+    int n, room, port;
+};
+
+static void found_all(void *arg, const rn_addr *addrs, int n)
+{
+    struct found_all *all = arg;
+
+    for (int i = 0; i < n && all->n < all->room; i++) {
+        all->addrs[all->n] = addrs[i];
+        rn__net_set_port(&all->addrs[all->n++], all->port);
+    }
+}
+
 int rn__net_resolve(struct rn_ctx *ctx, struct net_kind kind, const char *network, const char *text,
                     bool passive, rn_addr *ret_addrs, int room)
 {
@@ -384,6 +446,12 @@ int rn__net_resolve(struct rn_ctx *ctx, struct net_kind kind, const char *networ
     err = split(text, host, port);
     if (err)
         return err;
+    if (rn__net_is_name(kind, text, host, &number)) {
+        struct found_all all = {ret_addrs, 0, room, number};
+
+        err = rn__net_look_up(ctx, kind, host, found_all, &all);
+        return err ? err : all.n;
+    }
     number = port_number(port);
     if (number == -2)
         return no_address(text, "the port is above 65535");

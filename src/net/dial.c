@@ -6,6 +6,9 @@
  * next is started when an attempt has failed or after 250 ms without an answer; the families take turns, so that one
  * which leads nowhere costs that much and no more. The first connection ends the context of the race, and with it the
  * other attempts; all have reported before the dial returns, so that nothing of it is left.
+ *
+ * Where a resolver tells the families apart, the race begins before all is known: with the first answer if it is IPv6's,
+ * and 50 ms after IPv4's, if IPv6's has not come by then (RFC 8305, 3). The lookup is a goroutine of the race's too.
  */
 #define _GNU_SOURCE
 #include <netinet/in.h>
@@ -22,6 +25,7 @@
 void rn__net_tcp_options(int fd);
 
 static const rn_dur attempt_delay = 250 * RN_MILLISECOND;
+static const rn_dur resolution_delay = 50 * RN_MILLISECOND;
 
 /* A TCP connection to a free port of this machine may meet itself: then nobody listens. */
 static bool met_itself(const rn_conn *c)
@@ -108,10 +112,32 @@ struct report {
     rn_conn *c;
 };
 
+enum { BATCH = 16 }; /* addresses that are told at once, of a family at most */
+
+/* What a lookup tells. */
+struct batch {
+    rn_addr addrs[BATCH];
+    int n;
+    bool last;
+    int err; /* of the lookup, with the last */
+    rn_error why;
+};
+
 struct race {
     rn_ctx *ctx;
     int type;
     rn_chan(struct report) reports; /* with room for all: an attempt never waits here */
+
+    /* Addresses, IPv6 and IPv4 apart; those below next have been tried. */
+    rn_addr addrs[2][NET_ADDRS];
+    int n[2], next[2];
+    int turn; /* whose address is tried next, if it has one */
+
+    /* The lookup, if there is one. */
+    struct net_kind kind;
+    const char *host;
+    int port;
+    rn_chan(struct batch) batches; /* NULL: it is over, or there is none */
 };
 
 static void attempt(const struct race *race, const rn_addr *a)
@@ -122,73 +148,193 @@ static void attempt(const struct race *race, const rn_addr *a)
     rn_send(race->reports, r);
 }
 
-/* The families in turn, beginning with the first one's. */
-static void interleave(rn_addr *addrs, int n)
+static void race_add(struct race *race, const rn_addr *addrs, int n)
 {
-    for (int i = 1; i < n; i++) {
-        int j = i;
+    for (int i = 0; i < n; i++) {
+        int k = addr_family(&addrs[i]) == AF_INET;
 
-        while (j < n && addr_family(&addrs[j]) == addr_family(&addrs[i - 1]))
-            j++;
-        if (j == n)
-            return;
-        for (rn_addr a = addrs[j]; j >= i; j--)
-            addrs[j] = j == i ? a : addrs[j - 1];
+        if (race->n[k] < NET_ADDRS)
+            race->addrs[k][race->n[k]++] = addrs[i];
     }
 }
 
-static int race_to(struct rn_ctx *ctx, rn_addr *addrs, int n, int type, rn_conn **ret_c)
+/* The next address, the families in turn; NULL: none is left. */
+static const rn_addr *race_next(struct race *race)
 {
-    struct race race = {.type = type};
-    struct report r;
-    rn_conn *won = NULL;
-    int started = 0, reported = 0, err = 0;
+    int k = race->turn;
 
-    interleave(addrs, n);
-    race.ctx = rn_ctx_with_cancel(ctx ? ctx : rn_ctx_background());
-    race.reports = rn_chan_make(struct report, n);
-    while (!won && reported < n) {
+    if (race->next[k] == race->n[k])
+        k = 1 - k;
+    if (race->next[k] == race->n[k])
+        return NULL;
+    race->turn = 1 - k;
+    return &race->addrs[k][race->next[k]++];
+}
+
+static bool race_has(const struct race *race)
+{
+    return race->next[0] < race->n[0] || race->next[1] < race->n[1];
+}
+
+static void on_found(void *arg, const rn_addr *addrs, int n)
+{
+    struct race *race = arg;
+    struct batch b = {.n = n < BATCH ? n : BATCH};
+
+    for (int i = 0; i < b.n; i++) {
+        b.addrs[i] = addrs[i];
+        rn__net_set_port(&b.addrs[i], race->port);
+    }
+    rn_send(race->batches, b);
+}
+
+static void look_up(struct race *race)
+{
+    struct batch b = {.last = true};
+
+    b.err = rn__net_look_up(race->ctx, race->kind, race->host, on_found, race);
+    b.why = rn_error_of(b.err < 0 ? b.err : -EIO);
+    rn_send(race->batches, b);
+}
+
+/* Take in what the lookup tells; until when to wait for IPv6, 0: no longer. */
+static int64_t race_told(struct race *race, const struct batch *b, int *ret_err)
+{
+    race_add(race, b->addrs, b->n);
+    if (b->last) {
+        rn_chan_release(race->batches);
+        race->batches = NULL;
+        if (b->err && race->n[0] == 0 && race->n[1] == 0)
+            *ret_err = rn_error_raise(&b->why);
+        return 0;
+    }
+    return race->n[0] == 0 && race->kind.family == AF_UNSPEC ? now_ns() + resolution_delay : 0;
+}
+
+static int race_run(struct rn_ctx *ctx, struct race *race, rn_conn **ret_c)
+{
+    struct report r = {0, NULL};
+    struct batch *b = NULL;
+    rn_conn *won = NULL;
+    int started = 0, reported = 0, err = 0, looked = 0;
+    int64_t begin_at = 0, next_at = 0; /* not before: the first, the next */
+    bool failed = false;
+
+    race->ctx = rn_ctx_with_cancel(ctx ? ctx : rn_ctx_background());
+    race->reports = rn_chan_make(struct report, 2 * NET_ADDRS);
+    if (race->host) {
+        b = rn__mem_new(sizeof *b);
+        race->batches = b ? rn_chan_make(struct batch, 0) : NULL;
+        if (!b)
+            err = -ENOMEM;
+        else
+            rn_go(look_up, race);
+    }
+    while (!won && (race->batches || race_has(race) || reported < started)) {
+        int64_t now = now_ns(), until = started == 0 ? begin_at : started > reported ? next_at : 0;
         int which;
 
-        if (started == reported || (started < n && err)) {
-            rn_go(attempt, &race, &addrs[started]);
+        if (race_has(race) && (failed || until <= now)) {
+            rn_go(attempt, race, race_next(race));
             started++;
+            failed = false;
+            next_at = now + attempt_delay;
+            continue;
         }
-        which = started < n ? rn_select(rn_on_recv(race.reports, &r), rn_on_timeout(attempt_delay))
-                            : rn_select(rn_on_recv(race.reports, &r));
+        which = race_has(race)
+                    ? rn_select(rn_on_recv(race->reports, &r), rn_on_recv(race->batches, b),
+                                rn_on_deadline(until))
+                    : rn_select(rn_on_recv(race->reports, &r), rn_on_recv(race->batches, b));
         if (which == 0) {
             reported++;
             if (r.err == 0)
                 won = r.c;
             else if (!err)
                 err = r.err;
-        } else {
-            rn_go(attempt, &race, &addrs[started]);
-            started++;
+            failed = r.err != 0;
+        } else if (which == 1) {
+            begin_at = race_told(race, b, &looked);
         }
         if (!won && ctx && rn_ctx_err(ctx))
             break;
     }
-    rn_ctx_cancel(race.ctx);
+    rn_ctx_cancel(race->ctx);
+    while (race->batches) {
+        rn_recv_ok(race->batches, b);
+        (void)race_told(race, b, &looked);
+    }
     for (; reported < started; reported++) {
-        r = rn_recv(race.reports);
+        r = rn_recv(race->reports);
         if (r.err == 0 && won)
             rn_conn_close(r.c);
         else if (r.err == 0)
             won = r.c;
     }
-    rn_ctx_end(race.ctx);
-    rn_chan_release(race.reports);
+    rn__mem_free(b);
+    rn_ctx_end(race->ctx);
+    rn_chan_release(race->reports);
     if (won) {
         *ret_c = won;
         return 0;
     }
-    return ctx && rn_ctx_err(ctx) ? rn_ctx_err(ctx) : err;
+    if (ctx && rn_ctx_err(ctx))
+        return rn_ctx_err(ctx);
+    return looked ? looked : err;
+}
+
+static int race_to(struct rn_ctx *ctx, const rn_addr *addrs, int n, int type, rn_conn **ret_c)
+{
+    struct race *race = rn__mem_new_zero(sizeof *race, 16);
+    int err;
+
+    if (!race)
+        return -ENOMEM;
+    race->type = type;
+    race->turn = addr_family(&addrs[0]) == AF_INET;
+    race_add(race, addrs, n);
+    err = race_run(ctx, race, ret_c);
+    rn__mem_free(race);
+    return err;
+}
+
+static int race_to_name(struct rn_ctx *ctx, struct net_kind kind, const char *host, int port,
+                        rn_conn **ret_c)
+{
+    struct race *race = rn__mem_new_zero(sizeof *race, 16);
+    int err;
+
+    if (!race)
+        return -ENOMEM;
+    race->type = kind.type;
+    race->kind = kind;
+    race->host = host;
+    race->port = port;
+    err = race_run(ctx, race, ret_c);
+    rn__mem_free(race);
+    return err;
+}
+
+/* Datagrams: the first to which there is a way. */
+static int first_of(struct rn_ctx *ctx, const rn_addr *addrs, int n, int type, rn_conn **ret_c)
+{
+    int err = 0;
+
+    for (int i = 0; i < n; i++) {
+        int e = connect_to(ctx, &addrs[i], type, ret_c);
+
+        if (!e)
+            return 0;
+        err = err ? err : e;
+        if (ctx && rn_ctx_err(ctx))
+            return rn_ctx_err(ctx);
+    }
+    return err;
 }
 
 int rn_dial_ctx(struct rn_ctx *ctx, const char *network, const char *address, rn_conn **ret_c)
 {
     rn_addr addrs[NET_ADDRS];
+    char host[NET_HOST];
     struct net_kind kind;
     int n = rn__net_kind(network, &kind), err;
 
@@ -197,11 +343,15 @@ int rn_dial_ctx(struct rn_ctx *ctx, const char *network, const char *address, rn
     err = rn_ctx_err(ctx);
     if (err)
         return err;
-    n = rn__net_resolve(ctx, kind, network, address, false, addrs, NET_ADDRS);
-    if (n < 0)
-        return n;
-    err = n == 1 || kind.type != SOCK_STREAM ? connect_to(ctx, &addrs[0], kind.type, ret_c)
-                                             : race_to(ctx, addrs, n, kind.type, ret_c);
+    if (kind.type == SOCK_STREAM && rn__net_is_name(kind, address, host, &n)) {
+        err = race_to_name(ctx, kind, host, n, ret_c);
+    } else {
+        n = rn__net_resolve(ctx, kind, network, address, false, addrs, NET_ADDRS);
+        if (n < 0)
+            return n;
+        err = n == 1 || kind.type != SOCK_STREAM ? first_of(ctx, addrs, n, kind.type, ret_c)
+                                                 : race_to(ctx, addrs, n, kind.type, ret_c);
+    }
     if (err && !(ctx && err == rn_ctx_err(ctx)))
         return rn_errorf(err, "dial %s %.60s: %s", network, address, rn_errmsg(err));
     return err;

@@ -191,6 +191,14 @@ int rn__net_kind(const char *network, struct net_kind *ret_kind);
 int rn__net_resolve(struct rn_ctx *ctx, struct net_kind kind, const char *network, const char *text,
                     bool passive, rn_addr *ret_addrs, int room);
 
+/* If text names a host that rn_set_resolver's function is to look up: true, with host and port. false: the other way. */
+enum { NET_HOST = 256 };
+bool rn__net_is_name(struct net_kind kind, const char *text, char host[NET_HOST], int *ret_port);
+/* Look host up by that function. */
+int rn__net_look_up(struct rn_ctx *ctx, struct net_kind kind, const char *host, rn_found_fn *found,
+                    void *arg);
+void rn__net_set_port(rn_addr *a, int port);
+
 /* In the words of an rn_addr: a sockaddr, and in the last four bytes its length. */
 static inline void addr_set_length(rn_addr *a, socklen_t n)
 {
