@@ -59,13 +59,14 @@ struct flight {
     bool listed, driven;
     int left; /* answers that are still to come */
     struct answer *answers[TYPES];
-    rn_chan(rn_unit)
-        progress; /* closed when the driver has made a step or has left; NULL: nobody waits */
+    int following; /* who waits for progress: closed after a step of the driver's, or when it leaves */
+    rn_chan(rn_unit) progress; /* NULL: nobody waits */
 
     /* The driver's: */
     ares_channel channel;
     int poll;
     bool started, closing;
+    rn_ctx *bound; /* of its wait */
 };
 
 struct rn_dns {
@@ -195,6 +196,10 @@ static void flight_free(struct flight *f)
     }
     for (int i = 0; i < f->count; i++)
         rn__dns_answer_unref(f->answers[i]);
+    if (f->bound) /* the driver's, who is no more; and those of who followed it */
+        rn_ctx_end(f->bound);
+    for (; f->progress && f->following > 0; f->following--)
+        rn_chan_release(f->progress);
     rn_chan_release(f->progress);
     free(f);
 }
@@ -376,13 +381,12 @@ static int drive(struct rn_ctx *ctx, struct flight *f)
     }
     t = ares_timeout(f->channel, NULL, &tv);
     d = t ? t->tv_sec * RN_SECOND + t->tv_usec * RN_MICROSECOND + RN_MILLISECOND : RN_SECOND;
-    bound = rn_ctx_with_timeout(ctx ? ctx : rn_ctx_background(), d);
-    store_relaxed(&f->waiting, WAITING);
+    f->bound = bound = rn_ctx_with_timeout(ctx ? ctx : rn_ctx_background(), d);
+    store_release(&f->waiting, WAITING); /* pairs with clear_away */
     err = rn_wait_fd(f->poll, RN_READ, bound);
-    if (!cas_acq_rel(&f->waiting, &waiting, NOT_WAITING)) {
-        rn_ctx_end(bound);
+    if (!cas_acq_rel(&f->waiting, &waiting, NOT_WAITING))
         return GONE;
-    }
+    f->bound = NULL;
     rn_ctx_end(bound);
     n = ctx ? rn_ctx_err(ctx) : 0;
     if (n)
@@ -466,11 +470,13 @@ static int ask(struct rn_ctx *ctx, rn_dns *r, struct want *w)
             if (err)
                 break;
             progress = rn_chan_retain(f->progress);
+            f->following++;
             pthread_mutex_unlock(&r->lock);
             err = rn_recv_ctx(ctx, progress, (rn_unit *)NULL);
             err = err == -EPIPE ? 0 : err; /* closed */
             rn_chan_release(progress);
             pthread_mutex_lock(&r->lock);
+            f->following--;
         }
     }
     leave(r, f);
