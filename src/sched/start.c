@@ -35,7 +35,7 @@ struct rt *rn__rt;
 static struct spin start_lock; /* guards the making of a runtime, wanted_procs and counted */
 static struct counted counted; /* of the runtimes that have ended */
 static int wanted_procs;
-static uint32_t running; /* atomic: an rn_run is active */
+static uint32_t running;    /* atomic: an rn_run is active */
 static uint64_t last_ended; /* atomic: number of the last runtime that was emptied */
 static pthread_key_t thread_key;
 static pthread_once_t thread_once = PTHREAD_ONCE_INIT;
