@@ -2,8 +2,8 @@
 /*
  * metrics.h - what the scheduler has done and does now, in numbers.
  *
- * Counting is always on. Each processor counts on its own, so it costs a nanosecond or less where something is counted
- * and no CPU waits for another.
+ * Counting is always on. Each processor counts on its own: a load and a store to its own memory where something is
+ * counted, and no CPU waits for another.
  *
  * A snapshot is not of one moment: goroutines go on while it is made. What it guarantees:
  *   - Counters (spawned to latency_time) hold everything that happened before the call, are never too high,
