@@ -140,6 +140,7 @@ static int busy(void)
     rn_wg all = {0};
     pthread_t thread;
     struct rn_metrics counted;
+    uint64_t next = 0;
 
     MUST(rn_trace_start() == 0);
     rn_wg_go(&all, shuttle, a, b);
@@ -156,7 +157,10 @@ static int busy(void)
     do { /* until the rings have been written over */
         rn_sleep(RN_MILLISECOND);
         rn_metrics(&counted, sizeof counted);
-        dump();
+        if (counted.parks >= next) { /* before, while and after the rings are written over */
+            dump();
+            next = counted.parks + 5000;
+        }
     } while (counted.parks < 60000);
     dump();
     _exit(0); /* with all of it going on */

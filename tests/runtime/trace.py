@@ -127,8 +127,8 @@ def busy(program, folder):
     t = Trace(name)
     assert t.file["otherData"]["overwritten"] > 10000
     assert t.file["unclear"] < 10, t.file["unclear"]
-    assert t.count["wake"] > 100, t.count  # whether any began in what the rings still hold is chance
-    assert any(s["pid"] == PROCESSORS for s in t.starts.values())
+    # Whether any began in what the rings still hold, or was woken by a timer, is chance; "known" looks at these.
+    assert t.count["wake"] > 100, t.count
 
 
 def by_itself(program, folder):
