@@ -27,7 +27,8 @@
  *   -EINVAL     what was asked for is no name
  *   -EBADMSG    the answer cannot be read
  *   the context's error; -ENOMEM, -EMFILE
- * rn_errmsg names what was looked up.
+ * rn_errmsg names what was looked up. A lookup needs up to 32 KiB of the goroutine's stack. What a goroutine that the end
+ * of its rn_run takes away in the midst of one has of the resolver's, but for memory, the next lookup gives back.
  */
 #ifndef RUNNEL_DNS_H
 #define RUNNEL_DNS_H

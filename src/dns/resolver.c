@@ -938,22 +938,22 @@ static void sort_in(void *arg, const rn_addr *addrs, int n)
 int rn_dns_host(struct rn_ctx *ctx, rn_dns *r, const char *host, int family, rn_addr *ret_addrs,
                 int room)
 {
-    struct sorted *s = calloc(1, sizeof *s);
-    struct finding to = {sort_in, s, false};
+    struct sorted s; /* on the stack: it goes with a goroutine that goes with its run */
+    struct finding to = {sort_in, &s, false};
     int err = -ENOMEM, n = 0;
 
-    r = s ? begin(r) : NULL;
+    s.n[0] = s.n[1] = 0;
+    r = begin(r);
     if (r)
         err = host_of(ctx, r, host, family, &to);
     if (!err) {
-        bool last = s->n[0] > 0 && s->n[1] > 0 && !rn__dns_reachable(&s->addrs[0][0]);
+        bool last = s.n[0] > 0 && s.n[1] > 0 && !rn__dns_reachable(&s.addrs[0][0]);
 
         for (int k = 0; k < 2; k++)
-            for (int i = 0, which = last ? 1 - k : k; i < s->n[which]; i++, n++)
+            for (int i = 0, which = last ? 1 - k : k; i < s.n[which]; i++, n++)
                 if (n < room)
-                    ret_addrs[n] = s->addrs[which][i];
+                    ret_addrs[n] = s.addrs[which][i];
     }
-    free(s);
     rn_dns_release(r);
     return err ? err : n;
 }

@@ -208,8 +208,9 @@ GO_TEST(dns_cancel)
     }
     rn_wg_go(&given_up, look_for, ctx, r, "silent.test", -ECANCELED);
     AWAIT((rn_dns_get_stats(r, &stats), stats.joined) == 40);
-    rn_ctx_end(ctx);
+    rn_ctx_cancel(ctx);
     rn_wg_wait(&given_up);
+    rn_ctx_end(ctx);
     dns_server_release(s);
     rn_wg_wait(&others);
     rn_dns_release(r);

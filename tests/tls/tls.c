@@ -901,8 +901,9 @@ GO_TEST(tls_deadlines_and_contexts)
     for (int i = 0; i < 3; i++) /* one waits for the socket, the others for their turn */
         rn_wg_go(&wg, read_ctx_expect, ctx, p.client, (ssize_t)-ECANCELED);
     test_let_run();
-    rn_ctx_end(ctx);
+    rn_ctx_cancel(ctx);
     rn_wg_wait(&wg);
+    rn_ctx_end(ctx);
     write_pattern(p.server, 1000);
     read_pattern(p.client, 1000);
     pair_close(p);
@@ -987,8 +988,9 @@ GO_TEST(tls_cancel_in_handshake)
     for (int i = 0; i < 3; i++)
         rn_wg_go(&wg, handshake_expect, ctx, p.client, -ECANCELED);
     test_let_run();
-    rn_ctx_end(ctx);
+    rn_ctx_cancel(ctx);
     rn_wg_wait(&wg);
+    rn_ctx_end(ctx);
     CHECK_EQ(rn_tls_set_deadline(p.client, rn_now() + RN_MILLISECOND), 0);
     CHECK_EQ(rn_tls_handshake(NULL, p.client), -ETIMEDOUT);
     CHECK_EQ(rn_tls_set_deadline(p.client, 0), 0);
