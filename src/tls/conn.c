@@ -4,7 +4,8 @@
  *
  * An SSL is not thread-safe, and one goroutine may read while another writes. So it stands between two pieces of
  * memory: `in`, what has come and it has not taken, and `out`, what it has made and the kernel has not taken. A call of
- * OpenSSL never waits, and is made under t->lock, a mutex that is never held across a wait. The waiting is done
+ * OpenSSL never waits, and is made under t->lock, a thread's mutex: held for what OpenSSL
+ * computes, never across a wait, and waiting for it is no wait of a goroutine's that the end of an rn_run could cut off. The waiting is done
  * outside, by rn_read and rn_write of the connection below, so contexts, deadlines and closes have their effect there.
  *
  *   I1  Only who has the turn of reading reads from the connection and puts what came into `in`; there it stays in
@@ -13,13 +14,15 @@
  *       that is out, it swaps it with `out`, which everybody adds to under the lock. So records leave in the order in
  *       which they were made.
  *   I3  A write that ended early leaves the rest of its records in `fly`; whoever has the turn next sends that first.
- *       rn_conn_sent tells how much the kernel took, so nothing is lost or doubled.
+ *       rn_conn_sent tells how much the kernel took, so nothing is lost or doubled, also if the writer went away with
+ *       its run.
  *
  * What a read makes OpenSSL say (the answer to a KeyUpdate) need not go out before the next data does (RFC 8446,
  * 4.6.3), so a reader never waits for a writer whose peer does not read, but for a peer that asks over and over.
  *
  * Lock order: reading, writing, lock. A turn outlives the goroutine that has it if that is taken away by the end of its
- * rn_run in the middle of a wait; the next who wants it gives it back in its stead.
+ * rn_run in the middle of a wait; the next who wants it takes it then. (A plain thread that waits for a goroutine's turn
+ * when that happens does not learn of it: threads and goroutines that share a connection agree on its end.)
  *
  * Rejected: OpenSSL on the descriptor itself (a lock would be held while it waits, or readers and writers would try in
  * turns, waking each other); memory BIOs (one more copy, and no say in how much is buffered).
@@ -38,42 +41,79 @@ enum { WRITE_ONCE = 64 << 10 }; /* made into records before they are sent: four 
 enum { OUT_LAZY = 16 << 10 };   /* a reader that leaves more than this behind sees it off */
 enum { KEEP_ROOM = 20 << 10 };  /* of a buffer that is empty: one record's */
 static const rn_dur farewell_time = 5 * RN_SECOND;
+static const rn_dur linger_time = 5 * RN_MILLISECOND;
+
+enum { GONE = -4096 }; /* a result of flush and fill: the turn is another's, see wait_end */
 
 /* ---- Turns ---------------------------------------------------------------------------------------------------- */
+
+static void turn_have(struct turn *u)
+{
+    store_relaxed(&u->waits, 0);
+    store_relaxed(&u->holder, rn__run_number());
+}
 
 static bool turn_try(struct turn *u)
 {
     uint64_t holder;
+    uint32_t waits = 1;
 
     if (rn_sem_try_acquire(&u->sem, 1)) {
-        store_relaxed(&u->holder, rn__run_number());
+        turn_have(u);
         return true;
     }
-    holder = load_relaxed(&u->holder);
-    if (holder && rn__run_gone(holder) && cas_relaxed(&u->holder, &holder, 0))
-        rn_sem_release(&u->sem, 1); /* in the stead of one that is no more */
-    return false;
+    holder = load_acquire(&u->holder);
+    if (!holder || !rn__run_gone(holder) || !cas_acq_rel(&u->waits, &waits, 0))
+        return false;
+    store_relaxed(&u->holder, 0);
+    rn_sem_release(&u->sem, 1); /* in the stead of one that is no more */
+    if (!rn_sem_try_acquire(&u->sem, 1))
+        return false;
+    turn_have(u);
+    return true;
 }
 
 static int turn_take(struct rn_ctx *ctx, struct turn *u)
 {
-    int err = 0;
+    while (!turn_try(u)) {
+        uint64_t holder = load_relaxed(&u->holder);
+        /* One whose run is over still computes, and goes away at its next wait, of which nobody tells. */
+        bool lingers = holder && rn__run_gone(holder);
+        rn_ctx *bound = lingers ? rn_ctx_with_timeout(ctx ? ctx : rn_ctx_background(), linger_time)
+                                : ctx;
+        int err = rn_sem_acquire(bound, &u->sem, 1);
 
-    if (turn_try(u))
-        return 0;
-    err = rn_sem_acquire(ctx, &u->sem, 1);
-    if (!err)
-        store_relaxed(&u->holder, rn__run_number());
-    return err;
+        if (lingers)
+            rn_ctx_end(bound);
+        if (!err) {
+            turn_have(u);
+            return 0;
+        }
+        err = ctx ? rn_ctx_err(ctx) : 0;
+        if (err)
+            return err;
+    }
+    return 0;
 }
 
 static void turn_give(struct turn *u)
 {
-    uint64_t mine = rn__run_number();
+    store_relaxed(&u->holder, 0);
+    rn_sem_release(&u->sem, 1);
+}
 
-    /* One whose run is over while it computes may have lost it meanwhile. */
-    if (mine == 0 || cas_relaxed(&u->holder, &mine, 0))
-        rn_sem_release(&u->sem, 1);
+/* Around a wait of the holder's. */
+static void wait_begin(struct turn *u)
+{
+    store_release(&u->waits, 1); /* pairs with turn_try: what the holder has done is seen */
+}
+
+/* False: its run is over, the turn another's, and nothing of the connection's may be touched any more. */
+static bool wait_end(struct turn *u)
+{
+    uint32_t waits = 1;
+
+    return cas_acq_rel(&u->waits, &waits, 0);
 }
 
 /* ---- Between OpenSSL and us: under the lock ------------------------------------------------------------------- */
@@ -163,13 +203,30 @@ static void fail_with(struct rn_tls *t, int code, const char *what)
 
 /* ---- To and from the connection ------------------------------------------------------------------------------- */
 
-/* With the turn of writing: send all there is. */
+/* How much of fly is out: the kernel's word, also if who wrote is no more. */
+static void fly_on(struct rn_tls *t)
+{
+    t->fly.start = (size_t)(rn_conn_sent(t->conn) - t->fly_at);
+}
+
+/* With the turn of writing: send all there is. 0, an error, or GONE. */
 static int flush(struct rn_ctx *ctx, struct rn_tls *t)
 {
     struct pipe_buf *f = &t->fly;
 
+    /* Whoever had the turn before may have gone in the midst of a write: it has left that once this one is through. */
+    if (f->start != f->end) {
+        ssize_t n;
+
+        wait_begin(&t->writing);
+        n = rn_write_ctx(ctx, t->conn, "", 0);
+        if (!wait_end(&t->writing))
+            return GONE;
+        if (n < 0)
+            return (int)n;
+        fly_on(t);
+    }
     for (;;) {
-        uint64_t before;
         ssize_t n;
 
         if (f->start == f->end) {
@@ -178,23 +235,35 @@ static int flush(struct rn_ctx *ctx, struct rn_tls *t)
                 free(f->data);
                 *f = (struct pipe_buf){0};
             }
-            rn_mutex_lock(&t->lock);
+            pthread_mutex_lock(&t->lock);
             if (t->out.start != t->out.end) {
                 struct pipe_buf empty = *f;
 
                 *f = t->out;
                 t->out = empty;
+                t->fly_at = rn_conn_sent(t->conn);
             }
-            rn_mutex_unlock(&t->lock);
+            pthread_mutex_unlock(&t->lock);
             if (f->start == f->end)
                 return 0;
         }
-        before = rn_conn_sent(t->conn);
+        wait_begin(&t->writing);
         n = rn_write_ctx(ctx, t->conn, f->data + f->start, f->end - f->start);
-        f->start += (size_t)(rn_conn_sent(t->conn) - before);
+        if (!wait_end(&t->writing))
+            return GONE;
+        fly_on(t);
         if (n < 0)
             return (int)n;
     }
+}
+
+/* What was done with a turn ended with result: it is given back if it is still ours. */
+static ssize_t give_after(struct turn *u, ssize_t result)
+{
+    if (result == GONE)
+        return -ECANCELED;
+    turn_give(u);
+    return result;
 }
 
 static int take_and_flush(struct rn_ctx *ctx, struct rn_tls *t)
@@ -203,46 +272,66 @@ static int take_and_flush(struct rn_ctx *ctx, struct rn_tls *t)
 
     if (err)
         return err;
-    err = flush(ctx, t);
-    turn_give(&t->writing);
-    return err;
+    return (int)give_after(&t->writing, flush(ctx, t));
 }
 
 /* Say why this ends, if it costs no waiting for others; an alert is what OpenSSL has left. */
 static void flush_alert(struct rn_tls *t)
 {
     rn_ctx *bound;
+    int err = 0;
 
     if (!turn_try(&t->writing))
         return;
     bound = rn_ctx_with_timeout(rn_ctx_background(), farewell_time);
     if (t->fly.start == t->fly.end)
-        (void)flush(bound, t);
+        err = flush(bound, t);
     rn_ctx_end(bound);
-    turn_give(&t->writing);
+    (void)give_after(&t->writing, err);
 }
 
-/* With the turn of reading, and `in` empty: wait for what comes. */
+/* The same with the turn of reading, in the midst of what that is for. GONE: it is another's. */
+static int flush_as_reader(struct rn_ctx *ctx, struct rn_tls *t)
+{
+    int err;
+
+    wait_begin(&t->reading);
+    err = take_and_flush(ctx, t);
+    return wait_end(&t->reading) ? err : GONE;
+}
+
+static bool alert_as_reader(struct rn_tls *t)
+{
+    wait_begin(&t->reading);
+    flush_alert(t);
+    return wait_end(&t->reading);
+}
+
+/* With the turn of reading, and `in` empty: wait for what comes. 0, an error, or GONE. */
 static int fill(struct rn_ctx *ctx, struct rn_tls *t)
 {
-    ssize_t n = rn_read_ctx(ctx, t->conn, t->in, IN_ROOM);
+    ssize_t n;
 
+    wait_begin(&t->reading);
+    n = rn_read_ctx(ctx, t->conn, t->in, IN_ROOM);
+    if (!wait_end(&t->reading))
+        return GONE;
     if (load_relaxed(&t->closed))
         return -ECANCELED;
     if (n < 0)
         return (int)n;
-    rn_mutex_lock(&t->lock);
+    pthread_mutex_lock(&t->lock);
     t->in_start = 0;
     t->in_end = (size_t)n;
     t->in_eof = n == 0;
-    rn_mutex_unlock(&t->lock);
+    pthread_mutex_unlock(&t->lock);
     return 0;
 }
 
 /* An error of the connection below, with the peer's name; the errors of contexts and closes as they are. */
 static int below(const struct rn_tls *t, struct rn_ctx *ctx, int err)
 {
-    if (err == -ECANCELED || err == -ETIMEDOUT || (ctx && err == rn_ctx_err(ctx)))
+    if (err == GONE || err == -ECANCELED || err == -ETIMEDOUT || (ctx && err == rn_ctx_err(ctx)))
         return err;
     return rn_errorf(err, "tls %.60s: %.40s", t->label, rn_errmsg(err));
 }
@@ -273,7 +362,7 @@ static enum step handshake_step(struct rn_tls *t, rn_error *ret_failed)
     enum step step = STEP_FAILED;
     int n;
 
-    rn_mutex_lock(&t->lock);
+    pthread_mutex_lock(&t->lock);
     if (!t->failed.code) {
         const unsigned char *alpn;
         unsigned int size;
@@ -294,7 +383,7 @@ static enum step handshake_step(struct rn_tls *t, rn_error *ret_failed)
         ERR_clear_error();
     }
     *ret_failed = t->failed;
-    rn_mutex_unlock(&t->lock);
+    pthread_mutex_unlock(&t->lock);
     return step;
 }
 
@@ -309,10 +398,9 @@ static int handshake_run(struct rn_ctx *ctx, struct rn_tls *t)
         int err;
 
         if (step == STEP_FAILED) {
-            flush_alert(t);
-            return rn_error_raise(&failed);
+            return alert_as_reader(t) ? rn_error_raise(&failed) : GONE;
         }
-        err = unsent ? 0 : take_and_flush(ctx, t);
+        err = unsent ? 0 : flush_as_reader(ctx, t);
         if (err == -EPIPE || err == -ECONNRESET)
             unsent = err; /* there may be an alert to read that says why */
         else if (err)
@@ -325,7 +413,7 @@ static int handshake_run(struct rn_ctx *ctx, struct rn_tls *t)
         }
         err = fill(ctx, t);
         if (err || (unsent && t->in_eof))
-            return below(t, ctx, unsent ? unsent : err);
+            return err == GONE ? err : below(t, ctx, unsent ? unsent : err);
     }
 }
 
@@ -338,9 +426,7 @@ static int handshake(struct rn_ctx *ctx, struct rn_tls *t)
     err = turn_take(ctx, &t->reading);
     if (err)
         return err;
-    err = load_acquire(&t->ready) ? 0 : handshake_run(ctx, t);
-    turn_give(&t->reading);
-    return err;
+    return (int)give_after(&t->reading, load_acquire(&t->ready) ? 0 : handshake_run(ctx, t));
 }
 
 int rn_tls_handshake(struct rn_ctx *ctx, rn_tls *t)
@@ -361,7 +447,7 @@ static ssize_t read_step(struct rn_tls *t, void *buf, size_t size, rn_error *ret
     ssize_t result = -EIO;
     size_t n = 0;
 
-    rn_mutex_lock(&t->lock);
+    pthread_mutex_lock(&t->lock);
     if (!t->failed.code && t->ended) {
         result = 0;
     } else if (!t->failed.code) {
@@ -388,7 +474,7 @@ static ssize_t read_step(struct rn_tls *t, void *buf, size_t size, rn_error *ret
     }
     *ret_failed = t->failed;
     *ret_left = t->out.end - t->out.start;
-    rn_mutex_unlock(&t->lock);
+    pthread_mutex_unlock(&t->lock);
     return result;
 }
 
@@ -403,11 +489,10 @@ static ssize_t read_some(struct rn_ctx *ctx, struct rn_tls *t, void *buf, size_t
         if (n >= 0)
             return n;
         if (n != -EAGAIN) {
-            flush_alert(t);
-            return rn_error_raise(&failed);
+            return alert_as_reader(t) ? rn_error_raise(&failed) : GONE;
         }
         if (left > OUT_LAZY)
-            err = take_and_flush(ctx, t);
+            err = flush_as_reader(ctx, t);
         if (!err)
             err = fill(ctx, t);
         if (err)
@@ -424,10 +509,8 @@ ssize_t rn_tls_read_ctx(struct rn_ctx *ctx, rn_tls *t, void *buf, size_t size)
     n = handshake(ctx, t);
     if (!n && size > 0)
         n = turn_take(ctx, &t->reading);
-    if (!n && size > 0) {
-        n = read_some(ctx, t, buf, size);
-        turn_give(&t->reading);
-    }
+    if (!n && size > 0)
+        n = give_after(&t->reading, read_some(ctx, t, buf, size));
     end(t);
     return n;
 }
@@ -466,7 +549,7 @@ static int write_step(struct rn_tls *t, const char *data, size_t size, rn_error 
     int result = 0;
     size_t n = 0;
 
-    rn_mutex_lock(&t->lock);
+    pthread_mutex_lock(&t->lock);
     if (t->failed.code) {
         result = -EIO;
     } else if (t->said_goodbye) {
@@ -486,7 +569,7 @@ static int write_step(struct rn_tls *t, const char *data, size_t size, rn_error 
         ERR_clear_error();
     }
     *ret_failed = t->failed;
-    rn_mutex_unlock(&t->lock);
+    pthread_mutex_unlock(&t->lock);
     return result;
 }
 
@@ -518,10 +601,8 @@ ssize_t rn_tls_write_ctx(struct rn_ctx *ctx, rn_tls *t, const void *buf, size_t 
     err = handshake(ctx, t);
     if (!err)
         err = turn_take(ctx, &t->writing);
-    if (!err) {
-        err = write_all(ctx, t, buf, size);
-        turn_give(&t->writing);
-    }
+    if (!err)
+        err = (int)give_after(&t->writing, write_all(ctx, t, buf, size));
     end(t);
     return err ? err : (ssize_t)size;
 }
@@ -559,10 +640,8 @@ int rn_tls_close_write(rn_tls *t)
     err = handshake(NULL, t);
     if (!err)
         err = turn_take(NULL, &t->writing);
-    if (!err) {
-        err = say_goodbye(NULL, t);
-        turn_give(&t->writing);
-    }
+    if (!err)
+        err = (int)give_after(&t->writing, say_goodbye(NULL, t));
     end(t);
     return err;
 }
@@ -599,6 +678,7 @@ static void tls_free(struct rn_tls *t)
     free(t->in);
     free(t->out.data);
     free(t->fly.data);
+    pthread_mutex_destroy(&t->lock);
     free(t);
 }
 
@@ -614,6 +694,7 @@ static int tls_new(rn_tls_config *config, bool is_server, struct rn_tls **ret_t)
         return -ENOMEM;
     }
     t->refs = 1;
+    pthread_mutex_init(&t->lock, NULL);
     t->reading.sem = t->writing.sem = (rn_sem)RN_SEM(1);
     t->is_server = is_server;
     t->config = config ? rn_tls_config_retain(config) : rn__tls_default();
@@ -790,10 +871,12 @@ void rn_tls_close(rn_tls *t)
     if (swap_acq_rel(&t->closed, 1) == 0) {
         (void)rn_close_read(t->conn); /* whoever reads ends now */
         if (load_acquire(&t->ready) && turn_try(&t->writing)) {
+            int err = 0;
+
             if (t->fly.start == t->fly.end &&
                 rn_set_write_deadline(t->conn, rn_now() + farewell_time) == 0)
-                (void)say_goodbye(NULL, t);
-            turn_give(&t->writing);
+                err = say_goodbye(NULL, t);
+            (void)give_after(&t->writing, err);
         }
         rn_conn_cancel(t->conn);
     }
@@ -835,7 +918,7 @@ int rn_tls_get_info(rn_tls *t, rn_tls_info *ret_info)
 
     if (!load_acquire(&t->ready))
         return -ENOTCONN;
-    rn_mutex_lock(&t->lock);
+    pthread_mutex_lock(&t->lock);
     ERR_clear_error();
     info.version = SSL_version(t->ssl);
     info.cipher = SSL_CIPHER_standard_name(SSL_get_current_cipher(t->ssl));
@@ -857,7 +940,7 @@ int rn_tls_get_info(rn_tls *t, rn_tls_info *ret_info)
             info.peer_valid_until = timegm(&tm);
     }
     ERR_clear_error();
-    rn_mutex_unlock(&t->lock);
+    pthread_mutex_unlock(&t->lock);
     *ret_info = info;
     return 0;
 }

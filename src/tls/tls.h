@@ -63,12 +63,15 @@ struct rn_tls_config {
     int sessions;
 };
 
-/* Guards one turn: who waits for the peer in the name of all. Held across waits, and taken from a holder that went
- * away with its runtime. */
+/* Guards one turn: who waits for the peer in the name of all. Held across waits, and taken from a holder that went away
+ * with its runtime in the midst of one. */
 struct turn {
     rn_sem sem;
     uint64_t
         holder; /* atomic: the run of the goroutine that has it; 0: a thread has it, or nobody */
+    uint32_t
+        waits; /* atomic: the holder is in a wait, and the first to change that decides: its return, or who takes
+                        the turn in its absence */
 };
 
 struct pipe_buf {
@@ -88,9 +91,9 @@ struct rn_tls {
     char host[NAME_MAX_TLS];  /* whose certificate is expected; empty: a server, or nobody */
     char label[NAME_MAX_TLS]; /* who the peer is, in messages */
 
-    struct turn reading; /* first: the handshake, reading from conn */
-    struct turn writing; /* then: writing to conn */
-    rn_mutex lock;       /* last: guards what follows, up to fly; never held across a wait */
+    struct turn reading;  /* first: the handshake, reading from conn */
+    struct turn writing;  /* then: writing to conn */
+    pthread_mutex_t lock; /* last: guards what follows, up to fly; never held across a wait */
     SSL *ssl;
     char names[48];    /* of a certificate that has none of the right ones */
     rn_error failed;   /* for ever; code 0: no failure */
@@ -102,6 +105,7 @@ struct rn_tls {
     struct pipe_buf out;
 
     struct pipe_buf fly; /* of who has the turn of writing, without the lock */
+    uint64_t fly_at;     /* what rn_conn_sent said, or would have, when fly began to go out */
 };
 
 /* ---- config.c --- */
