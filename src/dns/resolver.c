@@ -452,8 +452,10 @@ static int ask(struct rn_ctx *ctx, rn_dns *r, struct want *w)
             f->driven = true;
             pthread_mutex_unlock(&r->lock);
             err = drive(ctx, f);
-            if (err == GONE)
+            if (err == GONE) {
+                rn_yield(); /* does not return: the caller is of a run that is over */
                 return -ECANCELED;
+            }
             pthread_mutex_lock(&r->lock);
             f->driven = false;
             progress = f->progress;

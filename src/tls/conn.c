@@ -260,8 +260,10 @@ static int flush(struct rn_ctx *ctx, struct rn_tls *t)
 /* What was done with a turn ended with result: it is given back if it is still ours. */
 static ssize_t give_after(struct turn *u, ssize_t result)
 {
-    if (result == GONE)
+    if (result == GONE) {
+        rn_yield(); /* does not return: the caller is of a run that is over */
         return -ECANCELED;
+    }
     turn_give(u);
     return result;
 }
