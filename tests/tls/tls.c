@@ -1267,21 +1267,21 @@ static bool has_no_room(rn_tls *t)
 
 static int first_run(struct world *w)
 {
-    uint64_t before;
+    struct wires wires;
+    int fds[2];
 
-    kept = pair_new(w);
+    /* Not TCP, where room may come late, with an acknowledgement. */
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    CHECK_EQ(rn_conn_adopt(fds[0], &wires.client), 0);
+    CHECK_EQ(rn_conn_adopt(fds[1], &wires.server), 0);
+    kept = pair_on(wires, w->client_config, "right.test", w->server_config);
     shake_ok(kept);
     rn_go(read_expect, kept.client, (ssize_t)12345); /* is in its wait when the run ends */
     rn_go(write_for_ever, kept.client); /* in the middle of a record, more likely than not */
     /* No room is left, and the writer is on its way to wait for some: one that computes when a run ends would go on for a
      * while in the next. */
-    do {
-        AWAIT(is_writing && has_no_room(kept.client));
-        before = rn_conn_sent(rn_tls_conn(kept.client));
-        for (int i = 0; i < 20; i++)
-            test_let_run();
-    } while (!is_writing || !has_no_room(kept.client) ||
-             rn_conn_sent(rn_tls_conn(kept.client)) != before);
+    AWAIT(is_writing && has_no_room(kept.client));
+    test_let_run();
     return 0;
 }
 
