@@ -65,6 +65,8 @@ static bool turn_try(struct turn *u)
     holder = load_acquire(&u->holder);
     if (!holder || !rn__run_gone(holder) || !cas_acq_rel(&u->waits, &waits, 0))
         return false;
+    pthread_mutex_lock(&u->seen);
+    pthread_mutex_unlock(&u->seen);
     store_relaxed(&u->holder, 0);
     rn_sem_release(&u->sem, 1); /* in the stead of one that is no more */
     if (!rn_sem_try_acquire(&u->sem, 1))
@@ -105,6 +107,8 @@ static void turn_give(struct turn *u)
 /* Around a wait of the holder's. */
 static void wait_begin(struct turn *u)
 {
+    pthread_mutex_lock(&u->seen);
+    pthread_mutex_unlock(&u->seen);
     store_release(&u->waits, 1); /* pairs with turn_try: what the holder has done is seen */
 }
 
@@ -681,6 +685,8 @@ static void tls_free(struct rn_tls *t)
     free(t->out.data);
     free(t->fly.data);
     pthread_mutex_destroy(&t->lock);
+    pthread_mutex_destroy(&t->reading.seen);
+    pthread_mutex_destroy(&t->writing.seen);
     free(t);
 }
 
@@ -697,6 +703,8 @@ static int tls_new(rn_tls_config *config, bool is_server, struct rn_tls **ret_t)
     }
     t->refs = 1;
     pthread_mutex_init(&t->lock, NULL);
+    pthread_mutex_init(&t->reading.seen, NULL);
+    pthread_mutex_init(&t->writing.seen, NULL);
     t->reading.sem = t->writing.sem = (rn_sem)RN_SEM(1);
     t->is_server = is_server;
     t->config = config ? rn_tls_config_retain(config) : rn__tls_default();

@@ -67,6 +67,8 @@ struct rn_tls_config {
  * with its runtime in the midst of one. */
 struct turn {
     rn_sem sem;
+    pthread_mutex_t
+        seen; /* for tools, which see no atomics of ours: who sets waits, and who takes a turn by it */
     uint64_t
         holder; /* atomic: the run of the goroutine that has it; 0: a thread has it, or nobody */
     uint32_t
