@@ -27,8 +27,9 @@
  *   -EINVAL     what was asked for is no name
  *   -EBADMSG    the answer cannot be read
  *   the context's error; -ENOMEM, -EMFILE
- * rn_errmsg names what was looked up. A lookup needs up to 32 KiB of the goroutine's stack. What a goroutine that the end
- * of its rn_run takes away in the midst of one has of the resolver's, but for memory, the next lookup gives back.
+ * rn_errmsg names what was looked up. A lookup needs tens of KiB of the goroutine's stack: leave it the default. What a
+ * goroutine that the end of its rn_run takes away in the midst of one has of the resolver's, but for memory, the next
+ * lookup gives back.
  */
 #ifndef RUNNEL_DNS_H
 #define RUNNEL_DNS_H
