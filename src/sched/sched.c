@@ -1154,6 +1154,18 @@ static void keeper_tell(struct rt *rt)
         worker_rouse(keeper, polls);
 }
 
+/* Into the list of the idle. False: there are enough, so w is to end. rt->lock held. */
+static bool idle_put(struct rt *rt, struct worker *w)
+{
+    if (rt->idle_workers >= rt->nprocs + SPARE_WORKERS && !w->home && !w->locked)
+        return false;
+    w->next_idle = rt->idle_worker;
+    rt->idle_worker = w;
+    rt->idle_workers++;
+    w->in_list = true;
+    return true;
+}
+
 /* The keeper goes; its duty passes to somebody still idle, if there is one, who is to be roused. rt->lock held. */
 static struct worker *keeper_leaves(struct rt *rt)
 {
@@ -1234,15 +1246,11 @@ static bool idle_wait(struct worker *w)
         if (!w->in_list) {
             if (!rt->keeper) {
                 rt->keeper = w;
-            } else if (rt->idle_workers >= rt->nprocs + SPARE_WORKERS && !w->home) {
+                w->in_list = true;
+            } else if (!idle_put(rt, w)) {
                 spin_unlock(&rt->lock);
                 return false;
-            } else {
-                w->next_idle = rt->idle_worker;
-                rt->idle_worker = w;
-                rt->idle_workers++;
             }
-            w->in_list = true;
         }
         keeper = rt->keeper == w;
         w->polls = keeper && rn__netpoll_active();
@@ -1300,12 +1308,17 @@ static bool idle_wait(struct worker *w)
                 return true;
             }
             /* All processors are busy: their holders look at the timers and descriptors, or lose them to the monitor.
-             * Sleep until one is given up: whoever does so looks at the timers again, and polls. */
+             * Sleep until one is given up: whoever does so looks at the timers again, and polls. Or end: one keeper after
+             * another comes by here while all are busy. */
             rt->keeper = NULL;
-            w->next_idle = rt->idle_worker;
-            rt->idle_worker = w;
-            rt->idle_workers++;
             store_relaxed(&rt->keeper_until, INT64_MIN);
+            w->in_list = idle_put(rt, w);
+            if (!w->in_list) {
+                w->polls = false;
+                spin_unlock(&rt->lock);
+                rn__netpoll_deliver(&edges);
+                return false;
+            }
         }
         spin_unlock(&rt->lock);
         rn__netpoll_deliver(&edges); /* to the processor that we were given meanwhile, or for all */

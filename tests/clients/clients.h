@@ -50,12 +50,9 @@ static inline void clients_blocked(void)
     CHECK(procs_held() <= rn_procs());
 }
 
-/* What stays: those who hold processors, the monitor, rn_run's, and spare ones. Those should be 8 (SPARE_WORKERS), but after
- * a burst of calls that end together 33 have been seen in the idle list of two processors for good: until that is
- * understood the bound is theirs. */
 static inline void clients_back(int threads)
 {
-    AWAIT(count_threads() < threads && count_threads() <= 2 * rn_procs() + 2 + 32);
+    AWAIT(count_threads() < threads / 2);
     CHECK(procs_held() <= rn_procs());
 }
 

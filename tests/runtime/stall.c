@@ -249,18 +249,6 @@ PLAIN_TEST(stall_operations_that_always_succeed)
 
 /* ---- Threads ---------------------------------------------------------------------------------------------------------- */
 
-static int threads_now(void)
-{
-    DIR *d = opendir("/proc/self/task");
-    int n = 0;
-
-    CHECK(d != NULL);
-    while (readdir(d))
-        n++;
-    closedir(d);
-    return n - 2;
-}
-
 static void wait_for(int fd)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -276,11 +264,11 @@ static int grow_and_shrink(void)
     CHECK_EQ(pipe(fds), 0);
     for (int i = 0; i < 100; i++)
         rn_wg_go(&wg, wait_for, fds[0]);
-    AWAIT(threads_now() >= 100);
-    most = threads_now();
+    AWAIT(count_threads() >= 100);
+    most = count_threads();
     CHECK_EQ(write(fds[1], "x", 1), 1); /* nobody reads it: all see it */
     rn_wg_wait(&wg);
-    AWAIT(threads_now() < most / 2);
+    AWAIT(count_threads() < most / 2);
     close(fds[0]);
     close(fds[1]);
     return 0;
@@ -289,6 +277,55 @@ static int grow_and_shrink(void)
 PLAIN_TEST(stall_threads_grow_with_the_blocked_and_shrink_after)
 {
     CHECK_EQ(rn_run(grow_and_shrink), 0);
+}
+
+/*
+ * Timers are due while all processors compute: one idle thread after another minds them, finds no processor, and goes on
+ * being idle. They end all the same.
+ */
+static void compute_until(_Atomic int *end)
+{
+    while (!*end)
+        for (volatile int i = 0; i < 1000000; i++)
+            ;
+}
+static void tick_until(_Atomic int *end)
+{
+    while (!*end)
+        rn_sleep(100 * RN_MICROSECOND);
+}
+static int bursts(int rest)
+{
+    enum { PROCS = 2, SPARE = 8, BUSY = 3, BLOCKED = 50 };
+    _Atomic int end = 0;
+    rn_wg busy = {0};
+
+    for (int i = 0; i < BUSY; i++)
+        rn_wg_go(&busy, compute_until, &end);
+    rn_wg_go(&busy, tick_until, &end);
+    for (int round = 0; round < test_times(20); round++) {
+        rn_wg wg = {0};
+        int fds[2];
+
+        CHECK_EQ(pipe(fds), 0);
+        for (int i = 0; i < BLOCKED; i++)
+            rn_wg_go(&wg, wait_for, fds[0]);
+        AWAIT(count_threads() >= BLOCKED);
+        CHECK_EQ(write(fds[1], "x", 1), 1);
+        rn_wg_wait(&wg);
+        close(fds[0]);
+        close(fds[1]);
+    }
+    end = 1;
+    rn_wg_wait(&busy);
+    /* Who holds a processor or waits for one, the keeper, the monitor. */
+    AWAIT(count_threads() <= rest + PROCS + SPARE + 1 + 1 + PROCS);
+    return 0;
+}
+PLAIN_TEST(stall_threads_end_although_all_compute)
+{
+    CHECK_EQ(rn_set_procs(2), 0);
+    CHECK_EQ(rn_run(bursts, count_threads_at_rest()), 0);
 }
 
 static int too_many(void)
