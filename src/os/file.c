@@ -13,29 +13,14 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/atomic.h"
+#include "os/call.h"
 
 #ifndef RWF_NOSIGNAL
 #define RWF_NOSIGNAL 0x100
 #endif
-
-static inline long result(long r)
-{
-    return r < 0 ? -errno : r;
-}
-
-#define CALL(...)                                                                                  \
-    __extension__({                                                                                \
-        long r_;                                                                                   \
-        do                                                                                         \
-            r_ = result(syscall(__VA_ARGS__));                                                     \
-        while (r_ == -EINTR);                                                                      \
-        r_;                                                                                        \
-    })
 
 int rn__os_open(const char *path, int flags, mode_t mode)
 {

@@ -21,10 +21,9 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
+#include "os/call.h"
 #include "os/os.h"
 
 #ifndef SYS_pidfd_open
@@ -37,20 +36,6 @@ enum { CLOSE_BY_EXEC = 4 }; /* CLOSE_RANGE_CLOEXEC */
 enum { CHILD_STACK = 65536, SIGNALS = 64 };
 
 int rn__arch_vfork(void (*fn)(void *), void *arg, void *stack);
-
-static inline long result(long r)
-{
-    return r < 0 ? -errno : r;
-}
-
-#define CALL(...)                                                                                  \
-    __extension__({                                                                                \
-        long r_;                                                                                   \
-        do                                                                                         \
-            r_ = result(syscall(__VA_ARGS__));                                                     \
-        while (r_ == -EINTR);                                                                      \
-        r_;                                                                                        \
-    })
 
 /* ---- In the child ------------------------------------------------------------------------------------------- */
 

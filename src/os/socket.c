@@ -10,23 +10,9 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
-static inline long result(long r)
-{
-    return r < 0 ? -errno : r;
-}
-
-#define CALL(...)                                                                                  \
-    __extension__({                                                                                \
-        long r_;                                                                                   \
-        do                                                                                         \
-            r_ = result(syscall(__VA_ARGS__));                                                     \
-        while (r_ == -EINTR);                                                                      \
-        r_;                                                                                        \
-    })
+#include "os/call.h"
 
 int rn__os_socket(int family, int type)
 {

@@ -53,13 +53,13 @@ static int rounds_since(uint64_t from, int most)
 }
 
 static const uint32_t counts[] = {2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 17, 32, 48, 64, 97, 128};
-enum { ROWS = sizeof counts / sizeof *counts };
+enum { COUNTS_TRIED = sizeof counts / sizeof *counts };
 static struct g goroutine[2];
 
 /* RT-27: wherever the work is, and wherever the search begins, its first round comes by. */
 PLAIN_TEST(rt_27_one_round_visits_every_processor)
 {
-    for (size_t k = 0; k < ROWS; k++) {
+    for (size_t k = 0; k < COUNTS_TRIED; k++) {
         make(counts[k]);
         for (uint32_t i = 0; i < counts[k] * 3; i++) {
             uint32_t thief = rn__random() % counts[k];
@@ -85,7 +85,7 @@ PLAIN_TEST(rt_27_one_round_visits_every_processor)
  * first: seen twice in a round it would be earlier, not in every round it would be later. */
 PLAIN_TEST(rt_27_and_visits_each_once)
 {
-    for (size_t k = 0; k < ROWS; k++) {
+    for (size_t k = 0; k < COUNTS_TRIED; k++) {
         make(counts[k]);
         for (uint32_t i = 0; i < counts[k] * 3; i++) {
             uint32_t thief = rn__random() % counts[k];
@@ -107,7 +107,7 @@ PLAIN_TEST(rt_27_and_visits_each_once)
 /* A search that finds nothing gives up after its rounds. */
 PLAIN_TEST(rt_27_a_search_in_vain_ends)
 {
-    for (size_t k = 0; k < ROWS; k++) {
+    for (size_t k = 0; k < COUNTS_TRIED; k++) {
         uint64_t from;
 
         make(counts[k]);

@@ -27,6 +27,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dice.h"
+
 enum { HANG_SECONDS = 120 };
 
 static uint64_t program_seed;
@@ -55,17 +57,6 @@ static void on_alarm(int sig)
 
 /* ---- Chance ------------------------------------------------------------------------------------------ */
 
-struct dice {
-    uint64_t state;
-};
-
-static uint32_t roll(struct dice *d, uint32_t sides)
-{
-    d->state ^= d->state << 13;
-    d->state ^= d->state >> 7;
-    d->state ^= d->state << 17;
-    return (uint32_t)((d->state >> 20) % sides);
-}
 static bool one_in(struct dice *d, uint32_t n)
 {
     return roll(d, n) == 0;

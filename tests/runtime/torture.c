@@ -36,6 +36,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "dice.h"
+
 enum { STILL_SECONDS = 120, CHANS = 6, BATCH = 256 };
 
 /* The library's own; this program is linked with the static one. */
@@ -62,17 +64,6 @@ static uint64_t seed;
         }                                                                                          \
     } while (0)
 
-struct dice {
-    uint64_t state;
-};
-
-static uint32_t roll(struct dice *d, uint32_t sides)
-{
-    d->state ^= d->state << 13;
-    d->state ^= d->state >> 7;
-    d->state ^= d->state << 17;
-    return (uint32_t)((d->state >> 20) % sides);
-}
 static struct dice split(struct dice *d)
 {
     uint64_t a = roll(d, UINT32_MAX), b = roll(d, UINT32_MAX);
