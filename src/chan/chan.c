@@ -578,11 +578,6 @@ void rn_close(volatile void *ch)
 
 /* ---- For timers --------------------------------------------------------------------------------------------- */
 
-uint64_t rn__chan_drain(struct chan *c)
-{
-    return rn__chan_reset(c, NULL, NULL);
-}
-
 uint64_t rn__chan_reset(struct chan *c, void (*change)(void *), void *arg)
 {
     uint64_t n;
@@ -591,8 +586,7 @@ uint64_t rn__chan_reset(struct chan *c, void (*change)(void *), void *arg)
     n = c->count;
     store_relaxed(&c->count, 0);
     c->recv_at = c->send_at;
-    if (change)
-        change(arg);
+    change(arg);
     spin_unlock(&c->lock);
     return n;
 }

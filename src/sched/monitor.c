@@ -69,7 +69,6 @@ static const int64_t late_ns = 100000000, slice_ns = 10000000;
 static const int64_t follow_ns = 1000000000; /* between two looks at the CPUs that may be used */
 
 uint32_t rn__monitor_eager;
-uint64_t rn__monitor_takes;
 
 COLD void rn__enter_slow(struct worker *w)
 {
@@ -222,7 +221,6 @@ static bool take(struct rt *rt, struct suspect *s, uint32_t n)
             rn__proc_taken(rt, s[i].proc);
             or_acq_rel(&w->attention, ATTEND_YIELD); /* rejoin in the next call that waits */
             taken = true;
-            store_relaxed(&rn__monitor_takes, load_owned(&rn__monitor_takes) + 1);
         }
         and_acq_rel(&w->attention, ~(uint32_t)ATTEND_STEALING); /* M9; w may be gone after this */
     }

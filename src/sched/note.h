@@ -33,7 +33,7 @@ static inline void record(struct proc *p, enum event_kind kind, unsigned arg, ui
 
 /*
  * The next event of p comes after a while, or is the next of a goroutine that was on another processor: it is to have its
- * own time, or it may be put up to a millisecond too early, before what it follows.
+ * own time, or it may be put too early, before what it follows; see ring.h.
  */
 static inline void note_gap(struct proc *p)
 {

@@ -10,11 +10,11 @@
  *       event that was overwritten while it was read, wholly or in part, is found out: no event is torn.
  * The writer is whoever holds the processor; the hand-over of the processor orders one writer and the next.
  *
- * Time. Reading the CPU's counter takes 5 to 20 ns, an event shall take 3. So in a dense stretch only each eighth event
+ * Time. Reading the CPU's counter takes longer than all the rest of an event, 5 to 20 ns. So in a dense stretch only each eighth event
  * reads it; whoever makes the file puts those in between where they fit. The number adapts: as soon as events are so
  * rare that reading costs less than about three in a hundred, each reads the counter again. And an event reads it if the
- * runtime's coarse time has moved since the last one did, so that in a stretch without a reading at most a
- * millisecond is put in the wrong place.
+ * runtime's coarse time has moved since the last one did. The monitor moves that at each look, so in a stretch without a
+ * reading events may be put in the wrong place by the time between two looks, a millisecond or, in calm, ten.
  */
 #ifndef RN_SRC_RING_H
 #define RN_SRC_RING_H

@@ -373,7 +373,6 @@ void rn__monitor_end(struct rt *rt); /* rt->stopping is set */
 void rn__monitor_tell(struct rt *rt);
 void rn__monitor_exclude(struct worker *w); /* take rt->lock, with the monitor's hands off w (P3) */
 extern uint32_t rn__monitor_eager; /* set before the start by a test: take all that may be taken */
-extern uint64_t rn__monitor_takes; /* atomic: processors taken since the process began */
 
 /* deadlock.c */
 /* Called when nothing can run: reports a deadlock if it is one. True: there are goroutines, but threads that

@@ -42,7 +42,6 @@ enum { STILL_SECONDS = 120, CHANS = 6, BATCH = 256 };
 
 /* The library's own; this program is linked with the static one. */
 extern uint32_t rn__monitor_eager;
-extern uint64_t rn__monitor_takes;
 
 static uint64_t seed;
 
@@ -476,6 +475,7 @@ int main(int argc, char **argv)
     _Atomic bool end = false;
     struct dice d;
     pthread_t watcher;
+    struct rn_metrics counted;
     int procs = 0;
     rn_time start;
 
@@ -523,9 +523,10 @@ int main(int argc, char **argv)
     BALANCE(all.parks, all.late_readies);
     BALANCE(all.started, all.ended);
     BALANCE(all.started, all.deferred);
-    TRUE(!rn__monitor_eager || rn__monitor_takes > 0);
+    rn_metrics(&counted, sizeof counted);
+    TRUE(!rn__monitor_eager || counted.handoffs > 0);
     printf("%lld operations by %lld goroutines, %llu processors taken, %.1f s\n",
-           (long long)all.done, (long long)all.started, (unsigned long long)rn__monitor_takes,
+           (long long)all.done, (long long)all.started, (unsigned long long)counted.handoffs,
            (double)(rn_now() - start) / 1e9);
     return 0;
 }
