@@ -12,16 +12,24 @@
 
 /* ---- Stacks --------------------------------------------------------------------------------------------- */
 
-/* Touch bytes of stack from here down; returns something that depends on all of it. */
-static int use_stack(size_t bytes)
+/* Each frame is known to the next, so that no compiler makes one of all. */
+static int use_frames(size_t bytes, volatile char *above)
 {
     volatile char frame[1024];
     int sum;
 
     frame[0] = (char)bytes;
     frame[sizeof(frame) - 1] = 1;
-    sum = bytes > 1200 ? use_stack(bytes - 1200) : 0;
+    sum = bytes > 1200 ? use_frames(bytes - 1200, frame) : 0;
+    *above = 1;
     return sum + frame[0] + frame[sizeof(frame) - 1];
+}
+/* Touch bytes of stack from here down; returns something that depends on all of it. */
+static int use_stack(size_t bytes)
+{
+    volatile char above;
+
+    return use_frames(bytes, &above);
 }
 
 static void use_and_tell(size_t bytes, rn_chan(int) ch)
