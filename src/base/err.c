@@ -59,6 +59,7 @@ static void detach(int code)
             g->errors->slot[i].text[0] = 0;
 }
 
+#undef rn_errorf /* base.h, for the analyzer */
 int rn_errorf(int code, const char *fmt, ...)
 {
     char text[sizeof((struct rn_error *)0)->text];

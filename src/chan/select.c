@@ -261,7 +261,8 @@ again:
     for (size_t i = 0; i < n; i++) {
         if (!case_chan(&cases[i]) || !can_proceed(&cases[i]))
             continue;
-        if (++ready == 1 || rn__random() % ready == 0)
+        ready++;
+        if (ready == 1 || rn__random() % ready == 0)
             chosen = (int)i;
     }
     if (chosen >= 0) {

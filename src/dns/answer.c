@@ -236,7 +236,7 @@ static int read_answers(struct builder *b, const struct message *m, size_t at, i
                         const char *name)
 {
     char owner[DNS_NAME];
-    struct rr *rr = malloc(sizeof *rr);
+    struct rr *rr = calloc(1, sizeof *rr);
     int err = rr ? 0 : -ENOMEM;
 
     snprintf(owner, sizeof owner, "%s", name);

@@ -62,6 +62,7 @@ static void take_out(struct cache *c, struct entry **at)
 {
     struct entry *e = *at;
 
+    assert(e);
     *at = e->in_bucket;
     order_out(c, e);
     c->count--;

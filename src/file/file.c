@@ -276,7 +276,7 @@ static void announce(const struct iovec *iov, size_t n, bool written)
 {
     if (likely(!rn__tools))
         return;
-    for (; n > 0; iov++) {
+    for (; n > 0; iov++) { /* NOLINTNEXTLINE(clang-analyzer-core.*): n is at most their sum */
         size_t part = iov->iov_len < n ? iov->iov_len : n;
 
         if (written)

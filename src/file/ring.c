@@ -421,8 +421,9 @@ ssize_t rn__ring_do(const struct ring_request *q)
     case -EAGAIN:
     case -EFAULT:
         return asked ? rn_ctx_err(q->ctx) : -ENOSYS;
+    default:
+        return op.result;
     }
-    return op.result;
 }
 
 /* ---- Ends ------------------------------------------------------------------------------------------------------------ */

@@ -493,8 +493,10 @@ static int read_head(struct conn *c, struct block *b)
             b->in_at = 0;
             b->in_end = size;
         } else if (b->in_end == b->in_size) {
-            char *in = malloc(b->in_size * 2);
+            char *in;
 
+            assert(b->in_size > 0);
+            in = malloc(b->in_size * 2);
             if (!in)
                 return 431;
             memcpy(in, b->in, b->in_end);

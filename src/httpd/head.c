@@ -61,8 +61,10 @@ static int on_name(llhttp_t *p, const char *at, size_t n)
         }
         if (h->count == h->room) {
             size_t room = (size_t)h->room * 2;
-            struct field *more = malloc(room * sizeof *more);
+            struct field *more;
 
+            assert(room > 0);
+            more = malloc(room * sizeof *more);
             if (!more)
                 return HPE_USER;
             memcpy(more, h->fields, (size_t)h->count * sizeof *more);

@@ -84,8 +84,8 @@ void rn__date_text(time_t t, char out[40])
     struct tm tm;
 
     gmtime_r(&t, &tm);
-    snprintf(out, 40, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT", days + 3 * (tm.tm_wday % 7),
-             tm.tm_mday % 100, months + 3 * (tm.tm_mon % 12), (tm.tm_year + 1900) % 10000,
+    snprintf(out, 40, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT", &days[(size_t)tm.tm_wday % 7 * 3],
+             tm.tm_mday % 100, &months[(size_t)tm.tm_mon % 12 * 3], (tm.tm_year + 1900) % 10000,
              tm.tm_hour % 100, tm.tm_min % 100, tm.tm_sec % 100);
 }
 

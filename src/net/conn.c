@@ -631,8 +631,9 @@ int rn_conn_adopt(int fd, rn_conn **ret_c)
     bool is_socket, stream;
     int err = what_is(fd, &is_socket, &stream);
 
-    if (!err)
-        err = rn__os_set_nonblocking(fd);
+    if (err)
+        return err;
+    err = rn__os_set_nonblocking(fd);
     if (err < 0)
         return err;
     return conn_new(fd, stream, is_socket ? HOW_SOCKET : HOW_FILE, ret_c);

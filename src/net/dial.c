@@ -221,14 +221,16 @@ static int race_run(struct rn_ctx *ctx, struct race *race, rn_conn **ret_c)
     bool failed = false;
 
     race->ctx = rn_ctx_with_cancel(ctx ? ctx : rn_ctx_background());
-    race->reports = rn_chan_make(struct report, 2 * NET_ADDRS);
+    race->reports = rn_chan_make(struct report, (size_t)2 * NET_ADDRS);
+    race->batches = NULL;
     if (race->host) {
         b = rn__mem_new(sizeof *b);
-        race->batches = b ? rn_chan_make(struct batch, 0) : NULL;
-        if (!b)
-            err = -ENOMEM;
-        else
+        if (b) {
+            race->batches = rn_chan_make(struct batch, 0);
             rn_go(look_up, race);
+        } else {
+            err = -ENOMEM;
+        }
     }
     while (!won && (race->batches || race_has(race) || reported < started)) {
         int64_t now = now_ns(), until = started == 0 ? begin_at : started > reported ? next_at : 0;
@@ -252,14 +254,14 @@ static int race_run(struct rn_ctx *ctx, struct race *race, rn_conn **ret_c)
             else if (!err)
                 err = r.err;
             failed = r.err != 0;
-        } else if (which == 1) {
+        } else if (b && which == 1) {
             begin_at = race_told(race, b, &looked);
         }
         if (!won && ctx && rn_ctx_err(ctx))
             break;
     }
     rn_ctx_cancel(race->ctx);
-    while (race->batches) {
+    while (b && race->batches) {
         rn_recv_ok(race->batches, b);
         (void)race_told(race, b, &looked);
     }

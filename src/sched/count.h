@@ -38,7 +38,7 @@ enum count {
 enum { SAMPLE = 64 };
 
 /* n more, by the holder of the processor that count belongs to. */
-static inline void count_add(uint64_t *count, enum count what, uint64_t n)
+static inline void count_add(uint64_t *count, size_t what, uint64_t n)
 {
 #ifndef RN_EXPLORE
     store_release(&count[what], load_owned(&count[what]) + n); /* E1 */
@@ -48,7 +48,7 @@ static inline void count_add(uint64_t *count, enum count what, uint64_t n)
 }
 
 /* The same for what several may count at a time. */
-static inline void count_add_shared(uint64_t *count, enum count what, uint64_t n)
+static inline void count_add_shared(uint64_t *count, size_t what, uint64_t n)
 {
 #ifndef RN_EXPLORE
     add_acq_rel(&count[what], n); /* E1 */

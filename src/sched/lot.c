@@ -116,10 +116,14 @@ void rn__lot_remove(struct lot_bucket *b, struct lot_waiter *w)
     w->queued = 0;
     if (w->prev) { /* I2: not the head, so nothing to hand on, but the tail may be w */
         w->prev->next = next;
-        if (next)
+        if (next) {
             next->prev = w->prev;
-        else
-            (*queue_find(b, w->addr, w->tag))->tail = w->prev;
+        } else {
+            struct lot_waiter *head = *queue_find(b, w->addr, w->tag);
+
+            assert(head);
+            head->tail = w->prev;
+        }
     } else {
         struct lot_waiter **at = queue_find(b, w->addr, w->tag);
 

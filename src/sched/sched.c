@@ -491,7 +491,7 @@ void rn__latency(struct proc *p, int64_t queued_at)
 
     if (p && ns >= 0) {
         count_add(p->count, COUNT_LATENCY_TIME, (uint64_t)ns);
-        count_add(p->count, COUNT_LATENCY + latency_class(ns), 1);
+        count_add(p->count, COUNT_LATENCY + (size_t)latency_class(ns), 1);
     }
 }
 
@@ -1568,6 +1568,7 @@ static bool stand_in(struct worker *w)
                 since = 0;
             if (!g)
                 continue;
+            assert(p); /* nobody minds, so at least the one that w gave up is idle */
         }
         w->proc = g->worker == w ? p : NULL;
         if (g->worker == w)
