@@ -415,6 +415,7 @@ static void proc_hand(struct rt *rt, struct worker *w, struct proc *p)
 {
     bool polls;
 
+    assert(p); /* in stand_in too: where nobody minds, the one that w gave up is idle */
     spin_lock(&rt->lock);
     p->worker = w;
     store_release(&w->given, p); /* pairs with wait_for_proc */
@@ -1568,7 +1569,6 @@ static bool stand_in(struct worker *w)
                 since = 0;
             if (!g)
                 continue;
-            assert(p); /* nobody minds, so at least the one that w gave up is idle */
         }
         w->proc = g->worker == w ? p : NULL;
         if (g->worker == w)

@@ -85,7 +85,7 @@ MUTANTS = [
      "a channel that is there twice is unlocked twice"),
     ("select-stay-queued", "chan/select.c", "        if (w->queued)\n            rn__chan_dequeue(case_queue(k), w);", "",
      "waiters stay in queues of channels that did not win"),
-    ("select-first", "chan/select.c", "        if (++ready == 1 || rn__random() % ready == 0)", "        if (++ready == 1)",
+    ("select-first", "chan/select.c", "        if (ready == 1 || rn__random() % ready == 0)", "        if (ready == 1)",
      "the first case that can proceed always wins"),
     ("select-timeout-claims", "chan/select.c", "    if (!cas_acq_rel(&s->claimed, &no, 1))\n        return;\n    s->winner = st->index;",
      "    (void)cas_acq_rel(&s->claimed, &no, 1);\n    s->winner = st->index;", "a time-out wins over a decision"),
@@ -114,7 +114,7 @@ MUTANTS = [
     ("monitor-odd", "sched/monitor.c", "if (!(entry & 1) && (s[i].any_entry", "if ((s[i].any_entry", "a processor is taken inside an entry"),
     ("monitor-no-steal", "sched/monitor.c", "            w->proc = NULL; /* M8 */", "            continue;", "a processor is never taken"),
     # The lot and what stands on it
-    ("lot-tail", "sched/lot.c", "            (*queue_find(b, w->addr, w->tag))->tail = w->prev;", "            (void)b;",
+    ("lot-tail", "sched/lot.c", "            head->tail = w->prev;", "            (void)head;",
      "the last waiter leaves a dangling tail"),
     ("lot-chain", "sched/lot.c", "            next->chain = w->chain;\n", "", "another address's waiters are lost"),
     ("lot-taken-twice", "sched/lot.c", "    bool mine = w->queued;", "    bool mine = true;", "a waiter is readied twice"),

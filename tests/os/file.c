@@ -504,7 +504,7 @@ static void refused_body(void)
 }
 PLAIN_TEST(file_ring_refused)
 {
-    if (test_is_slow() && !UNDER_ASAN && !UNDER_TSAN)
+    if (test_is_emulated())
         test_skip("no seccomp under an emulator");
     in_way(ALWAYS_RING, refused_body);
 }
@@ -519,7 +519,7 @@ static void lost_body(void)
 }
 PLAIN_TEST(file_ring_lost)
 {
-    if (test_is_slow() && !UNDER_ASAN && !UNDER_TSAN)
+    if (test_is_emulated())
         test_skip("no seccomp under an emulator");
     in_way(ALWAYS_RING, lost_body);
 }

@@ -62,6 +62,11 @@ bool test_is_slow(void)
     return divisor > 1;
 }
 
+bool test_is_emulated(void)
+{
+    return getenv("RUNNEL_TEST_EMULATED") != NULL;
+}
+
 static void find_divisor(void)
 {
     const char *given = getenv("RUNNEL_TEST_DIVISOR");

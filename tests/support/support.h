@@ -76,6 +76,8 @@ void test_fail(const char *file, int line, const char *fmt, ...)
 int test_times(int n);
 /* Whether test_times shortens: what measures is then left out. */
 bool test_is_slow(void);
+/* Whether an emulator runs the program, which has a thread of its own and passes no seccomp filter on. */
+bool test_is_emulated(void);
 
 /* Let everybody else run for a good while: what could wrongly happen gets its chance. */
 void test_let_run(void);
