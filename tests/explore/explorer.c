@@ -642,6 +642,17 @@ static void deadlock(void)
     explore_fail("nobody can go on");
 }
 
+/* Whose time is up need not sleep any more. */
+static void wake_due(void)
+{
+    for (int f = 0; f < fiber_count; f++) {
+        if (fibers[f].state == FIBER_FUTEX && fibers[f].until <= now) {
+            fibers[f].state = FIBER_READY;
+            fibers[f].timed_out = true;
+        }
+    }
+}
+
 /* Somebody must go on: choose whom; current is the one that could go on without a switch, or -1. */
 static int schedule(int could)
 {
@@ -670,13 +681,9 @@ static int schedule(int could)
             deadlock();
         if (first > now)
             now = first;
-        for (int f = 0; f < fiber_count; f++) {
+        for (int f = 0; f < fiber_count; f++)
             fibers[f].rounds = 0;
-            if (fibers[f].state == FIBER_FUTEX && fibers[f].until <= now) {
-                fibers[f].state = FIBER_READY;
-                fibers[f].timed_out = true;
-            }
-        }
+        wake_due();
     }
     if (is_random) {
         if (by_priority) {
@@ -1319,6 +1326,7 @@ void explore_advance(int64_t ns)
 {
     now += ns;
     stores++;
+    wake_due();
 }
 
 /* ---- Runs ---------------------------------------------------------------------------------------------------- */

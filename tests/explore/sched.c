@@ -335,3 +335,39 @@ EXPLORE(goroutines_lock, .preemptions = 1, .stale = 0, .random_runs = 1000)
     EXPECT(rn_run(run_mutex) == 6);
     EXPECT(explore_allocated() == 0);
 }
+
+/* ---- The monitor takes a processor ----------------------------------------------------------------------------------- */
+
+/*
+ * The library's own monitor, eager, against a goroutine that computes between two entries: time passes there, so that the
+ * monitor comes, and the entries use the processor, whose queues a second worker may have by then. monitor.c has the
+ * same protocol as a model, which can be searched further.
+ */
+static int run_computing(void)
+{
+    uint64_t v, total = 0;
+
+    rn_sleep(1000); /* the monitor's thread has begun, and sleeps too */
+    for (int i = 0; i < 2; i++) {
+        explore_advance(
+            2000000); /* more than a tick, and less than the monitor takes for a pause */
+        rn_go(count_one);
+    }
+    for (int i = 0; i < 2; i++) {
+        rn_recv_ok(ch, &v);
+        total += v;
+    }
+    return (int)total;
+}
+
+EXPLORE(taken_while_computing, .preemptions = 1, .stale = 1, .random_runs = 3000)
+{
+    rn_set_procs(1);
+    rn__monitor_eager = 1;
+    ch = rn_chan_make(uint64_t, 2);
+    EXPECT(rn_run(run_computing) == 2);
+    rn_chan_release(ch);
+    rn__monitor_eager = 0;
+    rn_set_procs(0);
+    EXPECT(explore_allocated() == 0);
+}

@@ -274,6 +274,60 @@ EXPLORE(wg_free_after_wait, .preemptions = 3, .stale = 1, .random_runs = 10000)
     explore_join_all();
 }
 
+/* One of two waiters gives up with its context: the other is woken all the same, and who got 0 was the last to need it. */
+static void wait_for_group(void *arg)
+{
+    (void)arg;
+    rn_wg_wait(wg);
+    explore_read(&results[0], 8);
+}
+
+static void wait_under_ctx(void *arg)
+{
+    int err = rn_wg_wait_ctx(ctx, wg);
+
+    (void)arg;
+    if (err == 0)
+        explore_read(&results[0], 8);
+    else
+        EXPECT(err == -ECANCELED && rn_ctx_err(ctx) == -ECANCELED);
+    scribble();
+}
+
+EXPLORE(wg_cancelled, .preemptions = 2, .stale = 0, .random_runs = 10000)
+{
+    wg = new_zero(sizeof *wg);
+    ctx = rn_ctx_with_cancel(rn_ctx_background());
+    rn_wg_add(wg, 1);
+    explore_start(wait_under_ctx, NULL);
+    explore_start(wait_for_group, NULL);
+    rn_ctx_cancel(ctx);
+    done_it(&results[0]);
+    explore_join_all();
+    EXPECT(wg->rn__state == 0);
+    explore_free(wg);
+    rn_ctx_end(ctx);
+    EXPECT(explore_allocated() == 0);
+}
+
+/* A wait with a context that returns 0 has the group to itself, as one without. */
+EXPLORE(wg_free_after_wait_ctx, .preemptions = 2, .stale = 1, .random_runs = 10000)
+{
+    wg = new_zero(sizeof *wg);
+    ctx = rn_ctx_with_cancel(rn_ctx_background());
+    rn_wg_add(wg, 1);
+    explore_start(done_it, &results[0]);
+    explore_start(cancel_it, NULL);
+    if (rn_wg_wait_ctx(ctx, wg) == 0)
+        explore_read(&results[0], 8);
+    else
+        rn_wg_wait(wg);
+    explore_free(wg);
+    explore_join_all();
+    rn_ctx_end(ctx);
+    EXPECT(explore_allocated() == 0);
+}
+
 /* ---- Once ---------------------------------------------------------------------------------------------------- */
 
 static rn_once *once;
@@ -382,6 +436,50 @@ EXPLORE(rwmutex, .preemptions = 2, .stale = 1, .random_runs = 10000)
     writer(NULL);
     explore_join_all();
     EXPECT(count == 2);
+    explore_free(rw);
+}
+
+/* A reader is admitted on its way to the queue: that lets in one, and not the next that comes while a writer is in. */
+static void reader_then_writer(void *arg)
+{
+    reader(arg);
+    writer(arg);
+}
+
+EXPLORE(rwmutex_admitted, .preemptions = 3, .stale = 0, .random_runs = 10000)
+{
+    reset();
+    rw = new_zero(sizeof *rw);
+    explore_start(reader_then_writer, NULL);
+    explore_start(reader, NULL);
+    writer(NULL);
+    explore_join_all();
+    EXPECT(count == 2);
+    EXPECT(rn_rwmutex_try_lock(rw));
+    explore_free(rw);
+}
+
+/* Writers that time makes starve: unlock keeps the lock for one, which waits for the readers let in at that moment. */
+static void slow_writer(void *arg)
+{
+    (void)arg;
+    rn_rwmutex_lock(rw);
+    critical();
+    (void)load_relaxed(&results[0]); /* others may come here, before time passes */
+    explore_advance(2000000);
+    rn_rwmutex_unlock(rw);
+}
+
+EXPLORE(rwmutex_hand_off, .preemptions = 2, .stale = 0, .random_runs = 10000)
+{
+    reset();
+    rw = new_zero(sizeof *rw);
+    explore_start(slow_writer, NULL);
+    explore_start(slow_writer, NULL);
+    explore_start(reader, NULL);
+    explore_join_all();
+    EXPECT(count == 2);
+    EXPECT(rn_rwmutex_try_lock(rw));
     explore_free(rw);
 }
 

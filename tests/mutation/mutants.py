@@ -217,7 +217,7 @@ LIKELY = {
     "chan/chan.c": ["chan-basic", "explore-chan"],
     "chan/select.c": ["select-basic", "explore-chan"],
     "sched/sched.c": ["runtime-ctx_wait", "explore-sched"],
-    "sched/monitor.c": ["explore-monitor", "runtime-stall"],
+    "sched/monitor.c": ["explore-sched", "runtime-stall"],
     "sched/lot.c": ["sync-mutex", "explore-sync"],
     "sync/mutex.c": ["sync-mutex", "explore-sync"],
     "sync/sem.c": ["sync-sem", "explore-sync"],
