@@ -484,7 +484,8 @@ rn_recv_only(rn_unit) rn_ctx_done(rn_ctx *ctx)
 
 /* ---- After-functions ------------------------------------------------------------------------------------------
  * state: AFTER_IDLE, AFTER_ARMED while registered, AFTER_STARTED, and AFTER_RETURNED, for which rn_ctx_hook_stop
- * waits in the lot. The store of RETURNED is the goroutine's last access to the hook. */
+ * waits in the lot. The store of RETURNED is the goroutine's last access to the hook; the ender's is that of HOOK_OUT,
+ * which may come later: the function can have returned before the cancel that started it goes on. */
 
 enum { AFTER_IDLE, AFTER_ARMED, AFTER_STARTED, AFTER_RETURNED };
 
@@ -575,6 +576,8 @@ bool rn_ctx_hook_stop(rn_ctx_hook *hook)
         rn__lot_unlock(b);
         (void)rn__lot_park(&w, WAIT_HOOK_STOP, NULL);
     }
+    if (a->ctx)
+        (void)rn__ctx_hook_remove(&a->hook); /* the ender is done with the hook too */
     edge_acquire(a);
     rn__ctx_unref(a->ctx);
     store_relaxed(&a->state, AFTER_IDLE);

@@ -139,6 +139,8 @@ MUTANTS = [
      "    store_relaxed(&c->rn__word[QUEUED], 0);", "a second signal finds nobody"),
     ("group-limit", "group/group.c", "(int64_t)count_in(word) < limit - 1;", "(int64_t)count_in(word) < limit;", "one too many at once"),
     # Contexts
+    ("ctx-hook-stop", "ctx/ctx.c", "    if (a->ctx)\n        (void)rn__ctx_hook_remove(&a->hook); /* the ender is done with the hook too */\n", "",
+     "a hook leaves scope under the cancel that fires it"),
     ("ctx-sibling", "ctx/ctx.c", "                    child->next_ending = todo;", "                    child->next_ending = NULL;",
      "only one child ends with its parent"),
     ("ctx-hold-child", "ctx/ctx.c", "                rn__ctx_ref(container_of(h, rn_ctx, link));", "                (void)h;", "a child is freed while it is ended"),
@@ -201,8 +203,9 @@ STAGES = [
       "runtime-leftovers", "runtime-alloc", "runtime-report", "runtime-run", "runtime-ctx", "runtime-corners",
       "select-stress", "net-stream", "chan-owner"]),
     # With the library's sources in them.
-    (["runtime-runq", "explore-runq", "explore-monitor", "explore-chan", "explore-timer", "explore-sync", "explore-sched"],
-     ["runtime-runq", "explore-runq", "explore-monitor", "explore-chan", "explore-timer", "explore-sync",
+    (["runtime-runq", "explore-runq", "explore-monitor", "explore-chan", "explore-timer", "explore-sync", "explore-group",
+      "explore-sched"],
+     ["runtime-runq", "explore-runq", "explore-monitor", "explore-chan", "explore-timer", "explore-sync", "explore-group",
       "explore-sched"]),
     # The shared library again: what takes longer.
     (["runnel"], ["sync-scope", "runtime-rules", "runtime-time", "runtime-stall", "runtime-sched", "net-wait",
@@ -225,7 +228,7 @@ LIKELY = {
     "sync/once.c": ["sync-once", "explore-sync"],
     "sync/rwmutex.c": ["sync-mutex", "explore-sync"],
     "sync/cond.c": ["sync-once", "explore-sync"],
-    "ctx/ctx.c": ["runtime-ctx", "explore-sync"],
+    "ctx/ctx.c": ["runtime-ctx", "explore-sync", "explore-group"],
     "time/timer.c": ["explore-timer", "runtime-time"],
     "time/sleep.c": ["runtime-corners", "explore-timer"],
     "time/timers.c": ["runtime-time", "explore-timer"],
@@ -236,13 +239,14 @@ LIKELY = {
     "sched/stack.c": ["runtime-report", "runtime-memory", "faults-each"],
     "sched/go.c": ["faults-each"],
     "sched/defer.c": ["interface-defer"],
-    "group/flight.c": ["sync-flight"],
+    "group/flight.c": ["sync-flight", "explore-group"],
+    "group/group.c": ["runtime-group", "explore-group"],
     "sched/deadlock.c": ["runtime-report", "net-wait"],
 }
 # These look at the time, and a machine that has other work to do may make them fail: what they say counts only if they
 # pass at the same moment without the mutant.
 NOISY = {"runtime-time", "runtime-stall", "runtime-sched", "runtime-memory", "net-wait"}
-ARGUMENTS = {"explore-sched": ["--most", "0.3"]}
+ARGUMENTS = {"explore-sched": ["--most", "0.3"], "explore-group": ["--most", "0.3"]}
 SHORTEST, TIMES = 30, 10 # seconds, and times as long as without a mutant, before a test is said not to end
 BUILD_TIMEOUT = 900
 
