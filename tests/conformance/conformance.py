@@ -5,8 +5,9 @@
     conformance.py write BUILD...     write docs/conformance.md from the results of these build folders
     conformance.py check [BUILD...]   fail if something is neither proven nor excepted, if a test names what
                                       there is not, if docs/conformance.md is not what "write" would give (its
-                                      states aside, which are those of a last run), or if a test of these
-                                      builds failed that proves something
+                                      states aside, which are those of a last run), if a test of these builds
+                                      failed that proves something, or if the file says that a row passes of
+                                      which these builds have not run every test
 
 Three lists in this folder say what there is: items.txt, edges.txt and texts.txt; exceptions.txt says which
 items no test proves, and why. Tests say themselves what they prove:
@@ -18,7 +19,8 @@ items no test proves, and why. Tests say themselves what they prove:
     texts   by the string itself, exactly as the report's first line has it
 
 States come from BUILD/results/*.txt, which the test programs write (RUNNEL_TEST_RESULTS): a test passes if it
-passed wherever it ran, and was not skipped everywhere.
+passed wherever it ran, and was not skipped everywhere. What ran before its build's library was last linked proves
+nothing of it, and counts as not run.
 """
 import pathlib
 import re
@@ -164,7 +166,11 @@ def read_results(builds):
     """name -> the set of states that the builds' last runs had."""
     results = {}
     for build in builds:
+        libraries = [pathlib.Path(build) / name for name in ("librunnel.a", "librunnel.so")]
+        linked = max((p.stat().st_mtime for p in libraries if p.exists()), default=0)
         for path in sorted((pathlib.Path(build) / "results").glob("*.txt")):
+            if path.stat().st_mtime < linked:
+                continue
             here = {}
             for line in path.read_text().splitlines():
                 name, state = (line.split() + ["", ""])[:2]
@@ -344,6 +350,15 @@ def without_states(text):
     return kept
 
 
+def claims_too_much(said, found):
+    """Rows that pass in the text said, and did not run in the text found."""
+    now = {tuple(line.split("|")[1:3]): line for line in found.splitlines() if line.startswith("|")}
+    for line in said.splitlines():
+        row = tuple(line.split("|")[1:3])
+        if line.endswith("| passes |") and now.get(row, "").endswith("| **not run** |"):
+            problem(f"docs/conformance.md says that this passes, and it did not run: {row[0].strip()}, {row[1].strip()}")
+
+
 def main():
     if len(sys.argv) < 2 or sys.argv[1] not in ("write", "check"):
         sys.exit(__doc__)
@@ -353,6 +368,8 @@ def main():
         DOC.write_text(text)
     elif not DOC.exists() or without_states(DOC.read_text()) != without_states(text):
         problem("docs/conformance.md is not up to date: run ./dev docs")
+    elif len(sys.argv) > 2:
+        claims_too_much(DOC.read_text(), text)
     for text in problems:
         print(text)
     sys.exit(bool(problems))
