@@ -99,3 +99,8 @@ if(RUNNEL_HAVE_DNS)
     # A program that only dials refers to nothing in it.
     target_link_options(runnel_dns INTERFACE LINKER:--no-as-needed)
 endif()
+
+# curl 7.88: what 7.87 and 7.88 brought is used (CURLOPT_QUICK_EXIT, CURLU_PUNYCODE). Its TLS must be OpenSSL's, which
+# the part looks at when it starts.
+runnel_part(http "an HTTP client, by libcurl"
+    REQUIRES libcurl>=7.88 openssl>=3.0 PACKAGES libcurl4-openssl-dev libssl-dev)

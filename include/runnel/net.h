@@ -154,6 +154,18 @@ typedef void rn_found_fn(void *arg, const rn_addr *addrs, int n);
 RN__API void rn_set_resolver(int (*resolve)(struct rn_ctx *ctx, const char *host, int family,
                                             rn_found_fn *found, void *arg));
 
+/*
+ * The addresses of host, with port 0, in the order in which they are best tried: as rn_dial finds them.
+ *
+ *   family  4, 6, or 0 for both
+ *   room    of ret_addrs, at least 1; what does not fit is left out
+ *
+ * Returns how many there are in ret_addrs, at least one; -ENOENT for a name that does not exist, -EAGAIN where nobody
+ * knows, -EINVAL for what is no name, ctx's error. ctx may be NULL. Waits.
+ */
+RN__API RN__NODISCARD int rn_lookup(struct rn_ctx *ctx, const char *host, int family,
+                                    rn_addr *ret_addrs, int room);
+
 /* A socket of udp or unixgram with a local address, for rn_recv_from and rn_send_to. Errors as rn_listen. */
 RN__API RN__NODISCARD int rn_bind(const char *network, const char *address, rn_conn **ret_c);
 

@@ -475,3 +475,28 @@ int rn__net_resolve(struct rn_ctx *ctx, struct net_kind kind, const char *networ
     }
     return lookup(ctx, kind, host, port, passive, ret_addrs, room);
 }
+
+int rn_lookup(struct rn_ctx *ctx, const char *host, int family, rn_addr *ret_addrs, int room)
+{
+    struct net_kind kind = {
+        .family = family == 4   ? AF_INET
+                  : family == 6 ? AF_INET6
+                                : AF_UNSPEC,
+        .type = SOCK_STREAM,
+    };
+    struct found_all all = {ret_addrs, 0, room, 0};
+    int err = rn_ctx_err(ctx);
+
+    if (err)
+        return err;
+    if (!host || !host[0] || room <= 0)
+        return rn_errorf(-EINVAL, "lookup: there is no host");
+    if (strlen(host) >= HOST_MAX)
+        return rn_errorf(-EINVAL, "lookup %.60s...: the host is too long", host);
+    if (numeric(&ret_addrs[0], host, kind.family, 0))
+        return 1;
+    if (!load_relaxed(&resolver))
+        return lookup(ctx, kind, host, "", false, ret_addrs, room);
+    err = rn__net_look_up(ctx, kind, host, found_all, &all);
+    return err ? err : all.n;
+}

@@ -8,6 +8,8 @@
 #include <ftw.h>
 #include <glob.h>
 #include <grp.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -250,6 +252,100 @@ int server_postgres(struct server *s, const char *data_kept)
     snprintf(s->socket, sizeof(s->socket), "host=%s user=postgres dbname=postgres", s->folder);
     snprintf(pid_file, sizeof(pid_file), "%s/postmaster.pid", data);
     return wait_ready(s, postgres_serves, pid_file);
+}
+
+/* Ports that are free: they were a moment ago. */
+static int free_ports(struct server *s)
+{
+    int fds[SERVER_PORTS], n = 0;
+
+    for (; n < SERVER_PORTS; n++) {
+        struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+        socklen_t size = sizeof(a);
+
+        fds[n] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fds[n] < 0 || bind(fds[n], (const struct sockaddr *)&a, size) != 0 ||
+            getsockname(fds[n], (struct sockaddr *)&a, &size) != 0)
+            return problem(s, "no free port: %s", strerror(errno));
+        s->ports[n] = ntohs(a.sin_port);
+    }
+    while (n > 0)
+        close(fds[--n]);
+    return 0;
+}
+
+/* nginx writes its number down once it has all its ports. */
+static bool nginx_serves(const struct server *s, const char *pid_file)
+{
+    FILE *f = fopen(pid_file, "r");
+    int pid = 0;
+
+    if (!f)
+        return false;
+    (void)!fscanf(f, "%d", &pid);
+    fclose(f);
+    return pid == s->pid;
+}
+
+static int write_conf(const struct server *s, const char *path, const char *conf)
+{
+    FILE *f = fopen(path, "w");
+
+    if (!f)
+        return -1;
+    fprintf(f,
+            "daemon off;\nmaster_process off;\npid %s/nginx.pid;\nerror_log stderr warn;\n"
+            "events { worker_connections 1000; }\nhttp {\naccess_log off;\n"
+            "client_body_temp_path %s/t1;\nproxy_temp_path %s/t2;\nfastcgi_temp_path %s/t3;\n"
+            "uwsgi_temp_path %s/t4;\nscgi_temp_path %s/t5;\n",
+            s->folder, s->folder, s->folder, s->folder, s->folder, s->folder);
+    for (const char *c = conf; *c; c++) {
+        if (strncmp(c, "$FOLDER", 7) == 0) {
+            fputs(s->folder, f);
+            c += 6;
+        } else if (strncmp(c, "$PORT", 5) == 0) {
+            fprintf(f, "%d", s->ports[c[5] - '0']);
+            c += 5;
+        } else {
+            fputc(*c, f);
+        }
+    }
+    fputs("\n}\n", f);
+    return fclose(f);
+}
+
+int server_nginx(struct server *s, const char *conf)
+{
+    const struct passwd *user = ordinary_user("www-data");
+    char path[128], pid_file[128];
+    /* Debian has it in root's PATH alone. */
+    char nginx[] = "/usr/sbin/nginx";
+    char *argv[] = {access(nginx, X_OK) == 0 ? nginx : nginx + strlen("/usr/sbin/"),
+                    (char[]){"-e"},
+                    (char[]){"stderr"},
+                    (char[]){"-c"},
+                    path,
+                    NULL};
+
+    if (user && chown(s->folder, user->pw_uid, user->pw_gid) != 0)
+        return problem(s, "chown: %s", strerror(errno));
+    snprintf(path, sizeof(path), "%s/nginx.conf", s->folder);
+    snprintf(pid_file, sizeof(pid_file), "%s/nginx.pid", s->folder);
+    s->stop_signal = SIGTERM;
+    /* Somebody else may take a port before nginx does. */
+    for (int i = 0; i < 5; i++) {
+        if (free_ports(s) != 0)
+            return -1;
+        if (write_conf(s, path, conf) != 0)
+            return problem(s, "%s: %s", path, strerror(errno));
+        s->pid = start(s, user, argv);
+        if (s->pid < 0)
+            return problem(s, "fork: %s", strerror(errno));
+        if (wait_ready(s, nginx_serves, pid_file) == 0)
+            return 0;
+    }
+    server_show_log(s);
+    return problem(s, "nginx does not start (Debian: nginx-light)");
 }
 
 void server_show_log(const struct server *s)

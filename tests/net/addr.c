@@ -339,3 +339,67 @@ GO_TEST(networks_that_do_not_fit)
     CHECK_EQ(rn_listen("tcp", "127.0.0.1", &l), -EINVAL);
     CHECK(!l && !c);
 }
+
+static int knows_two(struct rn_ctx *ctx, const char *host, int family, rn_found_fn *found,
+                     void *arg)
+{
+    rn_addr a[2];
+
+    if (strcmp(host, "asleep.test") == 0)
+        return rn_sleep_ctx(ctx, RN_HOUR);
+    if (strcmp(host, "two.test") != 0)
+        return rn_errorf(-ENOENT, "lookup %s: no such host", host);
+    CHECK_EQ(rn_addr_parse(&a[0], "tcp", "[2001:db8::1]:7"), 0);
+    CHECK_EQ(rn_addr_parse(&a[1], "tcp", "192.0.2.1:7"), 0);
+    if (family != 4)
+        found(arg, &a[0], 1);
+    if (family != 6)
+        found(arg, &a[1], 1);
+    return 0;
+}
+
+static void looks_up_text(const char *host, int family, const char *const want[2])
+{
+    char text[RN_ADDR_TEXT];
+    rn_addr a[2];
+    int n = rn_lookup(NULL, host, family, a, 2);
+
+    for (int i = 0; i < 2 && want[i]; i++) {
+        CHECK(i < n);
+        CHECK(rn_addr_text(&a[i], text, sizeof text) > 0);
+        CHECK_STR(text, want[i]);
+    }
+    CHECK(n == 2 || !want[1]);
+}
+
+/* Numbers, what the C library knows of this machine, and what the program's own resolver says; the port is 0. */
+GO_TEST(lookups_of_hosts)
+{
+    static const char *const six[2] = {"[2001:db8::1]:0"}, *const four[2] = {"192.0.2.1:0"},
+                             *const both[2] = {"[2001:db8::1]:0", "192.0.2.1:0"},
+                             *const here[2] = {"127.0.0.1:0"}, *const here6[2] = {"[::1]:0"};
+    rn_ctx *ctx = rn_ctx_with_timeout(rn_ctx_background(), RN_MILLISECOND);
+    char long_name[400];
+    rn_addr a[2];
+
+    looks_up_text("127.0.0.1", 0, here);
+    looks_up_text("::1", 6, here6);
+    looks_up_text("localhost", 4, here);
+    rn_set_resolver(knows_two);
+    looks_up_text("127.0.0.1", 4, here);
+    looks_up_text("two.test", 0, both);
+    looks_up_text("two.test", 4, four);
+    looks_up_text("two.test", 6, six);
+    CHECK_EQ(rn_lookup(NULL, "two.test", 0, a, 1), 1);
+    CHECK_EQ(rn_lookup(NULL, "none.test", 0, a, 2), -ENOENT);
+    CHECK_EQ(rn_lookup(ctx, "asleep.test", 0, a, 2), -ETIMEDOUT);
+    CHECK_EQ(rn_lookup(ctx, "two.test", 0, a, 2), -ETIMEDOUT); /* it had ended before */
+    rn_set_resolver(NULL);
+    CHECK_EQ(rn_lookup(NULL, "", 0, a, 2), -EINVAL);
+    CHECK_EQ(rn_lookup(NULL, NULL, 0, a, 2), -EINVAL);
+    CHECK_EQ(rn_lookup(NULL, "localhost", 0, a, 0), -EINVAL);
+    memset(long_name, 'h', sizeof long_name - 1);
+    long_name[sizeof long_name - 1] = 0;
+    CHECK_EQ(rn_lookup(NULL, long_name, 0, a, 2), -EINVAL);
+    rn_ctx_end(ctx);
+}
