@@ -37,6 +37,7 @@
 #include "arch/arch.h"
 
 #include "base/fiber.h"
+#include "base/probe.h"
 #include "ctx/ctx.h"
 #include "sched/rt.h"
 
@@ -425,6 +426,7 @@ void rn_send_fn(volatile void *ch, const void *elem)
     if (unlikely(!c))
         rn__park_forever(WAIT_CHAN_SEND_NIL);
     wait_point();
+    probe3(chan_send, c, c->count, c->cap);
     rn__chan_touch_send(c, elem);
     spin_lock(&c->lock);
     r = rn__chan_send_locked(c, elem, &wake);
@@ -457,6 +459,7 @@ bool rn_recv_fn(const void *ch, void *elem)
     if (unlikely(!c))
         rn__park_forever(WAIT_CHAN_RECEIVE_NIL);
     wait_point();
+    probe3(chan_recv, c, c->count, c->cap);
     if (unlikely(rn__tools)) {
         rn__tool_alive(c, sizeof *c);
         if (elem)
@@ -496,6 +499,8 @@ bool rn__try_send(volatile void *ch, const void *elem)
         return false;
     spin_lock(&c->lock);
     r = rn__chan_send_locked(c, elem, &wake);
+    if (r == CHAN_DONE)
+        probe3(chan_send, c, c->count, c->cap);
     spin_unlock(&c->lock);
     if (wake)
         rn__ready(wake);
@@ -520,6 +525,8 @@ bool rn__try_recv(const void *ch, void *elem, bool *ok)
     }
     spin_lock(&c->lock);
     r = rn__chan_recv_locked(c, elem, &wake);
+    if (r != CHAN_WOULD_WAIT)
+        probe3(chan_recv, c, c->count, c->cap);
     spin_unlock(&c->lock);
     if (wake)
         rn__ready(wake);
@@ -542,6 +549,7 @@ void rn_close(volatile void *ch)
 
     if (unlikely(!c))
         rn__panic("close of nil channel");
+    probe3(chan_close, c, c->count, c->cap);
     if (unlikely(rn__tools)) {
         rn__tool_alive(c, sizeof *c);
         if (rn__tools & TOOL_TSAN)

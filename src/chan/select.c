@@ -17,6 +17,7 @@
  */
 #include "chan/chan.h"
 
+#include "base/probe.h"
 #include "base/tools.h"
 #include "ctx/ctx.h"
 #include "sched/rt.h"
@@ -274,6 +275,10 @@ again:
                                               : rn__chan_recv_locked(c, k->rn__elem, &wake);
         if (unlikely(result == CHAN_WOULD_WAIT))
             goto again; /* the waiters it saw were selects decided elsewhere; they are gone now */
+        if (k->rn__kind == RN__CASE_SEND)
+            probe3(chan_send, c, c->count, c->cap);
+        else
+            probe3(chan_recv, c, c->count, c->cap);
         unlock_all(cases, m);
         if (wake)
             rn__ready(wake);
@@ -297,12 +302,15 @@ again:
     k = &cases[chosen];
     if (chosen == timeout)
         return chosen;
+    /* The channel may be gone: its address says which it was, and no more. */
     if (k->rn__kind == RN__CASE_SEND) {
+        probe3(chan_send, case_chan(k), (uint64_t)0, (uint64_t)0);
         if (!s.ok)
             rn__panic("send on closed channel");
         rn__chan_edge_after_wait(s.edge);
         return chosen;
     }
+    probe3(chan_recv, case_chan(k), (uint64_t)0, (uint64_t)0);
     if (unlikely(rn__tools)) {
         rn__chan_edge_after_wait(s.edge);
         if (k->rn__elem && k->rn__kind == RN__CASE_RECV)

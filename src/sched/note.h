@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * note.h - what happens in the scheduler, told to whoever wants to know: the counts (count.h) and the flight
- * recorder's rings (ring.h). One line where it happens, inside an entry of the worker w.
+ * note.h - what happens in the scheduler, told to whoever wants to know: the counts (count.h), the flight recorder's rings
+ * (ring.h) and the static probes (base/probe.h; docs/debugging.md lists them). One line where it happens, inside an entry
+ * of the worker w.
  *
  * A processor's ring is NULL while nothing is recorded: a load of the processor's own and a branch that is never taken.
  * Whoever has no processor writes into the runtime's ring, under a lock.
@@ -9,6 +10,7 @@
 #ifndef RN_SRC_NOTE_H
 #define RN_SRC_NOTE_H
 
+#include "base/probe.h"
 #include "sched/ring.h"
 #include "sched/rt.h"
 
@@ -74,12 +76,14 @@ static inline void note_spawn(struct worker *w, struct fresh *f)
 
     store_relaxed(&p->started, p->started + 1);
     sample(&f->queued_at, p->started);
+    probe3(spawn, f->id, f->call.fn, f->created_by);
     record(p, EVENT_SPAWN, 0, f->id, (uint64_t)(uintptr_t)f->call.fn);
 }
 
 static inline void note_spawn_outside(struct rt *rt, struct worker *w, struct fresh *f)
 {
     add_relaxed(&rt->started, 1);
+    probe3(spawn, f->id, f->call.fn, f->created_by);
     record_outside(rt, w, EVENT_SPAWN, 0, f->id, (uint64_t)(uintptr_t)f->call.fn);
 }
 
@@ -92,6 +96,7 @@ static inline void note_run(struct worker *w, struct g *g)
         rn__latency(w->proc, g->queued_at);
         g->queued_at = 0;
     }
+    probe1(run, g->id);
     if (likely(w->proc))
         record(w->proc, EVENT_RUN, 0, g->id, 0);
 }
@@ -99,12 +104,14 @@ static inline void note_run(struct worker *w, struct g *g)
 static inline void note_park(struct worker *w, struct g *g, enum wait_reason why, const void *on)
 {
     count(w, COUNT_PARKS);
+    probe3(park, g->id, rn__wait_text[why], on);
     record_by(w, EVENT_PARK, why, g->id, (uint64_t)(uintptr_t)on);
 }
 
 static inline void note_yield(struct worker *w, struct g *g)
 {
     count(w, COUNT_YIELDS);
+    probe1(yield, g->id);
     record_by(w, EVENT_YIELD, 0, g->id, 0);
 }
 
@@ -114,17 +121,20 @@ static inline void note_ready(struct worker *w, struct g *g)
 
     count_add(p->count, COUNT_READIES, 1);
     sample(&g->queued_at, p->count[COUNT_READIES]);
+    probe2(ready, g->id, w->cur->id);
     record(p, EVENT_READY, 0, g->id, 0);
 }
 
 static inline void note_ready_outside(struct rt *rt, struct worker *w, struct g *g)
 {
     count_add_shared(rt->count, COUNT_READIES, 1);
+    probe2(ready, g->id, w->cur->id);
     record_outside(rt, w, EVENT_READY, 0, g->id, 0);
 }
 
 static inline void note_end(struct worker *w, struct g *g)
 {
+    probe1(end, g->id);
     record_by(w, EVENT_END, 0, g->id, 0);
 }
 
@@ -133,6 +143,7 @@ static inline void note_steal(struct proc *p, const struct proc *victim, uint64_
 {
     count_add(p->count, COUNT_STEALS, 1);
     count_add(p->count, COUNT_STOLEN, n);
+    probe3(steal, (uint64_t)p->index, (uint64_t)victim->index, n);
     record(p, EVENT_STEAL, 0, victim->index, n);
 }
 
@@ -141,12 +152,17 @@ static inline void note_without(struct worker *w, struct proc *p, bool taken)
 {
     count_add(p->count, taken ? COUNT_HANDOFFS : COUNT_LENDS, 1);
     note_gap(p);
+    if (taken)
+        probe2(handoff, w->cur->id, (uint64_t)p->index);
+    else
+        probe2(block, w->cur->id, (uint64_t)p->index);
     record(p, taken ? EVENT_HANDOFF : EVENT_BLOCK, 0, w->cur->id, 0);
 }
 
 static inline void note_unblock(struct worker *w)
 {
     note_gap(w->proc);
+    probe2(unblock, w->cur->id, (uint64_t)w->proc->index);
     record(w->proc, EVENT_UNBLOCK, 0, w->cur->id, 0);
 }
 
