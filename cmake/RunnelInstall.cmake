@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 #
-# make install: the two libraries, the optional parts that were built, the headers, a .pc file each and
+# make install: the two libraries, rntop, the optional parts that were built, the headers, a .pc file each and
 # the CMake package, from which find_package(runnel) gives runnel::runnel, runnel::static and the parts,
 # which may also be asked for as its COMPONENTS.
 
@@ -15,6 +15,9 @@ install(TARGETS runnel runnel_static EXPORT runnel-targets
 install(FILES src/debug/runnel-gdb.py
     DESTINATION ${CMAKE_INSTALL_DATADIR}/gdb/auto-load/${CMAKE_INSTALL_FULL_LIBDIR}
     RENAME librunnel.so.${PROJECT_VERSION}-gdb.py)
+if(RUNNEL_TOOLS)
+    install(TARGETS rntop RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
 if(RUNNEL_HAVE_SYMBOLS)
     install(TARGETS runnel_symbols EXPORT runnel-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endif()

@@ -22,6 +22,7 @@
 #include "base/fiber.h"
 #include "base/mem.h"
 #include "debug/debug.h"
+#include "debug/layout.h"
 #include "netpoll/netpoll.h"
 #include "os/os.h"
 #include "sched/lot.h"
@@ -32,6 +33,10 @@
 #include <stdlib.h>
 
 struct rt *rn__rt;
+#ifndef RN_EXPLORE
+/* Nothing refers to the table, and a program linked with the archive is to have it. */
+__attribute__((used)) static const struct layout *const layout = &rn__layout;
+#endif
 static struct spin start_lock; /* guards the making of a runtime, wanted_procs and counted */
 static struct counted counted; /* of the runtimes that have ended */
 static int wanted_procs;

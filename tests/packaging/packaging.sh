@@ -45,6 +45,7 @@ install)
         "$LIBDIR/cmake/runnel/runnel-config.cmake"; do
         [ -e "$prefix/$file" ] || { echo "packaging.sh: not installed: $file" >&2; exit 1; }
     done
+    [ ! -e "$BUILD/tools/rntop" ] || "$prefix/bin/rntop" -h >/dev/null
     ;;
 find_package)
     consumer_project find_package -DCMAKE_PREFIX_PATH="$prefix"
