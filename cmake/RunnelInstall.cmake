@@ -25,7 +25,7 @@ install(FILES include/runnel.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 # A part's header comes with the part.
 file(GLOB runnel_headers CONFIGURE_DEPENDS include/runnel/*.h)
 foreach(dir IN LISTS runnel_part_dirs)
-    if(NOT dir IN_LIST RUNNEL_PARTS)
+    if(NOT dir IN_LIST RUNNEL_PART_FOLDERS)
         list(FILTER runnel_headers EXCLUDE REGEX "/include/runnel/${dir}\\.h$")
     endif()
 endforeach()

@@ -3,22 +3,30 @@
 # The optional parts: libraries beside librunnel, each of which may need another library, so that the core
 # needs libc alone. A part NAME is
 #
-#   src/NAME/                 its sources
-#   src/NAME/NAME.map         its exported symbols, made by ./dev symbols
-#   include/runnel/NAME.h     its header, which needs no header but runnel's own and libc's
+#   src/FOLDER/                 its sources
+#   src/FOLDER/FOLDER.map       its exported symbols, made by ./dev symbols
+#   include/runnel/FOLDER.h     its header, which needs no header but runnel's own and libc's
 #   librunnel-NAME, runnel-NAME.pc, runnel::NAME, RUNNEL_NAME (option), RUNNEL_HAVE_NAME (result)
 #
+# where FOLDER is NAME, unless the core has that name already.
+#
 # runnel_part(NAME "what it is"
+#             [FOLDER folder]
 #             [REQUIRES module...]     pkg-config modules that it is linked with
 #             [PARTS part...]          other parts that it builds on
 #             [PACKAGES package...]    what Debian calls what REQUIRES names, for the message
 #             [INCLUDES dir...] [SOURCES file...])    more of its own
 
 set(RUNNEL_PARTS) # those that are built
+set(RUNNEL_PART_FOLDERS) # theirs, in the same order
 
 function(runnel_part name what)
-    cmake_parse_arguments(A "" "" "REQUIRES;PARTS;PACKAGES;INCLUDES;SOURCES" ${ARGN})
+    cmake_parse_arguments(A "" "FOLDER" "REQUIRES;PARTS;PACKAGES;INCLUDES;SOURCES" ${ARGN})
     string(TOUPPER ${name} upper)
+    set(folder ${name})
+    if(A_FOLDER)
+        set(folder ${A_FOLDER})
+    endif()
     option(RUNNEL_${upper} "Build librunnel-${name} (${what}) if what it needs is found" ON)
     set(RUNNEL_HAVE_${upper} FALSE PARENT_SCOPE)
     if(NOT RUNNEL_${upper})
@@ -53,9 +61,9 @@ function(runnel_part name what)
         return()
     endif()
 
-    file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.c)
+    file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${folder}/*.c)
     set(target runnel_${name})
-    set(map ${PROJECT_SOURCE_DIR}/src/${name}/${name}.map)
+    set(map ${PROJECT_SOURCE_DIR}/src/${folder}/${folder}.map)
     add_library(${target} SHARED ${sources} ${A_SOURCES})
     set_target_properties(${target} PROPERTIES
         OUTPUT_NAME runnel-${name} EXPORT_NAME ${name}
@@ -80,6 +88,7 @@ function(runnel_part name what)
     set_property(TARGET ${target} PROPERTY RUNNEL_PART_PARTS "${A_PARTS}")
     set(RUNNEL_HAVE_${upper} TRUE PARENT_SCOPE)
     set(RUNNEL_PARTS ${RUNNEL_PARTS} ${name} PARENT_SCOPE)
+    set(RUNNEL_PART_FOLDERS ${RUNNEL_PART_FOLDERS} ${folder} PARENT_SCOPE)
 endfunction()
 
 # ---- The parts, a part after those it builds on ----------------------------------------------------
@@ -89,6 +98,9 @@ file(GLOB llhttp_sources ${PROJECT_SOURCE_DIR}/third_party/llhttp/src/*.c)
 set_source_files_properties(${llhttp_sources} PROPERTIES COMPILE_OPTIONS -w)
 runnel_part(httpd "an HTTP server"
             INCLUDES ${PROJECT_SOURCE_DIR}/third_party/llhttp/include SOURCES ${llhttp_sources})
+
+# Of the core's debug/ there is a header already.
+runnel_part(debug "pages that show what the goroutines do" FOLDER debugpage PARTS httpd)
 
 runnel_part(tls "TLS for runnel's connections, by OpenSSL"
     REQUIRES openssl>=3.0 PACKAGES libssl-dev)

@@ -3,7 +3,7 @@
 #
 # The exported symbols of the library: what the headers declare, what the version script lists and
 # what the shared library defines are three views of one list. This makes the second from the first
-# and checks all three. PART is runnel for librunnel itself, else the name of an optional part, whose one
+# and checks all three. PART is runnel for librunnel itself, else the folder of an optional part, whose one
 # header is include/runnel/PART.h and whose version script src/PART/PART.map.
 #
 #   symbols.sh names PART            the names that the public headers mark with RN__API

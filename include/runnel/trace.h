@@ -21,6 +21,7 @@
 #define RUNNEL_TRACE_H
 
 #include <runnel/base.h>
+#include <stdbool.h>
 
 RN__BEGIN
 
@@ -30,6 +31,9 @@ RN__API RN__NODISCARD int rn_trace_start(void);
 
 /* Record no more. What there is can still be dumped, until the next start or the end of the runtime. */
 RN__API void rn_trace_stop(void);
+
+/* Is it on? Somebody else may turn it on or off meanwhile. From any thread. */
+RN__API bool rn_trace_on(void);
 
 /*
  * Write what is in the rings to fd, without stopping. An event that is overwritten meanwhile is left out. 0, or -ENOMEM.

@@ -79,6 +79,11 @@ static int turn_on(struct rt *rt)
     return 0;
 }
 
+bool rn_trace_on(void)
+{
+    return load_acquire(&recording);
+}
+
 int rn_trace_start(void)
 {
     struct counted unused;

@@ -76,9 +76,10 @@ pkg_config)
         -static $(pkg-config --static --libs runnel)
     expect "$dir/static"
     # Each optional part: its header alone, and a program linked with it.
-    for part in ${PARTS-}; do
+    for pair in ${PARTS-}; do
+        part=${pair%:*}
         cp "$here/consumer.c" "$dir/$part.c"
-        echo "#include <runnel/$part.h>" >>"$dir/$part.c"
+        echo "#include <runnel/${pair#*:}.h>" >>"$dir/$part.c"
         # shellcheck disable=SC2046
         "$CC" $(pkg-config --cflags "runnel-$part") "$dir/$part.c" -o "$dir/$part" \
             -Wl,--no-as-needed $(pkg-config --libs "runnel-$part" runnel) \
