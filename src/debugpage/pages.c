@@ -24,7 +24,8 @@
 #include "debugpage/debugpage.h"
 
 #define DEFAULT_PREFIX "/debug/runnel"
-enum { TRACE_MOST = 3600, KINDS_SHOWN = 50 };
+#define TRACE_MOST 3600.0 /* seconds */
+enum { KINDS_SHOWN = 50 };
 
 static const char style[] =
     "<style>body{font-family:sans-serif;margin:1.5em}table{border-collapse:collapse;margin:1em 0}"

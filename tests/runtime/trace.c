@@ -204,14 +204,71 @@ static int ends(void)
     return 0;
 }
 
+static int deadlocks(void)
+{
+    (void)rn_recv(rn_chan_make(int, 0));
+    return 0;
+}
+
+/* Says that it waits; what the signal does is trace.py's to see. */
+static int waits_for_signal(void)
+{
+    rn_chan(int) ch = rn_chan_make(int, 0);
+    char c;
+
+    rn_go(waits, ch);
+    await_waiting();
+    MUST(write(1, "ready\n", 6) == 6);
+    (void)rn_blocking((int)read(0, &c, 1));
+    _exit(0); /* without a file of the end */
+}
+
+/* ---- On and off ------------------------------------------------------------------------------------------ */
+
+static void sleeps(int times)
+{
+    for (int i = 0; i < times; i++)
+        rn_sleep(1000);
+}
+
+/* The file, and then FILE.2, FILE.3: each has the sleeps since the recorder was turned on last. */
+static int on_and_off(void)
+{
+    char second[1024], third[1024];
+
+    snprintf(second, sizeof second, "%s.2", file);
+    snprintf(third, sizeof third, "%s.3", file);
+    MUST(!rn_trace_on());
+    rn_trace_stop(); /* it is off: nothing happens */
+    sleeps(1);
+    MUST(rn_trace_start() == 0 && rn_trace_on());
+    sleeps(3);
+    MUST(rn_trace_start() == 0 && rn_trace_on()); /* it is on: it goes on */
+    sleeps(1);
+    rn_trace_stop();
+    MUST(!rn_trace_on());
+    sleeps(5);
+    dump(); /* what there is can still be had */
+    file = second;
+    MUST(rn_trace_start() == 0);
+    dump(); /* nothing of before */
+    sleeps(2);
+    file = third;
+    dump();
+    rn_trace_stop();
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
         const char *name;
         int (*program)(void);
         int procs;
-    } programs[] = {
-        {"known", known, 1}, {"busy", busy, 2}, {"panics", panics, 1}, {"ends", ends, 1}};
+    } programs[] = {{"known", known, 1},          {"busy", busy, 2},
+                    {"panics", panics, 1},        {"ends", ends, 1},
+                    {"deadlocks", deadlocks, 1},  {"signal", waits_for_signal, 1},
+                    {"on-and-off", on_and_off, 1}};
 
     MUST(argc == 3);
     file = argv[2];

@@ -133,24 +133,74 @@ def busy(program, folder):
 
 def by_itself(program, folder):
     auto = os.path.join(folder, "auto-%p.json")
-    for which, status in ("panics", 2), ("ends", 0):
+    for which, status, starts in ("panics", 2, 2), ("ends", 0, 2), ("deadlocks", 2, 1):
         with subprocess.Popen([program, which, "-"], env=dict(os.environ, RUNNEL_TRACE=auto),
                               stderr=subprocess.PIPE, text=True) as p:
             said = p.communicate()[1]
             assert p.returncode == status, said
         t = Trace(auto.replace("%p", str(p.pid)))
         assert len(t.slices("chan receive")) == 1, which
-        assert ("on purpose" in said) == (which == "panics")
-        assert t.count["start"] == 2, t.count  # the first goroutine's is a thread's
+        assert ("on purpose" in said) == (which == "panics") and ("deadlock!" in said) == (which == "deadlocks"), said
+        assert t.count["start"] == starts, t.count  # the first goroutine's is a thread's
     done, _ = run(program, "ends", folder, RUNNEL_TRACE="/nowhere/at/all")
     assert done.returncode == 0 and "/nowhere/at/all: cannot be written" in done.stderr
     done, name = run(program, "nothing", folder)
     assert done.returncode == 0 and Trace(name).file["otherData"]["events"] == 0
 
 
+def by_signal(program, folder):
+    """A report by signal brings the file: SIGQUIT's and the process ends, another's and it goes on, as often as it comes."""
+    for which in "QUIT", "USR1":
+        name = os.path.join(folder, which + ".json")
+        env = dict(os.environ, RUNNEL_TRACE=name, RUNNEL_DUMP_SIGNAL=which)
+        with subprocess.Popen([program, "signal", "-"], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True) as p:
+            assert p.stdout.readline() == "ready\n"
+            assert not os.path.exists(name)
+            p.send_signal(getattr(signal, "SIG" + which))
+            if which == "QUIT":
+                said = p.stderr.read()  # its input stays open: it waits for that
+                assert p.wait() == 2 and "[chan receive]" in said, said
+            else:
+                for _ in range(2):
+                    while not whole(name):  # it is there before it is written; main's alarm ends this
+                        assert p.poll() is None
+                    check_signal(name)
+                    os.unlink(name)
+                    p.send_signal(signal.SIGUSR1)
+                while not whole(name):
+                    assert p.poll() is None
+                said = p.communicate("x")[1]
+                assert p.returncode == 0 and said.count("[chan receive]") == 3, said
+        check_signal(name)
+
+
+def whole(name):
+    try:
+        with open(name, encoding="utf-8") as f:
+            json.load(f)
+        return True
+    except (FileNotFoundError, ValueError):
+        return False
+
+
+def check_signal(name):
+    t = Trace(name)
+    assert len(t.slices("chan receive")) == 1 and len(t.slices("blocking call")) == 1, t.file
+    assert t.count["start"] == 2, t.count
+
+
+def on_and_off(program, folder):
+    done, name = run(program, "on-and-off", folder)
+    assert done.returncode == 0, done.stderr
+    for file, sleeps in (name, 4), (name + ".2", 0), (name + ".3", 2):
+        found = Trace(file).slices("sleep")
+        assert len(found) == sleeps, (file, found)
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
-        for test in known, busy, by_itself:
+        for test in known, busy, by_itself, by_signal, on_and_off:
             test(sys.argv[1], folder)
 
 
