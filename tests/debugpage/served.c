@@ -13,7 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static rn_chan(int) gate;
+static rn_chan(int) gate; /* not released: goroutines wait there to the end */
+static rn_chan(int) a;
+static rn_chan(int) b;
 static atomic_int sum;
 
 static void reader(void)
@@ -79,14 +81,20 @@ static void await_end(rn_ctx *ctx)
 static int program(const char *mode, const char *address)
 {
     rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background());
-    rn_chan(int) a = rn_chan_make(int, 0), b = rn_chan_make(int, 1);
+    struct rn_metrics m;
     int err;
 
     gate = rn_chan_make(int, 0);
-    for (int i = 0; i < 7; i++)
+    a = rn_chan_make(int, 0);
+    b = rn_chan_make(int, 1);
+    for (volatile int i = 0; i < 7; i++) /* volatile: one place, not unrolled */
         rn_go_with(RN_ATTR(.name = "<b>\"&reader"), reader);
-    for (int i = 0; i < 5; i++)
+    for (volatile int i = 0; i < 5; i++)
         rn_go(sleeper);
+    do { /* until all of them wait */
+        rn_sleep(RN_MILLISECOND);
+        rn_metrics(&m, sizeof m);
+    } while (m.waiting < 12);
     rn_go(player, a, b);
     rn_go(player, b, a);
     rn_send(b, 1);

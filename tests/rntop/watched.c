@@ -17,6 +17,7 @@
 static rn_chan(int) gate;
 static rn_mutex mu;
 static atomic_bool stop;
+static atomic_int woke;
 
 static void reader(void)
 {
@@ -25,7 +26,7 @@ static void reader(void)
 static void sleeper(void)
 {
     rn_sleep(3600 * RN_SECOND); /* rntop.py: sleepers wait */
-    (void)atomic_load(&stop);   /* so that no compiler jumps there */
+    atomic_fetch_add(&woke, 1); /* so that no compiler jumps there */
 }
 static void locker(void)
 {
@@ -74,12 +75,12 @@ static void await_waiting(uint64_t n)
 
 static void start_still(int readers)
 {
-    for (int i = 0; i < readers; i++)
-        rn_go(reader); /* rntop.py: readers begin */
-    for (int i = 0; i < 5; i++)
+    for (volatile int i = 0; i < readers; i++) /* volatile: one place, not unrolled */
+        rn_go(reader);                         /* rntop.py: readers begin */
+    for (volatile int i = 0; i < 5; i++)
         rn_go_with(RN_ATTR(.name = "a \033sleeper"), sleeper);
     rn_mutex_lock(&mu);
-    for (int i = 0; i < 3; i++)
+    for (volatile int i = 0; i < 3; i++)
         rn_go(locker);
     await_waiting((uint64_t)readers + 8);
 }

@@ -92,12 +92,37 @@ static bool is_our_header(const char *path)
            strncmp(name - 7, "runnel/", 7) == 0;
 }
 
+/* The unit that address is in. clang makes no table of which unit has which addresses: then each is asked. */
+static Dwarf_Die *unit_of(Dwfl_Module *module, uint64_t address, Dwarf_Addr *ret_bias)
+{
+    Dwarf_Die *unit = dwfl_module_addrdie(module, address, ret_bias);
+
+    if (unit)
+        return unit;
+    while ((unit = dwfl_module_nextcu(module, unit, ret_bias)))
+        if (dwarf_haspc(unit, address - *ret_bias) == 1)
+            return unit;
+    return NULL;
+}
+
+/* The source of the code at address; NULL: not known. */
+static const char *source_of(Dwfl_Module *module, uint64_t address, int *ret_line)
+{
+    Dwarf_Addr bias;
+    Dwarf_Die *unit = unit_of(module, address, &bias);
+    Dwarf_Line *line = unit ? dwarf_getsrc_die(unit, address - bias) : NULL;
+
+    if (!line || dwarf_lineno(line, ret_line) != 0)
+        return NULL;
+    return dwarf_linesrc(line, NULL, NULL);
+}
+
 /* The outermost call of a run of ours that were inlined at address; false: there is none. */
 static bool inlined_from(Dwfl_Module *module, uint64_t address, const char **ret_file,
                          int *ret_line)
 {
     Dwarf_Addr bias;
-    Dwarf_Die *unit = dwfl_module_addrdie(module, address, &bias), *scopes = NULL;
+    Dwarf_Die *unit = unit_of(module, address, &bias), *scopes = NULL;
     Dwarf_Files *files;
     bool found = false;
     int n;
@@ -134,8 +159,7 @@ static bool by_libdw(uint64_t pc, bool is_call, char *text, size_t size, bool *r
 {
     uint64_t ask = is_call ? pc - 1 : pc;
     Dwfl_Module *module;
-    Dwfl_Line *at;
-    const char *function, *file = NULL;
+    const char *function, *file;
     int line = 0;
 
     if (!dwfl)
@@ -148,9 +172,7 @@ static bool by_libdw(uint64_t pc, bool is_call, char *text, size_t size, bool *r
     function = module ? dwfl_module_addrname(module, ask) : NULL;
     if (!function)
         return false;
-    at = dwfl_module_getsrc(module, ask);
-    if (at)
-        file = dwfl_lineinfo(at, NULL, &line, NULL, NULL, NULL);
+    file = source_of(module, ask, &line);
     *ret_library = strncmp(function, "rn_", 3) == 0 ||
                    (file && sources && strncmp(file, sources, strlen(sources)) == 0);
     if (file && is_our_header(file))
@@ -174,8 +196,8 @@ static bool by_libdw(uint64_t pc, bool is_call, char *text, size_t size, bool *r
 static void find_sources(uint64_t library)
 {
     Dwfl_Module *module = dwfl_addrmodule(dwfl, library);
-    Dwfl_Line *at = module ? dwfl_module_getsrc(module, library) : NULL;
-    const char *file = at ? dwfl_lineinfo(at, NULL, NULL, NULL, NULL, NULL) : NULL;
+    int line;
+    const char *file = module ? source_of(module, library, &line) : NULL;
 
     sources = file ? strdup(file) : NULL;
     for (int i = 0; i < 2 && sources; i++) {
