@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { N_MAX = 1000000000, GRAIN_NS = 100000, GRAIN_MAX = 10000 };
 
@@ -32,11 +33,21 @@ void bench_fail(const char *fmt, ...)
     _Exit(1);
 }
 
+int64_t bench_cpu(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+    return (int64_t)ts.tv_sec * RN_SECOND + ts.tv_nsec;
+}
+
+/* The CPU time is read outside of the wall time: it is a system call. */
 void bench_start(struct bench *b)
 {
     if (b->is_running)
         return;
     b->is_running = true;
+    b->cpu_started = bench_cpu();
     b->started = rn_now();
 }
 
@@ -45,12 +56,14 @@ void bench_stop(struct bench *b)
     if (!b->is_running)
         return;
     b->elapsed += rn_now() - b->started;
+    b->cpu += bench_cpu() - b->cpu_started;
     b->is_running = false;
 }
 
 void bench_reset(struct bench *b)
 {
-    b->elapsed = 0;
+    b->elapsed = b->cpu = 0;
+    b->cpu_started = bench_cpu();
     b->started = rn_now();
 }
 
@@ -110,7 +123,7 @@ __attribute__((noinline)) void local_work(int64_t w)
 /* One call of the benchmark. */
 static void call(const struct bench_entry *e, struct bench *b)
 {
-    b->elapsed = 0;
+    b->elapsed = b->cpu = 0;
     b->metric_count = 0;
     b->is_running = false;
     bench_start(b);
@@ -148,8 +161,10 @@ static int measure(const struct bench_entry *e)
     }
     if (b.is_skipped)
         return 0;
-    if (b.metric_count == 0)
+    if (b.metric_count == 0) {
         bench_report(&b, (double)b.elapsed / (double)b.n, "ns/op");
+        bench_report(&b, (double)b.cpu / (double)b.n, "cpu-ns/op");
+    }
     for (int i = 0; i < b.metric_count; i++)
         printf("%-44s %14.2f %-14s %12lld\n", e->name, b.metrics[i].value, b.metrics[i].unit,
                (long long)b.n);

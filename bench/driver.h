@@ -30,6 +30,7 @@ struct bench {
     bool is_running;
     rn_time started;
     int64_t elapsed;
+    int64_t cpu_started, cpu; /* ns of all the process's threads, while the clock ran */
     int metric_count;
     struct {
         double value;
@@ -54,6 +55,9 @@ void bench_reset(struct bench *b);
 /* Report a value of its own instead of ns/op. unit is a literal. A benchmark whose size n does not
  * set also sets b->is_final, so that it is called once. */
 void bench_report(struct bench *b, double value, const char *unit);
+
+/* The CPU time that all threads of the process have used so far, in ns. */
+int64_t bench_cpu(void);
 
 /* Leave this benchmark out: it means nothing with so few processors. */
 void bench_skip(struct bench *b);

@@ -19,22 +19,6 @@
 
 enum { MESSAGE = 64 };
 
-static double cpu_ns(void)
-{
-    struct rusage r;
-
-    getrusage(RUSAGE_SELF, &r);
-    return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) * 1e9 +
-           (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) * 1e3;
-}
-
-static void report(struct bench *b, double cpu)
-{
-    bench_stop(b);
-    bench_report(b, (double)b->elapsed / (double)b->n, "ns/op");
-    bench_report(b, cpu / (double)b->n, "cpu-ns/op");
-}
-
 /* ---- Goroutines ----------------------------------------------------------------------------- */
 
 static void echo(rn_conn *c)
@@ -82,7 +66,6 @@ static void echo_tcp(struct bench *b)
     rn_listener *l;
     rn_wg wg = {0}, ready = {0};
     rn_addr a;
-    double cpu;
 
     if (rn_listen("tcp", "127.0.0.1:0", &l) != 0 || rn_listener_addr(l, &a) != 0 ||
         rn_addr_text(&a, at, sizeof at) < 0)
@@ -97,11 +80,10 @@ static void echo_tcp(struct bench *b)
         rn_wg_go(&wg, ask, c, b->n / conns + (i < b->n % conns), &ready, start);
     }
     rn_wg_wait(&ready);
-    cpu = cpu_ns();
     bench_reset(b);
     rn_close(start);
     rn_wg_wait(&wg);
-    report(b, cpu_ns() - cpu);
+    bench_stop(b);
     rn_listener_close(l);
     rn_settle(RN_MINUTE);
     rn_chan_release(start);
@@ -199,7 +181,6 @@ static void echo_epoll(struct bench *b)
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof in;
     pthread_t server, client;
-    double cpu;
 
     lp.conns = (int)b->arg;
     lp.n = b->n;
@@ -215,12 +196,11 @@ static void echo_epoll(struct bench *b)
             bench_fail("connect");
         nodelay(lp.fd[i]);
     }
-    cpu = cpu_ns();
     bench_reset(b);
     pthread_create(&client, NULL, client_loop, &lp);
     (void)rn_blocking(pthread_join(client, NULL));
     (void)rn_blocking(pthread_join(server, NULL));
-    report(b, cpu_ns() - cpu);
+    bench_stop(b);
     close(lp.listener);
 }
 
@@ -231,13 +211,11 @@ static void connect_tcp(struct bench *b)
     char at[RN_ADDR_TEXT];
     rn_listener *l;
     rn_addr a;
-    double cpu;
 
     if (rn_listen("tcp", "127.0.0.1:0", &l) != 0 || rn_listener_addr(l, &a) != 0 ||
         rn_addr_text(&a, at, sizeof at) < 0)
         bench_fail("listen");
     rn_go(serve, rn_listener_retain(l));
-    cpu = cpu_ns();
     bench_reset(b);
     for (int64_t i = 0; i < b->n; i++) {
         char buf[MESSAGE] = {0};
@@ -248,7 +226,7 @@ static void connect_tcp(struct bench *b)
             bench_fail("no echo");
         rn_conn_close(c);
     }
-    report(b, cpu_ns() - cpu);
+    bench_stop(b);
     rn_listener_close(l);
     rn_settle(RN_MINUTE);
 }

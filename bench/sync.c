@@ -500,6 +500,21 @@ static void group_go(struct bench *b)
         bench_fail("the group failed");
 }
 
+static void semaphore_new(struct bench *b)
+{
+    for (int64_t i = 0; i < b->n; i++) {
+        rn_sem s = RN_SEM(b->arg);
+
+        bench_keep(&s);
+    }
+}
+
+static void semaphore_new_chan(struct bench *b)
+{
+    for (int64_t i = 0; i < b->n; i++)
+        rn_chan_release(rn_chan_make(rn_unit, b->arg));
+}
+
 #define SEQ_ENTRIES(label, fn)                                                                     \
     {"Semaphore/" label "-1-1-1", fn, SEQ(1, 1, 1), 0},                                            \
         {"Semaphore/" label "-2-1-1", fn, SEQ(2, 1, 1), 0},                                        \
@@ -546,6 +561,10 @@ static const struct bench_entry entries[] = {
     {"Cond16", cond, 16, 0},
     {"Cond32", cond, 32, 0},
     {"ErrgroupGo", group_go, 0, 0},
+    {"SemaphoreNew/Weighted-1", semaphore_new, 1, 0},
+    {"SemaphoreNew/Weighted-128", semaphore_new, 128, 0},
+    {"SemaphoreNew/Chan-1", semaphore_new_chan, 1, 0},
+    {"SemaphoreNew/Chan-128", semaphore_new_chan, 128, 0},
     SEQ_ENTRIES("Weighted-acquire", weighted_acquire),
     SEQ_ENTRIES("Weighted-tryAcquire", weighted_try),
     SEQ_ENTRIES("Chan-acquire", chan_acquire),

@@ -347,6 +347,49 @@ static void staggered(struct bench *b)
     free(l);
 }
 
+/* ---- A million at the same time --------------------------------------------------------------- */
+
+/* In steps of a large prime, so that neither due times nor stops come in the order of arming. */
+enum { MILLION = 1000000, STEP = 618033 };
+
+/* An iteration arms one of a million timers and stops it; the million are armed, then stopped. */
+static void million_stop(struct bench *b)
+{
+    int64_t count = b->is_smoke ? 1000 : MILLION;
+    rn_timer *t = calloc((size_t)count, sizeof(*t));
+
+    if (!t)
+        bench_fail("out of memory");
+    b->is_final = true;
+    b->n = count;
+    bench_reset(b);
+    for (int64_t i = 0; i < count; i++)
+        rn_timer_reset(&t[i], RN_HOUR + i * STEP % MILLION * RN_MILLISECOND);
+    for (int64_t i = 0; i < count; i++)
+        if (!rn_timer_stop(&t[i * 7 % count]))
+            bench_fail("a timer of an hour has fired");
+    bench_stop(b);
+    for (int64_t i = 0; i < count; i++)
+        rn_timer_free(&t[i]);
+    free(t);
+}
+
+/* A million goroutines sleep for half a second to a second and a half. From the first one's start until all have ended;
+ * the CPU time is what tells. */
+static void million_sleep(struct bench *b)
+{
+    int64_t count = b->is_smoke ? 1000 : MILLION;
+    rn_dur least = b->is_smoke ? RN_MILLISECOND : RN_SECOND / 2;
+    rn_wg wg = {0};
+
+    b->is_final = true;
+    b->n = count;
+    bench_reset(b);
+    for (int64_t i = 0; i < count; i++)
+        rn_wg_go(&wg, rn_sleep, least + i * STEP % MILLION * RN_MICROSECOND);
+    rn_wg_wait(&wg);
+}
+
 #define STAGGERED(us, text, k)                                                                     \
     {"StaggeredTickerLatency/work-dur=" text "/tickers-per-P=" #k, staggered, (us) << 8 | (k), 0}
 
@@ -361,6 +404,8 @@ static const struct bench_entry entries[] = {
     {"Ticker", ticker, 0, 0},
     {"TickerReset", ticker_reset, 0, 0},
     {"TickerResetNaive", ticker_naive, 0, 0},
+    {"MillionTimers/stop", million_stop, 0, 0},
+    {"MillionTimers/sleep", million_sleep, 0, 0},
     {"ParallelTimerLatency", parallel_latency, 0, 0},
     STAGGERED(300, "300us", 1),
     STAGGERED(300, "300us", 2),

@@ -12,7 +12,9 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
+	"unsafe"
 )
 
 const (
@@ -34,6 +36,8 @@ type bench struct {
 	running       bool
 	started       time.Time
 	elapsed       int64
+	cpuStarted    int64 // ns of all the process's threads, while the clock ran
+	cpu           int64
 	metrics       []metric
 }
 
@@ -44,9 +48,19 @@ type entry struct {
 	procs int // 0: as asked for on the command line
 }
 
+// The CPU time that all threads of the process have used so far, in ns.
+func cpuTime() int64 {
+	var ts [2]int64
+	const processCPUTime = 2
+	syscall.Syscall(syscall.SYS_CLOCK_GETTIME, processCPUTime, uintptr(unsafe.Pointer(&ts)), 0)
+	return ts[0]*1000000000 + ts[1]
+}
+
+// The CPU time is read outside of the wall time: it is a system call.
 func (b *bench) start() {
 	if !b.running {
 		b.running = true
+		b.cpuStarted = cpuTime()
 		b.started = time.Now()
 	}
 }
@@ -54,12 +68,14 @@ func (b *bench) start() {
 func (b *bench) stop() {
 	if b.running {
 		b.elapsed += int64(time.Since(b.started))
+		b.cpu += cpuTime() - b.cpuStarted
 		b.running = false
 	}
 }
 
 func (b *bench) reset() {
-	b.elapsed = 0
+	b.elapsed, b.cpu = 0, 0
+	b.cpuStarted = cpuTime()
 	b.started = time.Now()
 }
 
@@ -128,7 +144,7 @@ func localWork(w int64) uint64 {
 
 func (e *entry) call(b *bench) {
 	runtime.GC() // the garbage of the call before is not this one's, as in package testing
-	b.elapsed = 0
+	b.elapsed, b.cpu = 0, 0
 	b.metrics = nil
 	b.running = false
 	b.start()
@@ -159,6 +175,7 @@ func (e *entry) measure() {
 	}
 	if len(b.metrics) == 0 {
 		b.report(float64(b.elapsed)/float64(b.n), "ns/op")
+		b.report(float64(b.cpu)/float64(b.n), "cpu-ns/op")
 	}
 	for _, m := range b.metrics {
 		fmt.Printf("%-44s %14.2f %-14s %12d\n", e.name, m.value, m.unit, b.n)
@@ -179,7 +196,8 @@ func main() {
 		normal = runtime.GOMAXPROCS(0)
 	}
 	for _, table := range [][]entry{chanEntries, selectEntries, spawnEntries, syncEntries,
-		ctxEntries, timerEntries, memoryEntries, programEntries, stallEntries, netEntries} {
+		ctxEntries, timerEntries, memoryEntries, programEntries, latencyEntries, stallEntries,
+		netEntries} {
 		for i := range table {
 			e := &table[i]
 			if !re.MatchString(e.name) {

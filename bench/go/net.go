@@ -6,22 +6,9 @@ import (
 	"io"
 	"net"
 	"sync"
-	"syscall"
 )
 
 const message = 64
-
-func cpuNS() float64 {
-	var r syscall.Rusage
-	syscall.Getrusage(syscall.RUSAGE_SELF, &r)
-	return float64(r.Utime.Nano() + r.Stime.Nano())
-}
-
-func (b *bench) reportNet(cpu float64) {
-	b.stop()
-	b.report(float64(b.elapsed)/float64(b.n), "ns/op")
-	b.report(cpu/float64(b.n), "cpu-ns/op")
-}
 
 func echoConn(c net.Conn) {
 	buf := make([]byte, 4096)
@@ -88,11 +75,10 @@ func echoTCP(b *bench) {
 		}()
 	}
 	ready.Wait()
-	cpu := cpuNS()
 	b.reset()
 	close(start)
 	wg.Wait()
-	b.reportNet(cpuNS() - cpu)
+	b.stop()
 	l.Close()
 }
 
@@ -102,7 +88,6 @@ func connectTCP(b *bench) {
 		fail("listen")
 	}
 	go serveEcho(l)
-	cpu := cpuNS()
 	b.reset()
 	buf := make([]byte, message)
 	for i := int64(0); i < b.n; i++ {
@@ -118,7 +103,7 @@ func connectTCP(b *bench) {
 		}
 		c.Close()
 	}
-	b.reportNet(cpuNS() - cpu)
+	b.stop()
 	l.Close()
 }
 

@@ -2,7 +2,10 @@
 
 package main
 
-import "sync"
+import (
+	"crypto/sha256"
+	"sync"
+)
 
 const (
 	ringSize       = 503
@@ -150,7 +153,7 @@ func workerPool(b *bench) {
 		go func() {
 			defer wg.Done()
 			for j := range jobs {
-				localWork(100)
+				localWork(b.arg)
 				results <- result{j.id, j.id * j.id}
 			}
 		}()
@@ -177,11 +180,119 @@ func workerPool(b *bench) {
 	}
 }
 
+func fanOutFanIn(b *bench) {
+	numbers, merged := make(chan int64), make(chan int64)
+	go produce(numbers, b.n)
+	var wg sync.WaitGroup
+	for i := 0; i < b.procs; i++ {
+		out := make(chan int64)
+		go func() {
+			for v := range numbers {
+				out <- v * v
+			}
+			close(out)
+		}()
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for v := range out {
+				merged <- v
+			}
+		}()
+	}
+	go func() {
+		wg.Wait()
+		close(merged)
+	}()
+	sum, want := uint64(0), uint64(0)
+	for v := range merged {
+		sum += uint64(v)
+	}
+	b.stop()
+	for i := int64(0); i < b.n; i++ {
+		want += uint64(i * i)
+	}
+	if sum != want {
+		fail("fan-in lost a value")
+	}
+}
+
+const blockSize = 4096
+
+type blockJob struct {
+	block []byte
+	id    int64
+}
+type blockResult struct {
+	digest [sha256.Size]byte
+	id     int64
+}
+
+func hashPool(b *bench) {
+	jobs, results := make(chan blockJob, queue), make(chan blockResult, queue)
+	blocks := make([]byte, queue*blockSize)
+	var want [queue][sha256.Size]byte
+	for i := range blocks {
+		blocks[i] = byte(i*7 + i/blockSize)
+	}
+	block := func(i int64) []byte { return blocks[i%queue*blockSize:][:blockSize] }
+	for i := int64(0); i < queue; i++ {
+		want[i] = sha256.Sum256(block(i))
+	}
+	// What the hashing costs by itself, so that the rest is the pool's.
+	b.reset()
+	for i := int64(0); i < b.n; i++ {
+		want[i%queue] = sha256.Sum256(block(i))
+	}
+	b.stop()
+	alone := b.cpu
+	b.elapsed, b.cpu = 0, 0
+	b.start()
+	var wg sync.WaitGroup
+	for i := 0; i < workersPerProc*b.procs; i++ {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for j := range jobs {
+				results <- blockResult{sha256.Sum256(j.block), j.id}
+			}
+		}()
+	}
+	go func() {
+		wg.Wait()
+		close(results)
+	}()
+	go func() {
+		for i := int64(0); i < b.n; i++ {
+			jobs <- blockJob{block(i), i}
+		}
+		close(jobs)
+	}()
+	right := int64(0)
+	for r := range results {
+		if r.digest == want[r.id%queue] {
+			right++
+		}
+	}
+	b.stop()
+	if right != b.n {
+		fail("%d right digests of %d", right, b.n)
+	}
+	n := float64(b.n)
+	b.report(float64(b.elapsed)/n, "ns/op")
+	b.report(float64(b.cpu)/n, "cpu-ns/op")
+	b.report(float64(b.cpu-alone)/n, "overhead-ns")
+	b.report(float64(alone)/n, "hash-ns")
+}
+
 var programEntries = []entry{
 	{"Ring503", ring, 0, 0},
 	{"Sieve2000", sieve, 0, 0},
 	{"Skynet1000000", skynet, 0, 0},
 	{"Pipeline", pipeline, 0, 0},
 	{"PipelineBuffered", pipeline, queue, 0},
-	{"WorkerPool", workerPool, 0, 0},
+	{"FanOutFanIn", fanOutFanIn, 0, 0},
+	{"WorkerPool", workerPool, 100, 0},
+	{"WorkerPoolEmpty", workerPool, 0, 0},
+	{"WorkerPoolSHA256", hashPool, 0, 0},
 }

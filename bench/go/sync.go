@@ -446,6 +446,21 @@ func groupGo(b *bench) {
 	}
 }
 
+var keptWeighted *weighted
+var keptChan chan struct{}
+
+func semaphoreNew(b *bench) {
+	for i := int64(0); i < b.n; i++ {
+		keptWeighted = &weighted{size: b.arg}
+	}
+}
+
+func semaphoreNewChan(b *bench) {
+	for i := int64(0); i < b.n; i++ {
+		keptChan = make(chan struct{}, b.arg)
+	}
+}
+
 func seqEntries(label string, fn func(*bench)) []entry {
 	var out []entry
 	for _, s := range [][3]int64{{1, 1, 1}, {2, 1, 1}, {16, 1, 1}, {128, 1, 1}, {2, 2, 1},
@@ -490,6 +505,10 @@ var syncEntries = append(append(append([]entry{
 	{"Cond16", cond, 16, 0},
 	{"Cond32", cond, 32, 0},
 	{"ErrgroupGo", groupGo, 0, 0},
+	{"SemaphoreNew/Weighted-1", semaphoreNew, 1, 0},
+	{"SemaphoreNew/Weighted-128", semaphoreNew, 128, 0},
+	{"SemaphoreNew/Chan-1", semaphoreNewChan, 1, 0},
+	{"SemaphoreNew/Chan-128", semaphoreNewChan, 128, 0},
 }, seqEntries("Weighted-acquire", weightedAcquire)...),
 	seqEntries("Weighted-tryAcquire", weightedTry)...),
 	seqEntries("Chan-acquire", chanAcquire)...)

@@ -212,6 +212,53 @@ func staggered(b *bench) {
 	b.reportLate(ls)
 }
 
+// In steps of a large prime, so that neither due times nor stops come in the order of arming.
+const (
+	million = 1000000
+	step    = 618033
+)
+
+func millionCount(b *bench) int64 {
+	b.final = true
+	b.n = million
+	if b.smoke {
+		b.n = 1000
+	}
+	return b.n
+}
+
+func millionStop(b *bench) {
+	count := millionCount(b)
+	t := make([]*time.Timer, count)
+	b.reset()
+	for i := range count {
+		t[i] = time.NewTimer(time.Hour + time.Duration(i*step%million)*time.Millisecond)
+	}
+	for i := range count {
+		if !t[i*7%count].Stop() {
+			fail("a timer of an hour has fired")
+		}
+	}
+}
+
+func millionSleep(b *bench) {
+	count := millionCount(b)
+	least := time.Second / 2
+	if b.smoke {
+		least = time.Millisecond
+	}
+	var wg sync.WaitGroup
+	b.reset()
+	for i := range count {
+		wg.Add(1)
+		go func() {
+			time.Sleep(least + time.Duration(i*step%million)*time.Microsecond)
+			wg.Done()
+		}()
+	}
+	wg.Wait()
+}
+
 var timerEntries = func() []entry {
 	e := []entry{
 		{"AfterFunc", underLoad(afterFuncBody), 0, 0},
@@ -224,6 +271,8 @@ var timerEntries = func() []entry {
 		{"Ticker", underLoad(tickerBody), 0, 0},
 		{"TickerReset", underLoad(tickerResetBody), 0, 0},
 		{"TickerResetNaive", underLoad(tickerNaiveBody), 0, 0},
+		{"MillionTimers/stop", millionStop, 0, 0},
+		{"MillionTimers/sleep", millionSleep, 0, 0},
 		{"ParallelTimerLatency", parallelLatency, 0, 0},
 	}
 	for k := int64(1); k <= 10; k++ {

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/* latency.c - how long a wake-up takes, not on average but at the far end. Workloads: README.md. */
+#include "driver.h"
+
+#include <stdlib.h>
+
+enum { SAMPLES = 5000, SMOKE_SAMPLES = 20, CHUNK_US = 20 };
+
+static int compare(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+struct latency {
+    int64_t count;
+    int64_t *ns;
+    rn_chan(rn_time) ch;
+    _Atomic bool over;
+};
+
+static struct latency *latency_new(struct bench *b)
+{
+    struct latency *l = calloc(1, sizeof(*l));
+
+    b->is_final = true;
+    if (!l)
+        bench_fail("out of memory");
+    l->count = b->n = b->is_smoke ? SMOKE_SAMPLES : SAMPLES;
+    l->ns = calloc((size_t)l->count, sizeof(*l->ns));
+    if (!l->ns)
+        bench_fail("out of memory");
+    l->ch = rn_chan_make(rn_time, 0);
+    return l;
+}
+
+static void latency_report(struct bench *b, struct latency *l)
+{
+    qsort(l->ns, (size_t)l->count, sizeof(*l->ns), compare);
+    bench_report(b, (double)l->ns[l->count / 2], "p50-ns");
+    bench_report(b, (double)l->ns[l->count * 99 / 100], "p99-ns");
+    bench_report(b, (double)l->ns[l->count * 999 / 1000], "p99.9-ns");
+    rn_chan_release(l->ch);
+    free(l->ns);
+    free(l);
+}
+
+/* Parked in a receive; the value is the time at which it was sent. */
+static void woken(struct latency *l)
+{
+    for (int64_t i = 0; i < l->count; i++) {
+        rn_time sent = rn_recv(l->ch);
+
+        l->ns[i] = rn_now() - sent;
+    }
+}
+
+static void spin(rn_dur d)
+{
+    rn_time end = rn_now() + d;
+
+    while (rn_now() < end) {
+    }
+}
+
+/* Computes, and lets others go first now and then, as careful code does. */
+static void busy(struct latency *l)
+{
+    while (!atomic_load_explicit(&l->over, memory_order_relaxed)) {
+        spin(CHUNK_US * RN_MICROSECOND);
+        rn_yield();
+    }
+}
+
+static void wake_beside(struct bench *b, int64_t others)
+{
+    struct latency *l = latency_new(b);
+    rn_wg wg = {0};
+
+    for (int64_t i = 0; i < others; i++)
+        rn_wg_go(&wg, busy, l);
+    rn_wg_go(&wg, woken, l);
+    for (int64_t i = 0; i < l->count; i++) {
+        rn_sleep(100 * RN_MICROSECOND);
+        rn_send(l->ch, rn_now());
+    }
+    atomic_store_explicit(&l->over, true, memory_order_relaxed);
+    rn_wg_wait(&wg);
+    latency_report(b, l);
+}
+
+/* Nothing else to do: processors fall asleep between two wake-ups. */
+static void wake_idle(struct bench *b)
+{
+    wake_beside(b, 0);
+}
+
+/* Beside two goroutines a processor that always have something to do. */
+static void wake_busy(struct bench *b)
+{
+    wake_beside(b, 2 * (int64_t)b->procs);
+}
+
+/* A sleep of 1 ms: by how much it is too long. */
+static void sleeper(struct bench *b)
+{
+    struct latency *l = latency_new(b);
+
+    if (!b->is_smoke)
+        l->count = b->n = SAMPLES / 5;
+    for (int64_t i = 0; i < l->count; i++) {
+        rn_time due = rn_now() + RN_MILLISECOND;
+
+        rn_sleep(RN_MILLISECOND);
+        l->ns[i] = rn_now() - due;
+    }
+    latency_report(b, l);
+}
+
+static const struct bench_entry entries[] = {
+    {"WakeLatency/idle", wake_idle, 0, 0},
+    {"WakeLatency/busy", wake_busy, 0, 0},
+    {"WakeLatency/sleep", sleeper, 0, 0},
+};
+
+int main(int argc, char **argv)
+{
+    return bench_main(argc, argv, entries, sizeof(entries) / sizeof(entries[0]));
+}
