@@ -2,6 +2,8 @@
 /* latency.c - how long a wake-up takes, not on average but at the far end. Workloads: README.md. */
 #include "driver.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 
 enum { SAMPLES = 5000, SMOKE_SAMPLES = 20, CHUNK_US = 20 };
@@ -118,10 +120,71 @@ static void sleeper(struct bench *b)
     latency_report(b, l);
 }
 
+/* ---- What is under it all: a cache line that goes from one CPU to another -------------------------- */
+
+enum { LINE_BATCH = 100, LINE_BATCHES = 2000, LINE_SPINS = 10000 };
+
+struct line {
+    _Alignas(BENCH_LINE) _Atomic int64_t turn;
+    int64_t last;
+};
+
+static void await(struct line *l, int64_t i)
+{
+    int spins = 0;
+
+    while (atomic_load_explicit(&l->turn, memory_order_acquire) != i)
+        if (++spins % LINE_SPINS == 0)
+            sched_yield(); /* the two may be on one CPU for a while */
+}
+
+/* The other one: writes every odd number. */
+static void *line_peer(void *arg)
+{
+    struct line *l = arg;
+
+    for (int64_t i = 1; i < l->last; i += 2) {
+        await(l, i);
+        atomic_store_explicit(&l->turn, i + 1, memory_order_release);
+    }
+    return NULL;
+}
+
+/* Threads, not goroutines: those could be taken in turn by one processor. */
+static void line_round_trip(struct bench *b)
+{
+    static struct line l;
+    struct latency *batches;
+    pthread_t peer;
+
+    if (b->procs < 2) {
+        bench_skip(b);
+        return;
+    }
+    batches = latency_new(b);
+    batches->count = b->n = b->is_smoke ? SMOKE_SAMPLES : LINE_BATCHES;
+    l.last = 2 * b->n * LINE_BATCH;
+    atomic_store(&l.turn, 0);
+    if (pthread_create(&peer, NULL, line_peer, &l) != 0)
+        bench_fail("no thread");
+    for (int64_t k = 0, i = 0; k < b->n; k++) {
+        rn_time from = rn_now();
+
+        for (int64_t end = i + (int64_t)2 * LINE_BATCH; i < end; i += 2) {
+            await(&l, i);
+            atomic_store_explicit(&l.turn, i + 1, memory_order_release);
+        }
+        batches->ns[k] = (rn_now() - from) / LINE_BATCH;
+    }
+    (void)rn_blocking(pthread_join(peer, NULL));
+    latency_report(b, batches);
+}
+
 static const struct bench_entry entries[] = {
     {"WakeLatency/idle", wake_idle, 0, 0},
     {"WakeLatency/busy", wake_busy, 0, 0},
     {"WakeLatency/sleep", sleeper, 0, 0},
+    {"LineRoundTrip", line_round_trip, 0, 0},
 };
 
 int main(int argc, char **argv)
