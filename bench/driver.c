@@ -19,6 +19,7 @@ static struct {
     int64_t fixed_n; /* 0: grow */
     bool only_list;
     bool is_smoke;
+    bool counts;
 } options = {.count = 1, .target = 100 * RN_MILLISECOND};
 
 void bench_fail(const char *fmt, ...)
@@ -126,11 +127,36 @@ static void call(const struct bench_entry *e, struct bench *b)
     b->elapsed = b->cpu = 0;
     b->metric_count = 0;
     b->is_running = false;
+    rn_metrics(&b->before, sizeof b->before);
     bench_start(b);
     e->fn(b);
     bench_stop(b);
     if (b->elapsed < 1)
         b->elapsed = 1;
+}
+
+/* What the scheduler did for an operation of the last call; its set-up is counted too. */
+static void print_counts(const struct bench_entry *e, const struct bench *b)
+{
+    const struct rn_metrics *from = &b->before;
+    struct rn_metrics to;
+
+    rn_metrics(&to, sizeof to);
+    const struct {
+        const char *unit;
+        uint64_t count;
+    } all[] = {
+        {"parks/op", to.parks - from->parks},
+        {"spawns/op", to.spawned - from->spawned},
+        {"steals/op", to.steals - from->steals},
+        {"stolen/op", to.stolen - from->stolen},
+        {"wakeups/op", to.wakeups - from->wakeups},
+        {"global/op", to.from_global - from->from_global},
+    };
+
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        printf("%-44s %14.6f %-14s %12lld\n", e->name, (double)all[i].count / (double)b->n,
+               all[i].unit, (long long)b->n);
 }
 
 static int64_t clamp(int64_t v, int64_t low, int64_t high)
@@ -168,6 +194,8 @@ static int measure(const struct bench_entry *e)
     for (int i = 0; i < b.metric_count; i++)
         printf("%-44s %14.2f %-14s %12lld\n", e->name, b.metrics[i].value, b.metrics[i].unit,
                (long long)b.n);
+    if (options.counts)
+        print_counts(e, &b);
     fflush(stdout);
     return 0;
 }
@@ -175,8 +203,9 @@ static int measure(const struct bench_entry *e)
 static void usage(const char *program, int status)
 {
     fprintf(status == 0 ? stdout : stderr,
-            "usage: %s [-run REGEX] [-procs P] [-count K] [-time MS] [-n N] [-smoke] [-list]\n"
-            "  prints: name, value, unit, iterations\n",
+            "usage: %s [-run REGEX] [-procs P] [-count K] [-time MS] [-n N] [-smoke] [-counts] "
+            "[-list]\n"
+            "  prints: name, value, unit, iterations; with -counts also what the scheduler did\n",
             program);
     exit(status);
 }
@@ -214,6 +243,8 @@ static void parse(int argc, char **argv)
             options.fixed_n = number(argv[0], argv[++i]);
         else if (strcmp(a, "-smoke") == 0)
             options.is_smoke = true;
+        else if (strcmp(a, "-counts") == 0)
+            options.counts = true;
         else if (strcmp(a, "-list") == 0)
             options.only_list = true;
         else

@@ -11,6 +11,7 @@
 #define BENCH_DRIVER_H
 
 #include <runnel.h>
+#include <runnel/metrics.h>
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -31,6 +32,7 @@ struct bench {
     rn_time started;
     int64_t elapsed;
     int64_t cpu_started, cpu; /* ns of all the process's threads, while the clock ran */
+    struct rn_metrics before; /* the scheduler's counts when the benchmark was called */
     int metric_count;
     struct {
         double value;
