@@ -67,10 +67,10 @@ def draw_column(out, lines, x, counts):
             colour = (FASTER if ratio <= 1 else SLOWER)[min(k, 1)]
             a, b = sorted((position(1), position(ratio)))
             out.append(rect(plot + a, y + 2 + k * thick, max(b - a, 1), thick - 0.5, colour))
-        label = name if len(name) <= 46 else name[:44] + ".."
+        label = name if len(name) <= 46 else name[:15] + ".." + name[-29:]  # names differ at their ends
         out.append(text(plot - 6, y + 11, label, 10, "end"))
         for k, procs in enumerate(counts):
-            value = "%.2f" % ratios[procs] if procs in ratios else "-"
+            value = ("%.2f" if ratios[procs] < 10 else "%.0f") % ratios[procs] if procs in ratios else "-"
             out.append(text(plot + PLOT + VALUE_WIDTH * (k + 1), y + 11, value, 10, "end", FAINT))
         y += ROW
     return y
