@@ -12,6 +12,8 @@
  *   4. Awake, it takes its waiters off the channels that did not win. The winner's channel it touches no more:
  *      the claimer has taken all entries there out (decision 7).
  *
+ * A select of one case and a default is a try, and does none of this.
+ *
  * The order of locking is kept in the cases themselves, in the rn__index of the first ones, so nothing is
  * allocated, however many cases there are.
  */
@@ -202,6 +204,26 @@ static int wait_for_any(struct select_wait *s, size_t m, int64_t until, int time
     return (int)s->winner;
 }
 
+/* Of one case and a default: the case's index if it can proceed, else the default's. A try, which looks before it locks,
+ * as Go compiles it. -1: it is not of that form. */
+static inline int select_or_default(rn_case *cases)
+{
+    int one = cases[0].rn__kind == RN__CASE_DEFAULT;
+    rn_case *k = &cases[one];
+    void *ch = (void *)(uintptr_t)k->rn__ch;
+    bool done;
+
+    if (cases[!one].rn__kind != RN__CASE_DEFAULT)
+        return -1;
+    if (k->rn__kind == RN__CASE_SEND)
+        done = rn__try_send(ch, k->rn__elem);
+    else if (k->rn__kind == RN__CASE_RECV)
+        done = rn__try_recv(ch, k->rn__elem, k->rn__ok);
+    else
+        return -1;
+    return done ? one : !one;
+}
+
 int rn_select_array(rn_case *cases, size_t n)
 {
     struct select_wait s = {.cases = cases, .n = n};
@@ -214,6 +236,8 @@ int rn_select_array(rn_case *cases, size_t n)
 
     if (unlikely(n > SELECT_MAX))
         rn__panic("reflect.Select: too many cases (max 65536)");
+    if (n == 2 && (chosen = select_or_default(cases)) >= 0)
+        return chosen;
     for (size_t i = 0; i < n; i++) {
         struct chan *c = NULL;
         int64_t when;

@@ -215,6 +215,16 @@ static void select2_default(int64_t n)
     rn_chan_release(b);
 }
 
+/* One case and a default: nothing but a try. */
+static void select1_default(int64_t n)
+{
+    rn_chan(int64_t) a = rn_chan_make(int64_t, 0);
+
+    for (int64_t i = 0; i < n; i++)
+        assert(rn_select(rn_on_send(a, i), rn_default) == 1);
+    rn_chan_release(a);
+}
+
 /* ---- Goroutines ------------------------------------------------------------------------------- */
 
 static void spawn_wait(int64_t n)
@@ -454,6 +464,7 @@ static const struct path {
     {"select/8/ready+send", select8_ready},
     {"select/2/parked+send", select2_parked},
     {"select/8/parked+send", select8_parked},
+    {"select/1/default", select1_default},
     {"select/2/default", select2_default},
     {"go/spawn+finish+wait", spawn_wait},
     {"go/spawn+finish/batch", spawn_batch},

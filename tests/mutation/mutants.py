@@ -89,6 +89,8 @@ MUTANTS = [
      "the first case that can proceed always wins"),
     ("select-timeout-claims", "chan/select.c", "    if (!cas_acq_rel(&s->claimed, &no, 1))\n        return;\n    s->winner = st->index;",
      "    (void)cas_acq_rel(&s->claimed, &no, 1);\n    s->winner = st->index;", "a time-out wins over a decision"),
+    ("select-one-default", "chan/select.c", "    return done ? one : !one;", "    return one;",
+     "a select of one case and a default says that the case went on when it did not"),
     # Park, ready, sleep
     ("ready-on-cpu", "sched/sched.c", "    if (unlikely(load_acquire(&g->on_cpu))) /* pairs with arrived() */", "    if (0)",
      "a goroutine is queued while it still runs"),
