@@ -408,6 +408,66 @@ GO_TEST(refused_dial)
     rn_listener_close(l);
 }
 
+/* A name, and a name of several addresses: whichever piece of memory is not there, nothing stays behind. */
+GO_TEST(refused_dial_name)
+{
+    rn_listener *l = listener();
+    char at[40];
+    int before, refused_at_all = 0;
+
+    snprintf(at, sizeof(at), "localhost:%d", port_of(l));
+    before = 0;
+    for (int skip = -1; skip < 12; skip++) {
+        rn_conn *c = NULL, *here = NULL;
+        int err;
+
+        if (skip >= 0)
+            refuse(MEMORY, ENOMEM, skip, 1);
+        err = rn_dial("tcp", at, &c);
+        refuse_no_more();
+        CHECK((err == 0) == (c != NULL));
+        if (c) {
+            CHECK_EQ(rn_accept(l, &here), 0);
+            rn_conn_close(here);
+            rn_conn_close(c);
+        } else {
+            refused_at_all++;
+        }
+        if (skip < 0)
+            before = descriptors();     /* with those for waiting */
+        AWAIT(descriptors() <= before); /* an attempt that lost may still be closing */
+    }
+    CHECK(refused_at_all > 0);
+    rn_listener_close(l);
+}
+
+/* A pipe is two connections; a shared descriptor is first another one. */
+GO_TEST(refused_pipe_and_share)
+{
+    rn_conn *r = NULL, *w = NULL;
+    int fds[2], before = descriptors();
+
+    for (int skip = 0; skip < 2; skip++) {
+        refuse(MEMORY, ENOMEM, skip, 1);
+        CHECK_EQ(rn_pipe(&r, &w), -ENOMEM);
+        refuse_no_more();
+        CHECK(!r && !w);
+        CHECK_EQ(descriptors(), before);
+    }
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    refuse(MEMORY, ENOMEM, 0, 1);
+    CHECK_EQ(rn_conn_share(fds[0], &r), -ENOMEM);
+    refuse_no_more();
+    refuse(SYS_fcntl, EMFILE, 0, 1);
+    CHECK_EQ(rn_conn_share(fds[0], &r), -EMFILE);
+    refuse_no_more();
+    CHECK(!r);
+    close(fds[0]);
+    close(fds[1]);
+    CHECK_EQ(rn_conn_share(fds[0], &r), -EBADF);
+    CHECK_EQ(descriptors(), before);
+}
+
 /* A port where nobody listens, and which the kernel chooses for the caller's own side: that is no connection. */
 GO_TEST(refused_own_port)
 {
