@@ -17,7 +17,7 @@ import re
 import subprocess
 import sys
 
-CORE = ("base", "os", "arch", "sched", "time", "chan", "ctx", "sync", "group", "debug", "netpoll", "net")
+CORE = ("base", "os", "arch", "sched", "time", "chan", "ctx", "sync", "group", "debug", "netpoll", "net", "file", "process")
 ENOUGH = 95
 
 
