@@ -796,6 +796,25 @@ GO_TEST(refused_signal_thread)
     CHECK_EQ(rn_dump_on_signal(SIGUSR1), 0);
 }
 
+GO_TEST(refused_signal_notify)
+{
+    rn_chan(int) ch = rn_chan_make(int, 1);
+    int v = 0;
+
+    refuse(MEMORY, ENOMEM, 0, 1);
+    CHECK_EQ(rn_signal_notify(ch, SIGUSR2), -ENOMEM);
+    refuse_no_more();
+    refuse(THREAD, EAGAIN, 0, 1);
+    CHECK_EQ(rn_signal_notify(ch, SIGUSR2), -EAGAIN);
+    refuse_no_more();
+    CHECK_EQ(rn_signal_notify(ch, SIGUSR2), 0);
+    CHECK_EQ(raise(SIGUSR2), 0);
+    CHECK(rn_recv_ok(ch, &v));
+    CHECK_EQ(v, SIGUSR2);
+    rn_signal_stop(ch);
+    rn_chan_release(ch);
+}
+
 /* The kernel refuses membarrier: a goroutine that computes loses its processor all the same. */
 static _Atomic bool set;
 static void sets(void)
