@@ -5,10 +5,10 @@
 # check.sh fixed TOOL PROGRAM
 # check.sh table TABLE SOURCE...: each has a line in the table, and a cure
 #
-# TOOL: run (the library itself), leaks (RUNNEL_LEAKS), tsan, asan (the program is built with it).
+# TOOL: run (the library itself), leaks (RUNNEL_LEAKS), locks (RUNNEL_LOCKS), tsan, asan (the program is built with it).
 # A bug must be reported: PATTERN, a basic regular expression, occurs, the exit status is the tool's, and the
 # report has SOURCE with the number of each line that is marked BLAMED in it, unless no-lines says that nothing
-# tells lines here. Its cure must end with status 0 and without a word, with leaks looked for too.
+# tells lines here. Its cure must end with status 0 and without a word, with leaks and locks looked for too.
 set -u
 kind=$1
 if [ "$kind" = table ]; then
@@ -28,11 +28,13 @@ trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' HUP INT TERM
 
 RUNNEL_LEAKS=0
-[ "$kind" = bug ] || RUNNEL_LEAKS=fatal
+RUNNEL_LOCKS=0
+[ "$kind" = bug ] || RUNNEL_LEAKS=fatal RUNNEL_LOCKS=fatal
 [ "$tool" != leaks ] || RUNNEL_LEAKS=fatal
+[ "$tool" != locks ] || RUNNEL_LOCKS=fatal
 TSAN_OPTIONS=exitcode=66
 ASAN_OPTIONS=exitcode=23:detect_leaks=0:detect_stack_use_after_return=1
-export RUNNEL_LEAKS TSAN_OPTIONS ASAN_OPTIONS
+export RUNNEL_LEAKS RUNNEL_LOCKS TSAN_OPTIONS ASAN_OPTIONS
 
 (ulimit -c 0 && exec timeout 60 "$program") >"$dir/said" 2>&1 </dev/null
 status=$?

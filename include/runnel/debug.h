@@ -22,7 +22,8 @@
  * all other names come with librunnel-symbols, which needs only be linked, or preloaded.
  *
  * Goroutines go on while a report is made, so it is a glance, not a snapshot, at all of them; each entry is
- * right in itself. A running goroutine's stack is not to be had, except the caller's own.
+ * right in itself. Of who waits for a mutex or a read-write mutex it says which goroutine has locked it, if that is
+ * known for sure, and at the end who waits for whom in a circle. A running goroutine's stack is not to be had, except the caller's own.
  */
 #ifndef RUNNEL_DEBUG_H
 #define RUNNEL_DEBUG_H
@@ -39,6 +40,14 @@ RN__BEGIN
  * holds, does not use malloc, waits for nothing but fd, and keeps errno.
  */
 RN__API void rn_dump(int fd);
+
+/*
+ * With RUNNEL_LOCKS=1 in the environment, read when the runtime starts, goroutines that wait for each other's mutexes
+ * and read-write mutexes in a circle are reported on standard error when the circle closes, each circle once; with
+ * RUNNEL_LOCKS=fatal the process then ends with status 2, for tests. Whoever has locked one is taken for the one who
+ * will unlock it: a program that locks a mutex in one goroutine and unlocks it in another may be reported wrongly.
+ * Waits with a context are in no circle. docs/debugging.md says what is not found.
+ */
 
 /*
  * How many goroutines there are besides the caller. If there are any and fd is not negative, report them there.

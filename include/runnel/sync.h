@@ -18,14 +18,36 @@ RN__BEGIN
 struct rn_ctx;
 
 /* ---- Mutex ------------------------------------------------------------------------------------
- * Not recursive, without an owner: one goroutine may lock and another unlock. A waiter delayed for
- * more than 1 ms is handed the lock, so nobody starves.
+ * Not recursive, without an owner: one goroutine may lock and another unlock, once the lock has
+ * returned. A waiter delayed for more than 1 ms is handed the lock, so nobody starves.
+ * Reports say who has locked a mutex that is waited for; see <runnel/debug.h>.
  * Happens-before: the n-th unlock -> every later lock's return. */
 typedef struct rn_mutex {
     uint32_t rn__state;
-    uint32_t rn__reserved0;
-    uint64_t rn__reserved;
+    uint32_t rn__by; /* who locked it, for reports: two plain stores beside the one atomic */
+    uint64_t rn__at; /* operation, and not read by lock and unlock; 0: nobody */
 } rn_mutex;
+
+/* Who was the last to start on the stack at an address: by its bits above the low 14. */
+RN__API extern const uint32_t *const rn__on_stacks;
+enum { RN__ON_STACKS_SHIFT = 14, RN__ON_STACKS = 1 << 20 };
+
+static inline uintptr_t rn__stack_pointer(void)
+{
+#if defined(__x86_64__) && defined(__LP64__)
+    uintptr_t sp;
+
+    __asm__("{movq %%rsp, %0|mov %0, rsp}" : "=r"(sp));
+    return sp;
+#elif defined(__aarch64__)
+    uintptr_t sp;
+
+    __asm__("mov %0, sp" : "=r"(sp));
+    return sp;
+#else
+    return (uintptr_t)__builtin_frame_address(0);
+#endif
+}
 
 RN__API void rn__mutex_lock(rn_mutex *m);
 RN__API void rn__mutex_unlock(rn_mutex *m);
@@ -38,8 +60,14 @@ static inline void rn_mutex_lock(rn_mutex *m)
     uint32_t unlocked = 0;
 
     if (RN__LIKELY(__atomic_compare_exchange_n(&m->rn__state, &unlocked, 1, false, __ATOMIC_ACQUIRE,
-                                               __ATOMIC_RELAXED)))
+                                               __ATOMIC_RELAXED))) {
+        uintptr_t sp = rn__stack_pointer();
+
+        __atomic_store_n(&m->rn__by, rn__on_stacks[(sp >> RN__ON_STACKS_SHIFT) % RN__ON_STACKS],
+                         __ATOMIC_RELAXED);
+        __atomic_store_n(&m->rn__at, sp, __ATOMIC_RELEASE);
         return;
+    }
 #endif
     rn__mutex_lock(m);
 }
@@ -50,6 +78,7 @@ static inline void rn_mutex_unlock(rn_mutex *m)
 #if RN__INLINE_FAST
     uint32_t locked = 1;
 
+    __atomic_store_n(&m->rn__at, 0, __ATOMIC_RELAXED);
     if (RN__LIKELY(__atomic_compare_exchange_n(&m->rn__state, &locked, 0, false, __ATOMIC_RELEASE,
                                                __ATOMIC_RELAXED)))
         return;

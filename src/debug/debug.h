@@ -47,6 +47,10 @@ size_t rn__walk_self(uintptr_t *pc, size_t room, size_t skip);
 size_t rn__dump_others(struct out *o, struct rt *rt, const struct g *self);
 /* Their number; if there are any and fd >= 0, "runnel: N goroutines left<when>:" and the report. */
 size_t rn__leaks(struct rt *rt, int fd, const char *when);
+/* Those who wait for locks in a circle: who for whom; and the entry of each. */
+struct lock_wait;
+void rn__out_circle(struct out *o, const struct lock_wait *wait, unsigned n);
+void rn__dump_these(struct out *o, struct rt *rt, const struct lock_wait *wait, unsigned n);
 /* One goroutine's first line, and where it was made. */
 void rn__out_head(struct out *o, uint64_t id, const char *name, const char *state);
 void rn__out_created(struct out *o, struct places *known, uint64_t by, const void *at);
@@ -73,6 +77,11 @@ void rn__trace_file(struct rt *rt);
 
 /* If RUNNEL_LEAKS asks for it: what is left of rt besides the caller, after a while if that may be. */
 void rn__leaks_end(struct rt *rt, const char *when, bool may_wait);
+
+/* ---- locks.c -------------------------------------------------------------------------------------------- */
+
+/* At the start of a runtime, without a lock: RUNNEL_LOCKS. */
+void rn__locks_begin(void);
 
 /* ---- panic.c -------------------------------------------------------------------------------------------- */
 

@@ -10,6 +10,8 @@
  * it for one that runs. A goroutine that begins its run while we look may be seen in both forms; the first
  * counts.
  *
+ * Of one that waits for a lock is said who has it (sync/holder.c); and at the end, who waits for whom in a circle.
+ *
  * Entries are kept in memory from the kernel, one group for each kind (same state, reason, stack, and place of
  * creation), sorted by id, and written at the end. Without memory they are written as they come, one by one.
  */
@@ -18,6 +20,7 @@
 #include <runnel/debug.h>
 
 #include "os/os.h"
+#include "sync/holder.h"
 
 const char *const rn__wait_text[WAIT_REASONS] = {
     [WAIT_NONE] = "waiting",
@@ -45,8 +48,9 @@ const char *const rn__wait_text[WAIT_REASONS] = {
 };
 
 enum {
-    GLANCES = 4,       /* at a goroutine that moves, before it is taken for running */
-    GROUPS_HASH = 4096 /* heads of chains */
+    GLANCES = 4,        /* at a goroutine that moves, before it is taken for running */
+    GROUPS_HASH = 4096, /* heads of chains */
+    PLACES_SHOWN = 8    /* of a group that waits for several locks */
 };
 
 enum look { LOOK_RUNNING, LOOK_RUNNABLE, LOOK_WAITING, LOOK_NEW };
@@ -63,6 +67,8 @@ struct entry {
     uint64_t created_by;
     int64_t since; /* waiting only */
     uintptr_t on;
+    struct holder holder;
+    struct g *g; /* waiting for a lock only */
     char name[G_NAME_MAX];
 };
 
@@ -142,6 +148,75 @@ static void out_state(struct dump *d, const struct kind *k, int64_t longest)
     rn__out_str(d->o, "]");
 }
 
+static bool is_for_lock(uintptr_t why)
+{
+    return why == WAIT_MUTEX_LOCK || why == WAIT_RWMUTEX_LOCK || why == WAIT_RWMUTEX_RLOCK;
+}
+
+static void copy_name(char *to, const char *from)
+{
+    rn__copy(to, from, G_NAME_MAX);
+    to[G_NAME_MAX - 1] = 0;
+}
+
+/* " 12 "name"", of a goroutine that may have ended. */
+static void out_goroutine(struct out *o, struct g *g, uint32_t tag, uint64_t id)
+{
+    char name[G_NAME_MAX];
+
+    rn__out_str(o, " ");
+    rn__out_int(o, id);
+    copy_name(name, g->name);
+    fence_acquire(); /* the name is read before we look whose it is */
+    if (load_relaxed(&g->tag) == tag)
+        out_name(o, name);
+}
+
+/* Who has the lock that goroutine id waits for. */
+static void out_holder(struct out *o, const struct holder *h, uint64_t id)
+{
+    if (h->owner == OWNER_ENDED) {
+        rn__out_str(o, ", locked by a goroutine that has ended");
+    } else if (h->owner == OWNER_THREAD) {
+        rn__out_str(o, ", locked by a thread");
+    } else if (h->owner == OWNER_GOROUTINE && h->id == id) {
+        rn__out_str(o, ", locked by itself");
+    } else if (h->owner == OWNER_GOROUTINE) {
+        rn__out_str(o, ", locked by goroutine");
+        out_goroutine(o, h->g, h->tag, h->id);
+    } else if (h->readers > 0) {
+        rn__out_str(o, ", locked by ");
+        rn__out_int(o, h->readers);
+        rn__out_str(o, h->readers == 1 ? " reader" : " readers");
+    }
+}
+
+static bool same_holder(const struct entry *a, const struct entry *b)
+{
+    const struct holder *h = &a->holder, *i = &b->holder;
+
+    if (h->owner != i->owner || h->readers != i->readers)
+        return false;
+    return h->owner != OWNER_GOROUTINE || (h->tag == i->tag && a->id != h->id && b->id != i->id);
+}
+
+/* Those of one group who wait for different locks, or for ones that others have. */
+static void out_places(struct out *o, const struct entry *e)
+{
+    for (unsigned n = 0; e; e = e->next, n++) {
+        if (n == PLACES_SHOWN) {
+            rn__out_str(o, "    ...\n");
+            return;
+        }
+        rn__out_str(o, "    goroutine ");
+        rn__out_int(o, e->id);
+        rn__out_str(o, " on ");
+        rn__out_hex(o, e->on);
+        out_holder(o, &e->holder, e->id);
+        rn__out_str(o, "\n");
+    }
+}
+
 static bool same_name(const char *a, const char *b)
 {
     for (size_t i = 0; i < G_NAME_MAX; i++) {
@@ -183,7 +258,7 @@ static void out_group(struct dump *d, const struct kind *k, const struct entry *
 {
     int64_t shortest = INT64_MAX, longest = 0;
     uint64_t by = first->created_by;
-    bool one_place = true, one_maker = true;
+    bool one_place = true, one_holder = true, one_maker = true;
     struct out *o = d->o;
 
     for (const struct entry *e = first; e; e = e->next) {
@@ -194,6 +269,7 @@ static void out_group(struct dump *d, const struct kind *k, const struct entry *
             shortest = span < shortest ? span : shortest;
         }
         one_place = one_place && e->on == first->on;
+        one_holder = one_holder && (e == first || same_holder(e, first));
         one_maker = one_maker && e->created_by == by;
     }
     rn__out_str(o, count > 1 ? "\ngoroutines " : "\ngoroutine ");
@@ -215,10 +291,14 @@ static void out_group(struct dump *d, const struct kind *k, const struct entry *
         if (first->on && one_place) {
             rn__out_str(o, " on ");
             rn__out_hex(o, first->on);
+            if (one_holder)
+                out_holder(o, &first->holder, first->id);
         } else if (first->on) {
             rn__out_str(o, ", not all on the same");
         }
         rn__out_str(o, "\n");
+        if (is_for_lock(k->why) && !one_place)
+            out_places(o, first);
     }
     if (k->look == LOOK_RUNNING)
         rn__out_str(o, "\t(running on another thread: its stack is not to be had)\n");
@@ -358,10 +438,21 @@ static bool seen_before(struct dump *d, uint64_t id, bool remember)
     return false;
 }
 
-static void copy_name(char *to, const char *from)
+/* g waits, as d->kind and d->entry say: for a lock? */
+static void look_for_holder(struct dump *d, struct g *g, uint32_t nth)
 {
-    rn__copy(to, from, G_NAME_MAX);
-    to[G_NAME_MAX - 1] = 0;
+    struct entry *e = &d->entry;
+
+    if (!is_for_lock(d->kind.why))
+        return;
+    rn__holder(d->rt, (enum wait_reason)d->kind.why, (const void *)e->on, &e->holder);
+    fence_acquire();
+    if (load_relaxed(&g->id) == e->id && load_relaxed(&g->lockings) == nth &&
+        load_relaxed(&g->status) == G_WAITING && load_relaxed(&g->why) == d->kind.why &&
+        (uintptr_t)load_relaxed(&g->wait_on) == e->on)
+        e->g = g;
+    else /* meanwhile it may have had the lock itself */
+        e->holder = (struct holder){.owner = OWNER_UNKNOWN};
 }
 
 /* Fill d->kind and d->entry with what g is and does. False: it is nobody (any more). */
@@ -376,6 +467,7 @@ static bool look_at(struct dump *d, struct g *g)
         uint32_t on_cpu = load_acquire(&g->on_cpu); /* pairs with arrived(): its context is saved */
         void *sp = load_relaxed(&g->sp);
         int64_t since = load_relaxed(&g->since);
+        uint32_t nth = load_relaxed(&g->lockings);
         uintptr_t lo = (uintptr_t)load_relaxed(&g->stack_lo), hi = (uintptr_t)g;
         bool still = !on_cpu && (status == G_WAITING || status == G_RUNNABLE) &&
                      (uintptr_t)sp >= lo && (uintptr_t)sp + sizeof(struct arch_frame) <= hi &&
@@ -395,6 +487,8 @@ static bool look_at(struct dump *d, struct g *g)
         e->created_by = load_relaxed(&g->created_by);
         e->since = since;
         e->on = status == G_WAITING ? (uintptr_t)load_relaxed(&g->wait_on) : 0;
+        e->holder = (struct holder){.owner = OWNER_UNKNOWN};
+        e->g = NULL;
         copy_name(e->name, g->name);
         if (!d->o) /* to count, a glance is enough */
             return true;
@@ -407,8 +501,10 @@ static bool look_at(struct dump *d, struct g *g)
             if (status == G_RUNNING)
                 return true;
             if (still && !load_relaxed(&g->on_cpu) && load_relaxed(&g->sp) == sp &&
-                load_relaxed(&g->since) == since)
+                load_relaxed(&g->since) == since) {
+                look_for_holder(d, g, nth);
                 return true;
+            }
         }
         if (glance == GLANCES && load_relaxed(&g->id) == id) {
             k->look = LOOK_RUNNING;
@@ -437,6 +533,8 @@ static bool look_at_record(struct dump *d, const struct fresh *f)
     e->created_by = load_relaxed(&f->created_by);
     e->since = 0;
     e->on = 0;
+    e->holder = (struct holder){.owner = OWNER_UNKNOWN};
+    e->g = NULL;
     copy_name(e->name, f->name);
     fence_acquire();
     return load_relaxed(&f->in_use) && load_relaxed(&f->id) == e->id && e->id != 0;
@@ -474,6 +572,69 @@ static void look_around(struct dump *d, const struct g *self)
     }
 }
 
+void rn__out_circle(struct out *o, const struct lock_wait *wait, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        const struct lock_wait *next = &wait[i + 1 < n ? i + 1 : 0];
+
+        rn__out_str(o, "  goroutine");
+        out_goroutine(o, wait[i].g, wait[i].tag, wait[i].id);
+        rn__out_str(o, " waits for ");
+        rn__out_hex(o, (uintptr_t)wait[i].on);
+        rn__out_str(o, ", locked by ");
+        if (n == 1) {
+            rn__out_str(o, "itself");
+        } else {
+            rn__out_str(o, "goroutine");
+            out_goroutine(o, next->g, next->tag, next->id);
+        }
+        rn__out_str(o, "\n");
+    }
+}
+
+/* Each circle once, with its lowest id. */
+static NOINLINE void out_circles(struct dump *d)
+{
+    struct lock_wait wait[CIRCLE_MAX];
+
+    for (const struct group *group = d->groups; group; group = group->after) {
+        for (const struct entry *e = is_for_lock(group->kind.why) ? group->first : NULL; e;
+             e = e->next) {
+            unsigned n = e->g && e->holder.owner == OWNER_GOROUTINE
+                             ? rn__lock_circle(d->rt, e->g, false, wait)
+                             : 0;
+
+            for (unsigned i = 0; i < n; i++)
+                if (wait[i].id < e->id)
+                    n = 0;
+            if (n == 0)
+                continue;
+            rn__out_str(d->o, "\nlocked in a circle:\n");
+            rn__out_circle(d->o, wait, n);
+        }
+    }
+}
+
+void rn__dump_these(struct out *o, struct rt *rt, const struct lock_wait *wait, unsigned n)
+{
+    struct pool pool = {0};
+    struct dump *d = rn__pool_take(&pool, sizeof *d);
+
+    if (!d)
+        return;
+    d->pool = pool;
+    d->rt = rt;
+    d->o = o;
+    d->now = now_ns();
+    d->known = rn__places_new(&d->pool);
+    d->streaming = true;
+    for (unsigned i = 0; i < n; i++)
+        if (look_at(d, wait[i].g))
+            add(d);
+    pool = d->pool;
+    rn__pool_free(&pool);
+}
+
 /* d is large for a goroutine's stack: it lies in its own pool if there is memory. */
 static NOINLINE size_t dump_with(struct dump *d, struct out *o, struct rt *rt, const struct g *self)
 {
@@ -492,8 +653,10 @@ static NOINLINE size_t dump_with(struct dump *d, struct out *o, struct rt *rt, c
         g->first = sort_entries(g->first, g->count);
         groups++;
     }
-    for (struct group *g = sort_groups(d->groups, groups); g; g = g->after)
+    d->groups = sort_groups(d->groups, groups);
+    for (struct group *g = d->groups; g; g = g->after)
         out_group(d, &g->kind, g->first, g->count);
+    out_circles(d);
     return d->count;
 }
 

@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "os/os.h"
 #include "sched/note.h"
+#include "sched/owner.h"
 #include "sched/rt.h"
 
 #include <stdlib.h>
@@ -377,7 +378,9 @@ void rn__g_from_fresh(struct rt *rt, struct g *g, struct fresh *f)
     g->done = f->done;
     g->owner = f->owner;
     g->payload = f->payload;
-    g->id = f->id;
+    store_relaxed(&g->id, f->id);
+    rn__owner_born(g, rt->tags + (uint32_t)f->id);
+    store_relaxed(&g->locking, NULL);
     g->created_at = f->created_at;
     g->created_by = f->created_by;
     g->tsan_fiber = f->tsan_fiber;

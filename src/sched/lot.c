@@ -35,9 +35,10 @@
  */
 #include "sched/lot.h"
 
+#include "arch/arch.h"
 #include "ctx/ctx.h"
 
-enum { BUCKETS = 4096, BUCKET_BITS = 12 };
+enum { BUCKETS = 4096, BUCKET_BITS = 12, TRIES = 1000 };
 
 struct lot_bucket {
     struct spin lock;
@@ -46,14 +47,32 @@ struct lot_bucket {
 
 static struct lot_bucket table[BUCKETS];
 
-struct lot_bucket *rn__lot_lock(const void *addr)
+static struct lot_bucket *bucket_of(const void *addr)
 {
     /* Fibonacci hashing: the high bits of the product depend on all bits of the address. */
     uint64_t hash = (uint64_t)(uintptr_t)addr * 0x9E3779B97F4A7C15u;
-    struct lot_bucket *b = &table[hash >> (64 - BUCKET_BITS)];
+
+    return &table[hash >> (64 - BUCKET_BITS)];
+}
+
+struct lot_bucket *rn__lot_lock(const void *addr)
+{
+    struct lot_bucket *b = bucket_of(addr);
 
     spin_lock(&b->lock);
     return b;
+}
+
+struct lot_bucket *rn__lot_try_lock(const void *addr)
+{
+    struct lot_bucket *b = bucket_of(addr);
+
+    for (unsigned tries = 0; tries < TRIES; tries++) {
+        if (spin_try(&b->lock))
+            return b;
+        cpu_relax();
+    }
+    return NULL;
 }
 
 void rn__lot_unlock(struct lot_bucket *b)

@@ -54,6 +54,8 @@ struct lot_bucket;
 /* Lock the bucket of addr. */
 struct lot_bucket *rn__lot_lock(const void *addr);
 void rn__lot_unlock(struct lot_bucket *b);
+/* The same without waiting for long, for reports: NULL if it is held, perhaps by who will not go on. */
+struct lot_bucket *rn__lot_try_lock(const void *addr);
 
 /* Everything below with the bucket of addr locked. */
 

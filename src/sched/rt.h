@@ -147,6 +147,7 @@ struct rt {
     uint32_t stopping; /* atomic */
     uint32_t refs;     /* atomic: rn_run's, and one per orphan */
     uint64_t number;   /* of the starts of this process, from 1 */
+    uint32_t tags;     /* what is added to an id for a tag; see owner.h */
     struct proc *procs;
 
     struct spin lock ALIGNED(CACHE_LINE);

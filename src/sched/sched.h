@@ -101,6 +101,8 @@ struct g {
     uint32_t dropped;     /* atomic: the end of rn_run has it */
     uint32_t futex;       /* kind G_THREAD: 1 when readied */
     const void *wait_on;  /* what it is parked on, for reports */
+    const void *locking;  /* atomic: the lock it waits for as long as it takes; holder.h */
+    uint32_t lockings;    /* atomic: counts those waits; the low bits say for what kind */
     bool (*unlink)(void *wait); /* take it off what it waits on, at the end of rn_run */
     void *wait;                 /* unlink's argument */
     bool unlink_always;        /* until rn__park returns: call unlink although g has been readied */
@@ -112,6 +114,7 @@ struct g {
     void *exceptions[2]; /* what libstdc++ keeps of exceptions caught, while off the CPU */
 
     uint64_t id;
+    uint32_t tag;        /* atomic: no other goroutine of the process has had it; see owner.h */
     void *created_at;    /* the address after the rn_go */
     uint64_t created_by; /* the id of the creator; 0: a plain thread */
     char *stack_lo;      /* above the guard */

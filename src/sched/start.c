@@ -41,6 +41,7 @@ static struct spin start_lock; /* guards the making of a runtime, wanted_procs a
 static struct counted counted; /* of the runtimes that have ended */
 static int wanted_procs;
 static uint32_t running;    /* atomic: an rn_run is active */
+static uint32_t tags;       /* how many ids the runtimes before have given; guarded by start_lock */
 static uint64_t last_ended; /* atomic: number of the last runtime that was emptied */
 static pthread_key_t thread_key;
 static pthread_once_t thread_once = PTHREAD_ONCE_INIT;
@@ -75,6 +76,8 @@ static void fork_child(void)
     rn__forked = true;
     if (!used) /* all is as new */
         return;
+    if (load_relaxed(&rn__rt))
+        tags += (uint32_t)load_relaxed(&rn__rt->next_id);
     store_relaxed(&rn__rt, NULL); /* its memory is left where it is */
     start_lock = (struct spin){0};
     counted = (struct counted){0};
@@ -232,6 +235,7 @@ static struct rt *rt_new(void)
     rt->refs = 1;
     rt->next_id = 1;
     rt->number = ++starts;
+    rt->tags = tags;
     rt->keeper_until = INT64_MIN;
     rt->max_workers = max_threads();
     rt->fences = !rn__os_fence_all_start();
@@ -331,6 +335,7 @@ struct rt *rn__rt_hold(struct worker *w, bool *ret_held)
     }
     spin_unlock(&start_lock);
     rn__signal_begin();
+    rn__locks_begin();
     return rt;
 }
 
@@ -478,6 +483,7 @@ static void rt_end(struct rt *rt, enum after_end then)
     spin_lock(&start_lock);
     if (load_relaxed(&rn__rt) == rt) {
         rn__counted_add(&counted, rt); /* what an orphan still does is not counted */
+        tags += (uint32_t)load_relaxed(&rt->next_id);
         (void)swap_seq_cst(&rn__rt,
                            NULL); /* before looking who waits for a descriptor; see rn__fd_wait */
     }
@@ -547,6 +553,7 @@ static void run_start(struct rn__call *call)
     if (!rt)
         rn__panic("rn_run: out of memory");
     rn__signal_begin();
+    rn__locks_begin();
 
     spin_lock(&rt->lock);
     slot.next = rt->slots;

@@ -32,7 +32,10 @@
  *   E2  unlock's rn__ready of a granted waiter -> the return of its park
  *
  * Last access. Unlock touches the mutex for the last time in the exchange that frees it or passes it on;
- * the bucket's lock, the queue and the waiter are not the mutex.
+ * the bucket's lock, the queue and the waiter are not the mutex. (A lock's mark comes after the exchange that
+ * takes it, and before the lock returns: who unlocks it knows that it has.)
+ *
+ * Who has locked it is marked beside the word, for reports: sched/owner.h.
  *
  * Rejected: a count of waiters instead of the one bit (a waiter dropped with its runtime would have to be
  * counted out); yielding to the waiter in a hand-off, so that it runs at once (a goroutine may come back from
@@ -43,6 +46,7 @@
 
 #include "base/tools.h"
 #include "sched/lot.h"
+#include "sync/holder.h"
 #include "sync/spin.h"
 
 enum { LOCKED = 1, HANDOFF = 2, WAITERS = 4, WOKEN = 8 };
@@ -87,8 +91,11 @@ static COLD int mutex_wait(rn_mutex *m, struct rn_ctx *ctx)
             since = now_ns();
         w.arg = (uint64_t)since;
         rn__lot_enqueue(b, &w, m, LOT_MUTEX, mine != 0);
+        locking_begin(&w, ctx);
         rn__lot_unlock(b);
+        locking_watch(&w);
         err = rn__lot_park(&w, WAIT_MUTEX_LOCK, ctx);
+        locking_end(&w);
         if (w.cancelled)
             return err;
         if (w.granted) /* E2 */
@@ -138,6 +145,14 @@ static COLD void mutex_wake(rn_mutex *m)
         rn__ready(w->g); /* E2 */
 }
 
+bool rn__mutex_mark(const rn_mutex *m, struct lock_mark *ret)
+{
+    ret->at = load_acquire(&m->rn__at); /* each before the next: see holder.c */
+    ret->by = load_acquire(&m->rn__by);
+    return ret->at && (load_acquire(&m->rn__state) & LOCKED) &&
+           load_acquire(&m->rn__by) == ret->by && load_relaxed(&m->rn__at) == ret->at;
+}
+
 void rn__mutex_lock(rn_mutex *m)
 {
     uint32_t unlocked = 0;
@@ -145,6 +160,7 @@ void rn__mutex_lock(rn_mutex *m)
     tool_read(m, sizeof *m); /* whoever overwrites a mutex in use is to be reported */
     if (unlikely(!cas_acquire(&m->rn__state, &unlocked, LOCKED))) /* E1 */
         mutex_wait(m, NULL);
+    owner_mark(&m->rn__by, &m->rn__at);
     edge_acquire(m);
 }
 
@@ -159,6 +175,7 @@ int rn_mutex_lock_ctx(struct rn_ctx *ctx, rn_mutex *m)
         if (err)
             return err;
     }
+    owner_mark(&m->rn__by, &m->rn__at);
     edge_acquire(m);
     return 0;
 }
@@ -170,6 +187,7 @@ bool rn__mutex_try_lock(rn_mutex *m)
     tool_read(m, sizeof *m);
     while (!(state & LOCKED)) {
         if (cas_acquire(&m->rn__state, &state, state | LOCKED)) { /* E1 */
+            owner_mark(&m->rn__by, &m->rn__at);
             edge_acquire(m);
             return true;
         }
@@ -182,6 +200,7 @@ void rn__mutex_unlock(rn_mutex *m)
     uint32_t state = load_relaxed(&m->rn__state);
 
     edge_release(m);
+    owner_unmark(&m->rn__at);
     for (;;) {
         if (unlikely(!(state & LOCKED)))
             unlock_unlocked(NULL);

@@ -39,6 +39,8 @@
  *   E2  a reader's subtraction -> the exchange of a writer that then finds READERS 0
  *   E3  under the bucket's lock: a reader's last countdown -> the writer it lets in; a writer's unlock -> the
  *       reader that finds itself admitted; and through rn__ready -> whoever was granted the lock
+ * Who has write-locked it is marked in the last two words, for reports: sched/owner.h.
+ *
  * ThreadSanitizer is told of two objects, so that readers are not ordered among themselves: [0], what writers
  * released, and [1], what readers released.
  *
@@ -54,6 +56,7 @@
 
 #include "base/tools.h"
 #include "sched/lot.h"
+#include "sync/holder.h"
 #include "sync/spin.h"
 
 #define READERS ((uint64_t)UINT32_MAX)
@@ -74,6 +77,10 @@ static inline uint64_t *drain_of(rn_rwmutex *m)
 static inline uint64_t *admit_of(rn_rwmutex *m)
 {
     return &m->rn__word[2];
+}
+static inline void mark(rn_rwmutex *m)
+{
+    owner_mark(&m->rn__word[3], &m->rn__word[4]);
 }
 /* What ThreadSanitizer knows the two sides by. */
 static inline const void *writers_edge(const rn_rwmutex *m)
@@ -149,6 +156,21 @@ static void release_writer(struct lot_bucket *b, rn_rwmutex *m)
         rn__ready(writer->g); /* E3 if granted */
 }
 
+bool rn__rwmutex_mark(const rn_rwmutex *m, struct lock_mark *ret, uint32_t *ret_readers)
+{
+    uint64_t state = load_relaxed(&m->rn__word[0]);
+
+    if (!(state & WRITER) || m->rn__word[1] > 0) { /* drain: the bucket is locked */
+        *ret_readers = (uint32_t)(state & WRITER ? m->rn__word[1] : state & READERS);
+        return false;
+    }
+    ret->at = load_acquire(&m->rn__word[4]); /* each before the next: see holder.c */
+    ret->by = (uint32_t)load_acquire(&m->rn__word[3]);
+    return ret->at && (load_acquire(&m->rn__word[0]) & WRITER) &&
+           (uint32_t)load_acquire(&m->rn__word[3]) == ret->by &&
+           load_relaxed(&m->rn__word[4]) == ret->at;
+}
+
 /* ---- Writers ---------------------------------------------------------------------------------------- */
 
 static COLD void writer_wait(rn_rwmutex *m)
@@ -195,8 +217,11 @@ static COLD void writer_wait(rn_rwmutex *m)
             since = now_ns();
         w.arg = (uint64_t)since;
         rn__lot_enqueue(b, &w, m, LOT_RW_WRITER, announced || mine);
+        locking_begin(&w, NULL);
         rn__lot_unlock(b);
+        locking_watch(&w);
         rn__lot_park(&w, WAIT_RWMUTEX_LOCK, NULL);
+        locking_end(&w);
         if (w.granted) /* E3 */
             return;
         mine = WOKEN;
@@ -212,6 +237,7 @@ void rn_rwmutex_lock(rn_rwmutex *m)
     tool_read(m, sizeof *m);
     if (unlikely(!cas_acquire(word_of(m), &none, WRITER))) /* E1, E2 */
         writer_wait(m);
+    mark(m);
     edge_acquire(writers_edge(m));
     edge_acquire(readers_edge(m));
 }
@@ -223,6 +249,7 @@ bool rn_rwmutex_try_lock(rn_rwmutex *m)
     tool_read(m, sizeof *m);
     while (!(state & (WRITER | READERS))) {
         if (cas_acquire(word_of(m), &state, state | WRITER)) { /* E1, E2 */
+            mark(m);
             edge_acquire(writers_edge(m));
             edge_acquire(readers_edge(m));
             return true;
@@ -254,6 +281,7 @@ void rn_rwmutex_unlock(rn_rwmutex *m)
     uint64_t alone = WRITER;
 
     edge_release(writers_edge(m));
+    owner_unmark(&m->rn__word[4]);
     if (unlikely(!cas_release(word_of(m), &alone, 0))) /* E1 */
         unlock_slow(m);
 }
@@ -279,8 +307,11 @@ static COLD void reader_wait(rn_rwmutex *m)
     }
     rn__lot_enqueue(b, &w, m, LOT_RW_READER, false);
     w.dropped = reader_dropped;
+    locking_begin(&w, NULL);
     rn__lot_unlock(b);
+    locking_watch(&w);
     rn__lot_park(&w, WAIT_RWMUTEX_RLOCK, NULL); /* E3; I6: granted */
+    locking_end(&w);
 }
 
 void rn_rwmutex_rlock(rn_rwmutex *m)

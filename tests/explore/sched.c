@@ -12,6 +12,7 @@
 
 #include "explore.h"
 #include "sched/rt.h"
+#include "sync/holder.h"
 
 void *explore_malloc(size_t size);
 
@@ -336,6 +337,7 @@ EXPLORE(goroutines_lock, .preemptions = 1, .stale = 0, .random_runs = 1000)
     EXPECT(explore_allocated() == 0);
 }
 
+<<<<<<< HEAD
 /* ---- The monitor takes a processor ----------------------------------------------------------------------------------- */
 
 /*
@@ -369,5 +371,96 @@ EXPLORE(taken_while_computing, .preemptions = 1, .stale = 1, .random_runs = 3000
     rn_chan_release(ch);
     rn__monitor_eager = 0;
     rn_set_procs(0);
+=======
+/* ---- Who waits for whom ------------------------------------------------------------------------------------------------- */
+
+static rn_mutex pair[2];
+static uint32_t looked, found; /* atomic */
+
+static void look_for_circle(struct g *g)
+{
+    struct lock_wait wait[CIRCLE_MAX];
+    unsigned n = rn__lock_circle(g->rt, g, true, wait);
+
+    EXPECT(n == 0 || n == 2);
+    if (n)
+        add_relaxed(&found, 1);
+    if (add_acq_rel(&looked, 1) == 1)
+        rn_ready(&ticket);
+}
+
+/* Each has one and wants the other: of two that come to wait at the same time one sees it. */
+static void lock_crosswise(int i)
+{
+    rn_mutex_lock(&pair[i]);
+    rn_wg_done(&wg);
+    rn_wg_wait(&wg);
+    rn_mutex_lock(&pair[1 - i]);
+    rn_mutex_unlock(&pair[1 - i]);
+    if (i == 1)
+        rn_mutex_unlock(&pair[i]);
+}
+
+static int run_crosswise(void)
+{
+    pair[0] = pair[1] = (rn_mutex){0};
+    wg = (rn_wg){0};
+    looked = found = 0;
+    rn_park_init(&ticket);
+    rn_wg_add(&wg, 2);
+    rn_go(lock_crosswise, 0);
+    rn_go(lock_crosswise, 1);
+    rn_park(&ticket);
+    EXPECT(load_relaxed(&found) > 0);
+    rn_mutex_unlock(&pair[0]); /* for the one that has it */
+    (void)rn_settle(RN_MINUTE);
+    return 7;
+}
+
+EXPLORE(locked_crosswise, .preemptions = 0, .stale = 0, .random_runs = 1500,
+        .breaks = {{"rn__lock_circle", "fence_seq_cst", 0}})
+{
+    rn__lock_watch = look_for_circle;
+    EXPECT(rn_run(run_crosswise) == 7);
+    rn__lock_watch = NULL;
+    EXPECT(explore_allocated() == 0);
+}
+
+/* In one order, nobody is ever seen in a circle, though each may wait for the other. */
+static void no_circle(struct g *g)
+{
+    struct lock_wait wait[CIRCLE_MAX];
+
+    EXPECT(rn__lock_circle(g->rt, g, true, wait) == 0);
+}
+
+static void lock_in_order(void)
+{
+    for (int i = 0; i < 2; i++) {
+        rn_mutex_lock(&pair[0]);
+        rn_mutex_lock(&pair[1]);
+        rn_mutex_unlock(&pair[0]);
+        rn_mutex_unlock(&pair[1]);
+    }
+    rn_wg_done(&wg);
+}
+
+static int run_in_order(void)
+{
+    pair[0] = pair[1] = (rn_mutex){0};
+    wg = (rn_wg){0};
+    rn_wg_add(&wg, 3);
+    for (int i = 0; i < 3; i++)
+        rn_go(lock_in_order);
+    rn_wg_wait(&wg);
+    return 7;
+}
+
+EXPLORE(locked_in_order, .preemptions = 0, .stale = 0, .random_runs = 1500)
+{
+    rn__lock_watch = no_circle;
+    EXPECT(rn_run(run_in_order) == 7);
+    rn__lock_watch = NULL;
+>>>>>>> 3eefc7b (Reports say who has locked the mutex that is waited for; RUNNEL_LOCKS reports circles of locks while others go on)
     EXPECT(explore_allocated() == 0);
 }

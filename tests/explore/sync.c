@@ -10,6 +10,7 @@
 #include "explorer.h"
 
 #include "explore.h"
+#include "sync/holder.h"
 
 void *explore_malloc(size_t size);
 void explore_free(void *p);
@@ -77,6 +78,34 @@ EXPLORE(mutex_three, .preemptions = 2, .stale = 1, .random_runs = 10000,
     locker((void *)1);
     explore_join_all();
     EXPECT(count == 3);
+    explore_free(mutex);
+}
+
+/* Who has unlocked it is not said to have it, while others lock and unlock it. */
+static bool is_mine(const struct lock_mark *mark)
+{
+    char here;
+    uintptr_t apart = mark->at - (uintptr_t)&here;
+
+    return apart + 100000 < 200000; /* of a stack of 256 KiB */
+}
+
+EXPLORE(mutex_mark, .preemptions = 2, .stale = 1, .random_runs = 5000)
+{
+    struct lock_mark mark;
+
+    reset();
+    mutex = new_zero(sizeof *mutex);
+    explore_start(locker, (void *)2);
+    explore_start(locker, (void *)1);
+    locker((void *)1);
+    for (int i = 0; i < 2; i++)
+        EXPECT(!rn__mutex_mark(mutex, &mark) || !is_mine(&mark));
+    rn_mutex_lock(mutex);
+    EXPECT(rn__mutex_mark(mutex, &mark) && is_mine(&mark));
+    rn_mutex_unlock(mutex);
+    EXPECT(!rn__mutex_mark(mutex, &mark) || !is_mine(&mark));
+    explore_join_all();
     explore_free(mutex);
 }
 
@@ -439,6 +468,7 @@ EXPLORE(rwmutex, .preemptions = 2, .stale = 1, .random_runs = 10000)
     explore_free(rw);
 }
 
+<<<<<<< HEAD
 /* A reader is admitted on its way to the queue: that lets in one, and not the next that comes while a writer is in. */
 static void reader_then_writer(void *arg)
 {
@@ -480,6 +510,30 @@ EXPLORE(rwmutex_hand_off, .preemptions = 2, .stale = 0, .random_runs = 10000)
     explore_join_all();
     EXPECT(count == 2);
     EXPECT(rn_rwmutex_try_lock(rw));
+=======
+EXPLORE(rwmutex_mark, .preemptions = 2, .stale = 1, .random_runs = 5000)
+{
+    struct lot_bucket *b;
+    struct lock_mark mark;
+    uint32_t readers = 0;
+
+    reset();
+    rw = new_zero(sizeof *rw);
+    explore_start(writer, NULL);
+    explore_start(reader, NULL);
+    writer(NULL);
+    b = rn__lot_lock(rw);
+    EXPECT(!rn__rwmutex_mark(rw, &mark, &readers) || !is_mine(&mark));
+    EXPECT(readers <= 1);
+    rn__lot_unlock(b);
+    rn_rwmutex_rlock(rw);
+    b = rn__lot_lock(rw);
+    EXPECT(!rn__rwmutex_mark(rw, &mark, &readers));
+    EXPECT(readers == 1 || readers == 2);
+    rn__lot_unlock(b);
+    rn_rwmutex_runlock(rw);
+    explore_join_all();
+>>>>>>> 3eefc7b (Reports say who has locked the mutex that is waited for; RUNNEL_LOCKS reports circles of locks while others go on)
     explore_free(rw);
 }
 

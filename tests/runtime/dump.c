@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "process.h"
+#include "said.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -15,52 +16,6 @@
 
 /* The library's own. */
 extern int64_t (*rn__clock)(void);
-
-/* What a report says; to be freed. */
-static char *said_by(size_t (*report)(int fd))
-{
-    int fd = memfd_create("report", MFD_CLOEXEC);
-    off_t size;
-    char *text;
-
-    CHECK(fd >= 0);
-    (void)report(fd);
-    size = lseek(fd, 0, SEEK_END);
-    text = malloc((size_t)size + 1);
-    CHECK(text != NULL && pread(fd, text, (size_t)size, 0) == size);
-    text[size] = 0;
-    close(fd);
-    return text;
-}
-static size_t dump(int fd)
-{
-    rn_dump(fd);
-    return 0;
-}
-
-static void has(const char *report, const char *text)
-{
-    if (!strstr(report, text))
-        fputs(report, stderr), test_fail(__FILE__, __LINE__, "no \"%s\" in that", text);
-}
-static void begins(const char *report, const char *text)
-{
-    if (strncmp(report, text, strlen(text)) != 0)
-        test_fail(__FILE__, __LINE__, "no \"%s\" at the beginning of:\n%s", text, report);
-}
-static void has_not(const char *report, const char *text)
-{
-    if (strstr(report, text))
-        test_fail(__FILE__, __LINE__, "\"%s\" in:\n%s", text, report);
-}
-static int times_in(const char *report, const char *text)
-{
-    int n = 0;
-
-    for (const char *p = report; (p = strstr(p, text)) != NULL; p++)
-        n++;
-    return n;
-}
 
 /* A symbolizer that makes addresses of this test readable, whatever the program was built with: each function
  * here registers a range by calling from inside it. */
@@ -116,7 +71,7 @@ static void until_arrived(int n)
 GO_TEST_PROCS(every_state, 1)
 {
     char *report;
-    char on[40];
+    char on[60];
 
     gate = rn_chan_make(int, 0);
     rn_mutex_lock(&mu);
@@ -132,7 +87,7 @@ GO_TEST_PROCS(every_state, 1)
     has(report, "goroutine 2 \"reader\" [chan receive]:\n  for ");
     has(report, "goroutine 3 \"locker\" [sync.Mutex.Lock]:\n  for ");
     has(report, "goroutine 4 \"fresh\" [runnable]:\n\t");
-    snprintf(on, sizeof(on), " on %p\n", (void *)&mu);
+    snprintf(on, sizeof(on), " on %p, locked by goroutine 1\n", (void *)&mu);
     has(report, on);
     CHECK_EQ(times_in(report, "created by goroutine 1 at\n\t"), 3);
     CHECK_EQ(times_in(report, "created by a thread at\n\t"), 1);

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* owner.c - who has locked it: see owner.h. */
+#include "sched/owner.h"
+
+#include "sched/rt.h"
+
+uint32_t rn__owner_table[OWNER_WORDS];
+const uint32_t *const rn__on_stacks = rn__owner_table;
+
+void rn__owner_born(struct g *g, uint32_t tag)
+{
+    uintptr_t top = (uintptr_t)g->stack_hi - 1;
+
+    /* Not beyond its low end: that word is the top of another's. */
+    store_relaxed(&g->tag, tag);
+    store_relaxed(owner_word(top), tag);
+    if (g->stack_class >= 1)
+        store_relaxed(owner_word(top - OWNER_PART), tag);
+    if (g->stack_class >= 2) {
+        store_relaxed(owner_word(top - 2 * OWNER_PART), tag);
+        store_relaxed(owner_word(top - 3 * OWNER_PART), tag);
+    }
+}
+
+enum owner rn__owner_find(struct rt *rt, uint32_t by, uintptr_t at, struct g **ret_g)
+{
+    for (const struct arena *a = load_acquire(&rt->arenas); a; a = a->next) {
+        uintptr_t offset = at - (uintptr_t)a->base;
+        uint32_t i = (uint32_t)(offset / a->stack_bytes);
+        uint32_t tag;
+        uint8_t status;
+        struct g *g;
+
+        if (offset >= a->count * a->stack_bytes)
+            continue;
+        if (i >= load_acquire(&a->carved))
+            return OWNER_UNKNOWN;
+        g = rn__arena_g(a, i);
+        tag = load_relaxed(&g->tag);
+        status = load_relaxed(&g->status);
+        if (status == G_FREE || status == G_DEAD)
+            return OWNER_ENDED;
+        if (tag != by)
+            return load_relaxed(owner_word(at)) == tag ? OWNER_ENDED : OWNER_UNKNOWN;
+        *ret_g = g;
+        return OWNER_GOROUTINE;
+    }
+    /* Of no stack that this runtime has. Those of an earlier one are gone. */
+    return rt->number == 1 ? OWNER_THREAD : OWNER_UNKNOWN;
+}

@@ -1,0 +1,659 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * locks.c - who has a lock that is waited for, as reports tell it; goroutines that wait for each other's locks. Nobody
+ * may be accused who has not locked it: not the next goroutine on the stack of one that has, nor one that had it before.
+ */
+#define _GNU_SOURCE
+#include "process.h"
+#include "said.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+static rn_mutex mu, other_mu;
+static rn_rwmutex rw;
+static rn_chan(int) gate;
+static _Atomic int locked;
+
+/* The dump, without how long they wait: "  for 3ms on" is "  on". */
+static char *said_timeless(void)
+{
+    char *report = said_by(dump), *to = report;
+
+    for (const char *from = report; *from;) {
+        if (strncmp(from, "\n  for ", 7) == 0) {
+            memcpy(to, "\n  ", 3);
+            to += 3;
+            from += 7;
+            while (*from && strncmp(from, " on ", 4) != 0 && strncmp(from, ", not ", 6) != 0)
+                from++;
+            from++;
+        } else {
+            *to++ = *from++;
+        }
+    }
+    *to = 0;
+    return report;
+}
+
+/* The same as soon as it has this text. */
+static char *said_with(const char *text)
+{
+    rn_time bound = rn_now() + 60 * RN_SECOND;
+
+    for (;;) {
+        char *report = said_timeless();
+
+        if (strstr(report, text))
+            return report;
+        if (rn_now() > bound)
+            test_fail(__FILE__, __LINE__, "no \"%s\" in:\n%s", text, report);
+        free(report);
+        rn_yield();
+    }
+}
+
+/* The dump says this, as one text in which %p is the address. */
+static void says(const char *fmt, const void *on)
+{
+    char text[200];
+
+    snprintf(text, sizeof(text), fmt, on);
+    free(said_with(text));
+}
+
+static void hold_mutex(void)
+{
+    rn_mutex_lock(&mu);
+    locked++;
+    (void)rn_recv(gate);
+    rn_mutex_unlock(&mu);
+}
+static void hold_rw(void)
+{
+    rn_rwmutex_lock(&rw);
+    locked++;
+    (void)rn_recv(gate);
+    rn_rwmutex_unlock(&rw);
+}
+static void read_rw(void)
+{
+    rn_rwmutex_rlock(&rw);
+    locked++;
+    (void)rn_recv(gate);
+    rn_rwmutex_runlock(&rw);
+}
+static void want_mutex(void)
+{
+    rn_mutex_lock(&mu);
+    rn_mutex_unlock(&mu);
+}
+static void want(rn_mutex *m)
+{
+    rn_mutex_lock(m);
+    rn_mutex_unlock(m);
+}
+static __attribute__((noinline)) void start_want(rn_mutex *m)
+{
+    rn_go(want, m);
+}
+static void want_mutex_ctx(rn_ctx *ctx)
+{
+    if (rn_mutex_lock_ctx(ctx, &mu) == 0)
+        rn_mutex_unlock(&mu);
+}
+static void want_rw(void)
+{
+    rn_rwmutex_lock(&rw);
+    rn_rwmutex_unlock(&rw);
+}
+static void want_rw_read(void)
+{
+    rn_rwmutex_rlock(&rw);
+    rn_rwmutex_runlock(&rw);
+}
+
+static void open_gate(void)
+{
+    rn_close(gate);
+    test_expect_settled(__FILE__, __LINE__);
+    rn_chan_release(gate);
+}
+
+static void take_by(void (*take)(void), int n)
+{
+    gate = rn_chan_make(int, 0);
+    locked = 0;
+    for (int i = 0; i < n; i++)
+        rn_go_with(RN_ATTR(.name = "holder"), take);
+    AWAIT(locked == n);
+}
+
+/* By the inlined lock, or the library's where the program is compiled under ThreadSanitizer. */
+GO_TEST_PROCS(a_mutex_and_its_holder, 1)
+{
+    rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background());
+
+    take_by(hold_mutex, 1);
+    rn_go(want_mutex);
+    says("goroutine 3 [sync.Mutex.Lock]:\n  on %p, locked by goroutine 2 \"holder\"\n", &mu);
+    rn_go(want_mutex_ctx, ctx);
+    says("goroutine 4 [sync.Mutex.Lock]:\n  on %p, locked by goroutine 2 \"holder\"\n", &mu);
+    rn_ctx_end(ctx);
+    open_gate();
+}
+
+/* Who got it after waiting has it now. */
+GO_TEST_PROCS(handed_on, 1)
+{
+    take_by(hold_mutex, 1);
+    rn_go_with(RN_ATTR(.name = "second"), hold_mutex);
+    says(" on %p, locked by goroutine 2 \"holder\"\n", &mu);
+    rn_send(gate, 1);
+    AWAIT(locked == 2);
+    rn_go(want_mutex);
+    says(" on %p, locked by goroutine 3 \"second\"\n", &mu);
+    open_gate();
+}
+
+/* Each way to take it. */
+static void hold_by_try(void)
+{
+    CHECK(rn_mutex_try_lock(&mu));
+    CHECK(rn_rwmutex_try_lock(&rw));
+    locked++;
+    (void)rn_recv(gate);
+    rn_mutex_unlock(&mu);
+    rn_rwmutex_unlock(&rw);
+}
+static void hold_by_ctx(void)
+{
+    CHECK_EQ(rn_mutex_lock_ctx(NULL, &mu), 0);
+    locked++;
+    (void)rn_recv(gate);
+    rn_mutex_unlock(&mu);
+}
+GO_TEST_PROCS(taken_by_try_and_under_a_context, 1)
+{
+    take_by(hold_by_try, 1);
+    rn_go(want_mutex);
+    rn_go(want_rw);
+    says(" on %p, locked by goroutine 2 \"holder\"\n", &mu);
+    says(" on %p, locked by goroutine 2 \"holder\"\n", &rw);
+    open_gate();
+    take_by(hold_by_ctx, 1);
+    rn_go(want_mutex);
+    says(" on %p, locked by goroutine ", &mu);
+    open_gate();
+}
+
+/* The read-write mutex: its writer by name, its readers by number. */
+GO_TEST_PROCS(a_rwmutex_and_its_holders, 1)
+{
+    take_by(hold_rw, 1);
+    rn_go(want_rw);
+    rn_go(want_rw_read);
+    says("[sync.RWMutex.Lock]:\n  on %p, locked by goroutine 2 \"holder\"\n", &rw);
+    says("[sync.RWMutex.RLock]:\n  on %p, locked by goroutine 2 \"holder\"\n", &rw);
+    open_gate();
+
+    take_by(read_rw, 2);
+    rn_go(want_rw);
+    says("[sync.RWMutex.Lock]:\n  on %p, locked by 2 readers\n", &rw);
+    rn_go(want_rw_read);
+    says("[sync.RWMutex.RLock]:\n  on %p, locked by 2 readers\n", &rw);
+    rn_send(gate, 1);
+    says("[sync.RWMutex.Lock]:\n  on %p, locked by 1 reader\n", &rw);
+    open_gate();
+}
+
+static void lock_and_end(void)
+{
+    rn_mutex_lock(&mu);
+    rn_rwmutex_lock(&rw);
+}
+/* Goroutines that come to the stack of one that ended with the lock are not taken for it. */
+GO_TEST_PROCS(the_next_on_the_stack_is_not_accused, 1)
+{
+    rn_go(lock_and_end);
+    test_expect_settled(__FILE__, __LINE__);
+    for (int i = 0; i < 10; i++) { /* they have all stacks that were used */
+        rn_go(want_mutex);
+        rn_go(want_rw);
+    }
+    free(said_with("[sync.Mutex.Lock], 10 alike:\n"));
+    says("[sync.Mutex.Lock], 10 alike:\n  on %p, locked by a goroutine that has ended\n", &mu);
+    says("[sync.RWMutex.Lock], 10 alike:\n  on %p, locked by a goroutine that has ended\n", &rw);
+    rn_mutex_unlock(&mu);
+    rn_rwmutex_unlock(&rw);
+    test_expect_settled(__FILE__, __LINE__);
+}
+
+/* Nor are those of the next rn_run, whose ids and stacks are the same. */
+static int lock_and_return(void)
+{
+    rn_mutex_lock(&mu);
+    return 0;
+}
+static int look_at_an_earlier_lock(void)
+{
+    char *report;
+
+    rn_go(want_mutex);
+    report = said_with("[sync.Mutex.Lock]:\n  on ");
+    has_not(report, "locked by itself");
+    has_not(report, "locked by goroutine");
+    has_not(report, "locked by a thread");
+    free(report);
+    rn_mutex_unlock(&mu);
+    test_expect_settled(__FILE__, __LINE__);
+    return 0;
+}
+static int lock_by_second(void)
+{
+    rn_go_with(RN_ATTR(.stack_size = 1 << 20), lock_and_end); /* where the next run has nothing */
+    test_expect_settled(__FILE__, __LINE__);
+    return 0;
+}
+PLAIN_TEST(nor_is_one_of_the_next_run)
+{
+    CHECK_EQ(rn_set_procs(1), 0);
+    CHECK_EQ(rn_run(lock_and_return), 0);
+    CHECK_EQ(rn_run(look_at_an_earlier_lock), 0);
+    CHECK_EQ(rn_run(lock_by_second), 0);
+    CHECK_EQ(rn_run(look_at_an_earlier_lock), 0);
+}
+
+/* Another has unlocked it since: the one that had locked it has it no more. */
+static void lock_and_wait(void)
+{
+    rn_mutex_lock(&mu);
+    locked++;
+    (void)rn_recv(gate);
+}
+GO_TEST_PROCS(unlocked_by_another, 1)
+{
+    gate = rn_chan_make(int, 0);
+    locked = 0;
+    rn_go(lock_and_wait);
+    AWAIT(locked == 1);
+    rn_mutex_unlock(&mu);
+    rn_mutex_lock(&mu);
+    rn_go(want_mutex);
+    says(" on %p, locked by goroutine 1\n", &mu);
+    rn_mutex_unlock(&mu);
+    open_gate();
+}
+
+static void *look_from_thread(void *arg)
+{
+    (void)arg;
+    rn_mutex_lock(&mu);
+    rn_go(want_mutex);
+    says(" on %p, locked by a thread\n", &mu);
+    rn_mutex_unlock(&mu);
+    return NULL;
+}
+PLAIN_TEST(a_thread_has_it)
+{
+    pthread_t t;
+
+    CHECK_EQ(pthread_create(&t, NULL, look_from_thread, NULL), 0);
+    CHECK_EQ(pthread_join(t, NULL), 0);
+    AWAIT(rn_count() == 0);
+}
+
+/* Many stacks, and deep ones: whatever is said is right. */
+static void hold_deep(rn_mutex *m, int depth, _Atomic uint64_t *who)
+{
+    volatile char frame[1000];
+
+    frame[0] = frame[999] = (char)depth;
+    if (depth > 0) {
+        hold_deep(m, depth - 1, who);
+    } else {
+        rn_mutex_lock(m);
+        *who = rn_self_id();
+        locked++;
+        (void)rn_recv(gate);
+        rn_mutex_unlock(m);
+    }
+    CHECK_EQ(frame[0], (char)depth);
+}
+static void want_under(rn_ctx *ctx, rn_mutex *m)
+{
+    CHECK_EQ(rn_mutex_lock_ctx(ctx, m), -ECANCELED);
+}
+GO_TEST(on_stacks_of_all_sizes)
+{
+    enum { KINDS = 6, N = 5 };
+    static const struct {
+        size_t stack;
+        int depth;
+        bool known;
+    } kind[KINDS] = {{16384, 1, false},  {32768, 1, true},    {32768, 10, true},
+                     {131072, 40, true}, {131072, 90, false}, {1 << 20, 30, true}};
+    static rn_mutex m[KINDS][N];
+    static _Atomic uint64_t who[KINDS][N];
+
+    gate = rn_chan_make(int, 0);
+    locked = 0;
+    for (int i = 0; i < KINDS; i++)
+        for (int j = 0; j < N; j++)
+            rn_go_with(RN_ATTR(.stack_size = kind[i].stack), hold_deep, &m[i][j], kind[i].depth,
+                       &who[i][j]);
+    AWAIT(locked == KINDS * N);
+    for (int i = 0; i < KINDS; i++) {
+        for (int j = 0; j < N; j++) {
+            rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background());
+            char at[40], line[100];
+            char *report, *found;
+
+            rn_go(want_under, ctx, &m[i][j]);
+            snprintf(at, sizeof(at), " on %p", (void *)&m[i][j]);
+            report = said_with(at);
+            found = strstr(report, at);
+            snprintf(line, sizeof(line), "%s, locked by goroutine %llu\n", at,
+                     (unsigned long long)who[i][j]);
+            if (strncmp(found, line, strlen(line)) != 0) {
+                CHECK(!kind[i].known);
+                CHECK_EQ(found[strlen(at)], '\n'); /* nothing is said */
+            }
+            free(report);
+            rn_ctx_end(ctx);
+            AWAIT(rn_count() == KINDS * N + 1);
+        }
+    }
+    open_gate();
+}
+
+/* Those who wait at one place for several locks are one entry, in which each has its lock. */
+GO_TEST_PROCS(several_locks_in_one_entry, 1)
+{
+    char text[200], *report;
+
+    take_by(hold_mutex, 1);
+    rn_mutex_lock(&other_mu);
+    for (int i = 0; i < 2; i++)
+        start_want(i ? &other_mu : &mu);
+    report = said_with("2 alike:\n   not all on the same\n");
+    snprintf(text, sizeof(text), "\n    goroutine 3 on %p, locked by goroutine 2 \"holder\"\n",
+             (void *)&mu);
+    has(report, text);
+    snprintf(text, sizeof(text), "\n    goroutine 4 on %p, locked by goroutine 1\n",
+             (void *)&other_mu);
+    has(report, text);
+    free(report);
+    rn_mutex_unlock(&other_mu);
+    for (int i = 0; i < 12; i++)
+        start_want(&mu);
+    report = said_with("12 alike:\n");
+    snprintf(text, sizeof(text), " on %p, locked by goroutine 2 \"holder\"\n", (void *)&mu);
+    has(report, text);
+    has_not(report, "not all on the same");
+    free(report);
+    open_gate();
+}
+
+/* While locks go from hand to hand reports are made: whoever is named did lock it, and is one of those. */
+static void lock_now_and_then(_Atomic int *stop)
+{
+    while (!*stop) {
+        rn_mutex_lock(&mu);
+        rn_yield();
+        rn_mutex_unlock(&mu);
+        rn_rwmutex_lock(&rw);
+        rn_yield();
+        rn_rwmutex_unlock(&rw);
+    }
+}
+GO_TEST(while_locks_change_hands)
+{
+    static _Atomic int stop;
+
+    for (int i = 0; i < 8; i++)
+        rn_go(lock_now_and_then, &stop);
+    for (int i = 0; i < test_times(300); i++) {
+        char *report = said_by(dump);
+
+        /* A waiter is in the queue while its lock's holder is looked for, and each waits for one lock only. */
+        has_not(report, "locked by itself");
+        has_not(report, "has ended");
+        has_not(report, "locked by goroutine 1\n");
+        has_not(report, "circle");
+        free(report);
+        rn_yield();
+    }
+    stop = 1;
+    test_expect_settled(__FILE__, __LINE__);
+}
+
+/* ---- Circles ------------------------------------------------------------------------------------------------ */
+
+static rn_mutex ring[40];
+static int ring_size;
+static rn_ctx *ring_ctx; /* if not NULL, the last waits under it */
+static rn_wg all_have;
+
+/* The first one's lock is unlocked by another, to end it: that is allowed. */
+static void take_two(int i)
+{
+    rn_mutex *next = &ring[(i + 1) % ring_size];
+
+    rn_mutex_lock(&ring[i]);
+    rn_wg_done(&all_have);
+    rn_wg_wait(&all_have);
+    if (ring_ctx && i == ring_size - 1) {
+        CHECK_EQ(rn_mutex_lock_ctx(ring_ctx, next), 0);
+    } else {
+        rn_mutex_lock(next);
+    }
+    rn_mutex_unlock(next);
+    if (i != 0)
+        rn_mutex_unlock(&ring[i]);
+}
+static void start_ring(int n)
+{
+    ring_size = n;
+    rn_wg_add(&all_have, n);
+    for (int i = 0; i < n; i++)
+        rn_go(take_two, i);
+}
+static void end_ring(void)
+{
+    rn_mutex_unlock(&ring[0]);
+    test_expect_settled(__FILE__, __LINE__);
+}
+
+GO_TEST_PROCS(a_circle_in_the_dump, 1)
+{
+    char text[300];
+
+    start_ring(3);
+    snprintf(text, sizeof(text),
+             "\nlocked in a circle:\n"
+             "  goroutine 2 waits for %p, locked by goroutine 3\n"
+             "  goroutine 3 waits for %p, locked by goroutine 4\n"
+             "  goroutine 4 waits for %p, locked by goroutine 2\n",
+             (void *)&ring[1], (void *)&ring[2], (void *)&ring[0]);
+    free(said_with(text));
+    end_ring();
+}
+
+/* The end of the context would end it. */
+GO_TEST_PROCS(no_circle_if_a_context_may_end_it, 1)
+{
+    char *report;
+
+    ring_ctx = rn_ctx_with_cancel(rn_ctx_background());
+    start_ring(3);
+    says("goroutine 2 on %p, locked by goroutine 3\n", &ring[1]);
+    says("goroutine 3 on %p, locked by goroutine 4\n", &ring[2]);
+    says("goroutine 4 [sync.Mutex.Lock]:\n  on %p, locked by goroutine 2\n", &ring[0]);
+    report = said_by(dump);
+    has_not(report, "circle");
+    free(report);
+    end_ring();
+    rn_ctx_end(ring_ctx);
+}
+
+/* A reader that waits for a writer, which waits for the reader's mutex. */
+static void write_then_mutex(void)
+{
+    rn_rwmutex_lock(&rw);
+    rn_wg_done(&all_have);
+    rn_wg_wait(&all_have);
+    rn_mutex_lock(&mu);
+    rn_mutex_unlock(&mu);
+    rn_rwmutex_unlock(&rw);
+}
+static void mutex_then_read(void)
+{
+    rn_mutex_lock(&mu);
+    rn_wg_done(&all_have);
+    rn_wg_wait(&all_have);
+    rn_rwmutex_rlock(&rw);
+    rn_rwmutex_runlock(&rw);
+}
+GO_TEST_PROCS(a_circle_of_both_kinds, 1)
+{
+    char text[300];
+
+    rn_wg_add(&all_have, 2);
+    rn_go_with(RN_ATTR(.name = "writer"), write_then_mutex);
+    rn_go_with(RN_ATTR(.name = "reader"), mutex_then_read);
+    snprintf(text, sizeof(text),
+             "\nlocked in a circle:\n"
+             "  goroutine 2 \"writer\" waits for %p, locked by goroutine 3 \"reader\"\n"
+             "  goroutine 3 \"reader\" waits for %p, locked by goroutine 2 \"writer\"\n",
+             (void *)&mu, (void *)&rw);
+    free(said_with(text));
+    rn_mutex_unlock(&mu);
+    test_expect_settled(__FILE__, __LINE__);
+}
+
+/* More than are looked at are said to wait, each, and that is all. */
+GO_TEST_PROCS(a_circle_too_large, 1)
+{
+    char *report;
+
+    start_ring(40);
+    says("\n    goroutine 2 on %p, locked by goroutine 3\n", &ring[1]);
+    report = said_with("40 alike:\n");
+    has_not(report, "circle");
+    has(report, "\n    ...\n");
+    free(report);
+    end_ring();
+}
+
+/* ---- RUNNEL_LOCKS ------------------------------------------------------------------------------------------- */
+
+static const char *ask;
+static int (*body)(void);
+static void run_asked(void)
+{
+    CHECK_EQ(setenv("RUNNEL_LOCKS", ask, 1), 0);
+    exit(rn_run(body));
+}
+static struct child with_locks(const char *value, int (*fn)(void))
+{
+    ask = value;
+    body = fn;
+    return run_child(run_asked);
+}
+
+enum { ROUNDS = 200 };
+static int many_rings(void)
+{
+    for (int i = 0; i < ROUNDS; i++) {
+        start_ring(2);
+        free(said_with("locked in a circle:\n"));
+        end_ring();
+    }
+    return 0;
+}
+/* One of two that close the circle, perhaps at the same time, reports it. */
+PLAIN_TEST(each_circle_is_reported_once)
+{
+    struct child c = with_locks("1", many_rings);
+
+    CHECK_EXIT(&c, 0);
+    CHECK_EQ(times_in(c.said, "runnel: locked in a circle:\n  goroutine "), ROUNDS);
+    begins(c.said, "runnel: locked in a circle:\n  goroutine ");
+    has(c.said, " waits for 0x");
+    has(c.said, " [sync.Mutex.Lock]:\n\t");
+    has(c.said, " [sync.Mutex.Lock]:\n  for ");
+    free(c.said);
+    c = with_locks("0", many_rings);
+    CHECK_EXIT(&c, 0);
+    CHECK_STR(c.said, "");
+    free(c.said);
+}
+
+static void lock_twice(void)
+{
+    rn_mutex_lock(&mu);
+    rn_mutex_lock(&mu);
+    rn_mutex_unlock(&mu);
+}
+static int one_locks_twice(void)
+{
+    rn_go(lock_twice);
+    free(said_with("locked in a circle:\n"));
+    rn_mutex_unlock(&mu);
+    test_expect_settled(__FILE__, __LINE__);
+    return 3;
+}
+PLAIN_TEST(locked_twice)
+{
+    struct child c = with_locks("1", one_locks_twice);
+
+    CHECK_EXIT(&c, 3);
+    begins(c.said, "runnel: locked in a circle:\n  goroutine 2 waits for 0x");
+    has(c.said, ", locked by itself\n\ngoroutine 2 [sync.Mutex.Lock]:\n\t");
+    CHECK_EQ(times_in(c.said, "circle"), 1);
+    free(c.said);
+    c = with_locks("fatal", one_locks_twice);
+    CHECK_EXIT(&c, 2);
+    begins(c.said, "fatal error: locked in a circle:\n  goroutine 2 waits for 0x");
+    has(c.said, ", locked by itself\n\ngoroutine 2 [sync.Mutex.Lock]:\n\t");
+    free(c.said);
+}
+
+/* Locks in one order, however many wait: nothing is said. */
+static void lock_in_order(int n)
+{
+    for (int i = 0; i < n; i++) {
+        int a = i % 7, b = a + 1;
+
+        rn_mutex_lock(&ring[a]);
+        rn_yield();
+        rn_mutex_lock(&ring[b]);
+        rn_rwmutex_rlock(&rw);
+        rn_rwmutex_runlock(&rw);
+        rn_mutex_unlock(&ring[a]);
+        rn_yield();
+        if (i % 10 == 0) {
+            rn_rwmutex_lock(&rw);
+            rn_rwmutex_unlock(&rw);
+        }
+        rn_mutex_unlock(&ring[b]);
+    }
+}
+static int all_in_order(void)
+{
+    rn_wg wg = {0};
+
+    for (int i = 0; i < 10; i++)
+        rn_wg_go(&wg, lock_in_order, test_times(2000));
+    rn_wg_wait(&wg);
+    return 0;
+}
+PLAIN_TEST(nobody_is_accused)
+{
+    struct child c = with_locks("fatal", all_in_order);
+
+    CHECK_EXIT(&c, 0);
+    CHECK_STR(c.said, "");
+    free(c.said);
+}
