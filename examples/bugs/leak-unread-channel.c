@@ -5,7 +5,7 @@
  * The caller leaves before the answer is there. The sender keeps its stack and all that it refers
  * to; a server loses one at every failure.
  *
- * RUNNEL_LEAKS=1 reports the goroutine, where it waits, and where it was started.
+ * RUNNEL_LEAKS=1 reports the goroutine, where it waits, where it was started, and that nothing can wake it any more.
  */
 #include <runnel.h>
 

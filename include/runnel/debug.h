@@ -53,6 +53,10 @@ RN__API void rn_dump(int fd);
  * How many goroutines there are besides the caller. If there are any and fd is not negative, report them there.
  * One that is about to end counts: call rn_settle first.
  *
+ * Then it says which of them can never wake, because nothing that could wake them is reachable any more from the
+ * program's data, heap, threads, or other goroutines: if that can be told for sure, which takes that nothing else runs.
+ * All of the process's memory is looked at for it. docs/debugging.md says what is missed.
+ *
  * With RUNNEL_LEAKS=1 in the environment the same is reported on standard error at the end of rn_run, and at
  * exit, after goroutines have had a tenth of a second to end (not where a goroutine calls exit). With
  * RUNNEL_LEAKS=fatal the process then ends with status 2, for tests.

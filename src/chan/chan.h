@@ -90,6 +90,9 @@ void rn__chan_edge_before_wait(const struct chan_waiter *w);
 void rn__chan_edge_after_wait(const void *edge);
 void rn__chan_touch_send(struct chan *c, const void *elem);
 
+/* Of a goroutine parked in a select, with what it parked with: its cases. False if a timer may end it. */
+bool rn__select_cases(const void *wait, const rn_case **ret_cases, size_t *ret_n);
+
 /* A case's waiter lies inside it. During a select its rn__when is the channel it waits on, also for a
  * context's case; 0 for a nil case. The cases of timers keep their time there. */
 static inline struct chan_waiter *case_waiter(rn_case *k)

@@ -166,6 +166,15 @@ static bool select_unlink(void *wait)
     return mine;
 }
 
+bool rn__select_cases(const void *wait, const rn_case **ret_cases, size_t *ret_n)
+{
+    const struct select_park *p = wait;
+
+    *ret_cases = p->s->cases;
+    *ret_n = p->s->n;
+    return !p->timer;
+}
+
 /* Queue a waiter for each of the m live cases, unlock, and wait. The winner's index. */
 static int wait_for_any(struct select_wait *s, size_t m, int64_t until, int timeout)
 {

@@ -163,6 +163,14 @@ bool rn__ctx_hook_remove(struct ctx_hook *h)
     return was;
 }
 
+void rn__ctx_extent(const struct chan *done, const void **ret_lo, const void **ret_hi)
+{
+    const rn_ctx *ctx = container_of(done, rn_ctx, done);
+
+    *ret_lo = ctx;
+    *ret_hi = ctx + 1;
+}
+
 struct chan *rn__ctx_done_chan(rn_ctx *ctx)
 {
     rn_ctx *scope = scope_of(ctx);

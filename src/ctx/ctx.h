@@ -32,6 +32,8 @@ void rn__ctx_ref(rn_ctx *ctx);
 void rn__ctx_unref(rn_ctx *ctx);
 /* Call unused(ctx) once the last user's reference has gone; ctx has ended then. Before ctx is shared. */
 void rn__ctx_on_unused(rn_ctx *ctx, void (*unused)(rn_ctx *));
+/* The context whose that channel is: its memory. */
+void rn__ctx_extent(const struct chan *done, const void **ret_lo, const void **ret_hi);
 /* The channel that closes when ctx ends; NULL if it never can. */
 struct chan *rn__ctx_done_chan(rn_ctx *ctx);
 

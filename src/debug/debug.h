@@ -45,8 +45,9 @@ size_t rn__walk_self(uintptr_t *pc, size_t room, size_t skip);
 
 /* Report rt's goroutines other than self, folded; how many there are. o may be NULL: count only. */
 size_t rn__dump_others(struct out *o, struct rt *rt, const struct g *self);
-/* Their number; if there are any and fd >= 0, "runnel: N goroutines left<when>:" and the report. */
-size_t rn__leaks(struct rt *rt, int fd, const char *when);
+/* Their number; if there are any and fd >= 0, "runnel: N goroutines left<when>:" and the report. from is for
+ * rn__out_stuck. */
+size_t rn__leaks(struct rt *rt, int fd, const char *when, uintptr_t from);
 /* Those who wait for locks in a circle: who for whom; and the entry of each. */
 struct lock_wait;
 void rn__out_circle(struct out *o, const struct lock_wait *wait, unsigned n);
@@ -77,6 +78,12 @@ void rn__trace_file(struct rt *rt);
 
 /* If RUNNEL_LEAKS asks for it: what is left of rt besides the caller, after a while if that may be. */
 void rn__leaks_end(struct rt *rt, const char *when, bool may_wait);
+
+/* ---- stuck.c -------------------------------------------------------------------------------------------- */
+
+/* Which of rt's goroutines can never wake, if that can be told. The frames of self, the caller, that count begin at
+ * from; 0: none do. */
+void rn__out_stuck(struct out *o, struct rt *rt, const struct g *self, uintptr_t from);
 
 /* ---- locks.c -------------------------------------------------------------------------------------------- */
 

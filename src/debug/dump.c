@@ -741,7 +741,7 @@ NOINLINE void rn_dump(int fd)
     errno = saved;
 }
 
-size_t rn__leaks(struct rt *rt, int fd, const char *when)
+size_t rn__leaks(struct rt *rt, int fd, const char *when, uintptr_t from)
 {
     const struct g *self = rn__self();
     size_t n = rn__dump_others(NULL, rt, self);
@@ -763,15 +763,25 @@ size_t rn__leaks(struct rt *rt, int fd, const char *when)
     rn__out_str(&o, ":\n");
     n = rn__dump_others(&o, rt, self);
     rn__out_flush(&o);
+    o.text = small; /* the other has addresses in it that nobody else may have any more */
+    o.room = SMALL;
     rn__pool_free(&pool);
+    rn__out_stuck(&o, rt, self, from);
+    rn__out_flush(&o);
     return n;
 }
 
-size_t rn_leaks(int fd)
+enum { SAVED = 128 }; /* where a function keeps the caller's registers, below its frame's address */
+
+NOINLINE size_t rn_leaks(int fd)
 {
-    struct rt *rt = rn__report_hold();
+    struct rt *rt;
     int saved = errno;
-    size_t n = rt ? rn__leaks(rt, fd, "") : 0;
+    size_t n;
+
+    __builtin_unwind_init(); /* what the caller has in registers only is in this frame now */
+    rt = rn__report_hold();
+    n = rt ? rn__leaks(rt, fd, "", (uintptr_t)__builtin_frame_address(0) - SAVED) : 0;
 
     if (rt)
         rn__rt_unref(rt);

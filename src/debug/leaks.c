@@ -15,12 +15,15 @@ static const rn_dur patience = 100 * RN_MILLISECOND;
 void rn__leaks_end(struct rt *rt, const char *when, bool may_wait)
 {
     const char *ask = getenv("RUNNEL_LEAKS");
+    uintptr_t from;
 
     if (!ask || !*ask || strcmp(ask, "0") == 0)
         return;
     if (may_wait && rn_settle(patience) == 0)
         return;
-    if (rn__leaks(rt, STDERR_FILENO, when) > 0 && strcmp(ask, "fatal") == 0) {
+    /* At the end of rn_run its function has returned. */
+    from = may_wait && rn__self()->kind == G_GOROUTINE ? 0 : (uintptr_t)__builtin_frame_address(0);
+    if (rn__leaks(rt, STDERR_FILENO, when, from) > 0 && strcmp(ask, "fatal") == 0) {
         rn__ending();
         rn__report_end();
     }

@@ -37,6 +37,18 @@ int rn__os_renew(void *at, size_t size);
 /* Give the pages of [at, at + size), page-aligned memory of any kind, back; they read as zero from now on, or as before. */
 void rn__os_forget(void *at, size_t size);
 
+/*
+ * All words of this process's data, as they are in memory: words is called with the address where n of them begin and a
+ * copy of them in buffer, which has room bytes, 32 KiB or more. What is mapped only, and was never touched, is left
+ * out; so are devices. Negative if it cannot be done or stopped half way.
+ */
+struct os_memory {
+    char *buffer;
+    size_t room;
+    void (*words)(struct os_memory *m, uintptr_t at, const uintptr_t *word, size_t n);
+};
+int rn__os_memory(struct os_memory *m);
+
 /* CPUs this process may use: affinity mask and the cgroup quota of every ancestor. At least 1. */
 int rn__os_cpus(void);
 /* CPUs that the machine has. */

@@ -243,6 +243,12 @@ int rn__lot_park(struct lot_waiter *w, enum wait_reason why, struct rn_ctx *ctx)
     return w->cancelled ? rn_ctx_err(ctx) : 0;
 }
 
+void rn__lot_table(const void **ret_lo, const void **ret_hi)
+{
+    *ret_lo = table;
+    *ret_hi = table + BUCKETS;
+}
+
 void rn__lot_fork(void)
 {
     for (size_t i = 0; i < BUCKETS; i++)

@@ -77,6 +77,8 @@ struct lot_waiter *rn__lot_remove_all(struct lot_bucket *b, const void *addr, en
  * is set and ctx's error is returned. Returns 0 otherwise, also if ctx ended afterwards.
  */
 int rn__lot_park(struct lot_waiter *w, enum wait_reason why, struct rn_ctx *ctx);
+/* Where the table is, which has pointers to waiters. */
+void rn__lot_table(const void **ret_lo, const void **ret_hi);
 /* In a child process: nobody waits, no bucket is locked. */
 void rn__lot_fork(void);
 /* Ready a list that was taken out, linked by next. Nothing of it may be touched afterwards. */

@@ -532,6 +532,7 @@ static void run_start(struct rn__call *call)
     struct rt *rt, *old;
     void *signal_stack;
 
+    __builtin_unwind_init(); /* what our caller has in registers only is in this frame, to be found: stuck.c */
     /* A runtime that started by itself makes room for this one; and so does another that some thread starts before
      * this one is there. */
     for (;;) {

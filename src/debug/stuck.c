@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stuck.c - goroutines that can never wake, because nothing is reachable any more that could wake them.
+ *
+ * As LeakSanitizer looks for memory. A goroutine that waits on channels can be woken by whoever has one of them: so it
+ * is alive if a word that points into one of them is found in what is alive: in the program's data, all of its heap,
+ * the stacks of its threads, the caller's stack, and the stacks of goroutines that are alive themselves; the
+ * search begins with those that do not wait, or wait for time, descriptors and the like. The others are stuck. The
+ * same for wait groups, mutexes and so on, if they lie on a goroutine's stack; then a word that points anywhere
+ * into that stack will do, or that the stack's own goroutine is alive.
+ *
+ * Nobody is accused wrongly if the pointers of the program are in its memory as they are. That is so while nothing
+ * else runs: registers of other threads are not seen. So it is only looked while all other goroutines are parked or
+ * in queues, and all threads are the library's own; and if a goroutine was started or woken while we looked, all of it
+ * is done again, and in the end not said. A pointer that only the kernel has, or that is kept in disguise, is not seen, as by
+ * LeakSanitizer.
+ *
+ * What is missed: whoever waits for an object in the heap that is not a channel or a context, for its extent is not
+ * known; what a word points to that means nothing any more, in freed memory or an old frame; and what is
+ * referred to by garbage only.
+ *
+ * Left out of the search: stacks of goroutines, but for the part in use of those alive; records of goroutines that
+ * have begun to run, which still have their arguments; the lot, which points to waiters; our own memory and frames.
+ * A word within the object itself does not count.
+ */
+#include "base/tools.h"
+#include "chan/chan.h"
+#include "ctx/ctx.h"
+#include "debug/debug.h"
+#include "os/os.h"
+#include "sched/lot.h"
+
+enum { BUFFER = 1 << 20, TRIES = 10, BELOW = 256 << 10, OBJECTS_EACH = 4, OBJECTS_MORE = 1024 };
+
+struct range {
+    uintptr_t lo, hi;
+};
+struct object {
+    uintptr_t lo, hi; /* two are the same or apart */
+    uint32_t who;
+};
+struct who {
+    struct g *g;
+    uint64_t id;
+    bool alive;
+};
+
+struct search {
+    struct os_memory memory;
+    struct rt *rt;
+    const struct g *self;
+    uintptr_t from;  /* the caller's frames begin here; 0: they do not count */
+    struct who *who; /* by the place of their stacks */
+    size_t count, room;
+    struct object *objects;
+    size_t object_count, object_room;
+    struct range *skip;
+    size_t skip_count, skip_room;
+    uint32_t *fresh; /* who has come alive and is to be searched: a stack */
+    size_t fresh_count;
+    struct range own; /* this memory */
+    bool failed;
+};
+
+/* ---- What they wait for ---------------------------------------------------------------------------------- */
+
+static struct g *stack_of(struct rt *rt, uintptr_t at)
+{
+    for (const struct arena *a = load_acquire(&rt->arenas); a; a = a->next)
+        if (at - (uintptr_t)a->base < a->count * a->stack_bytes)
+            return rn__arena_g(a, (uint32_t)((at - (uintptr_t)a->base) / a->stack_bytes));
+    return NULL;
+}
+
+static bool add_object(struct search *s, const void *lo, const void *hi)
+{
+    if (s->object_count == s->object_room)
+        return false;
+    s->objects[s->object_count++] =
+        (struct object){(uintptr_t)lo, (uintptr_t)hi, (uint32_t)s->count};
+    return true;
+}
+
+/* False: who waits for it is taken for alive. */
+static bool add_channel(struct search *s, const struct chan *c)
+{
+    const void *lo = c, *hi;
+
+    if (c->flags & CHAN_TIMER)
+        return false;
+    hi = c->buffer + c->cap * c->elem_size;
+    if (!load_relaxed(&c->refs))
+        rn__ctx_extent(c, &lo, &hi);
+    return add_object(s, lo, hi);
+}
+
+static bool add_on_stack(struct search *s, const void *on)
+{
+    struct g *g = stack_of(s->rt, (uintptr_t)on);
+
+    return g && on < (const void *)g && add_object(s, g->stack_lo, g);
+}
+
+/* The objects of g, which is parked; false if it is alive in any case. */
+static bool objects_of(struct search *s, const struct g *g)
+{
+    const rn_case *cases;
+    size_t n;
+
+    switch (g->why) {
+    case WAIT_CHAN_SEND_NIL:
+    case WAIT_CHAN_RECEIVE_NIL:
+    case WAIT_SELECT_NO_CASES:
+        return true;
+    case WAIT_CHAN_SEND:
+    case WAIT_CHAN_RECEIVE:
+        return add_channel(s, g->wait_on);
+    case WAIT_SELECT:
+        if (!rn__select_cases(g->wait, &cases, &n))
+            return false;
+        for (size_t i = 0; i < n; i++)
+            if (case_chan(&cases[i]) && !add_channel(s, case_chan(&cases[i])))
+                return false;
+        return true;
+    case WAIT_MUTEX_LOCK:
+    case WAIT_RWMUTEX_LOCK:
+    case WAIT_RWMUTEX_RLOCK:
+    case WAIT_WG_WAIT:
+    case WAIT_COND_WAIT:
+    case WAIT_SEM_ACQUIRE:
+    case WAIT_ONCE:
+        /* unlink_always: a context may end it */
+        return !g->unlink_always && add_on_stack(s, g->wait_on);
+    default:
+        return false;
+    }
+}
+
+static void skip(struct search *s, const void *lo, const void *hi)
+{
+    if (s->skip_count == s->skip_room)
+        s->failed = true;
+    else
+        s->skip[s->skip_count++] = (struct range){(uintptr_t)lo, (uintptr_t)hi};
+}
+
+/* All but the caller must be at rest. */
+static void collect(struct search *s)
+{
+    for (const struct arena *a = load_acquire(&s->rt->arenas); a; a = a->next) {
+        uint32_t n = load_acquire(&a->carved);
+
+        skip(s, a->base, a->base + a->count * a->stack_bytes);
+        for (uint32_t i = 0; i < n && !s->failed; i++) {
+            struct g *g = rn__arena_g(a, i);
+            uint8_t status = load_acquire(&g->status);
+            size_t before = s->object_count;
+            bool may_be_stuck;
+
+            if (g == s->self || status == G_FREE || status == G_DEAD)
+                continue;
+            if (s->count == s->room || status == G_RUNNING || load_acquire(&g->on_cpu)) {
+                s->failed = true;
+                return;
+            }
+            may_be_stuck = status == G_WAITING && objects_of(s, g);
+            s->who[s->count] = (struct who){g, load_relaxed(&g->id), !may_be_stuck};
+            if (!may_be_stuck) {
+                s->object_count = before;
+                s->fresh[s->fresh_count++] = (uint32_t)s->count;
+            }
+            s->count++;
+        }
+    }
+}
+
+/* ---- Sorting: no qsort, which may allocate --------------------------------------------------------------- */
+
+static void sift(struct object *o, size_t i, size_t n)
+{
+    for (size_t child; (child = 2 * i + 1) < n; i = child) {
+        struct object moved = o[i];
+
+        if (child + 1 < n && o[child + 1].lo > o[child].lo)
+            child++;
+        if (o[child].lo <= moved.lo)
+            return;
+        o[i] = o[child];
+        o[child] = moved;
+    }
+}
+static void sort_objects(struct object *o, size_t n)
+{
+    for (size_t i = n / 2; i-- > 0;)
+        sift(o, i, n);
+    while (n > 1) {
+        struct object last = o[--n];
+
+        o[n] = o[0];
+        o[0] = last;
+        sift(o, 0, n);
+    }
+}
+
+/* ---- Searching ------------------------------------------------------------------------------------------- */
+
+/* A word that was found at this address. */
+static void found(struct search *s, uintptr_t at, uintptr_t word)
+{
+    size_t lo = 0, hi = s->object_count;
+
+    while (lo < hi) { /* the last that does not begin behind it */
+        size_t mid = lo + (hi - lo) / 2;
+
+        if (s->objects[mid].lo <= word)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    while (lo-- > 0 && word < s->objects[lo].hi) {
+        const struct object *o = &s->objects[lo];
+
+        if (!s->who[o->who].alive && at - o->lo >= o->hi - o->lo) {
+            s->who[o->who].alive = true;
+            s->fresh[s->fresh_count++] = o->who;
+        }
+    }
+}
+
+static void look_at_words(struct search *s, uintptr_t at, const uintptr_t *word, size_t n)
+{
+    uintptr_t least = s->objects[0].lo, most = s->objects[s->object_count - 1].hi;
+
+    for (size_t i = 0; i < n; i++)
+        if (word[i] - least < most - least)
+            found(s, at + i * sizeof *word, word[i]);
+}
+
+static void memory_words(struct os_memory *m, uintptr_t at, const uintptr_t *word, size_t n)
+{
+    struct search *s = container_of(m, struct search, memory);
+    uintptr_t end = at + n * sizeof *word, next;
+
+    for (; at < end; at = next) {
+        bool left_out = false;
+
+        next = end;
+        for (size_t i = 0; i < s->skip_count && !left_out; i++) {
+            const struct range *r = &s->skip[i];
+
+            left_out = at >= r->lo && at < r->hi;
+            if (left_out)
+                next = r->hi < end ? r->hi : end;
+            else if (r->lo > at && r->lo < next)
+                next = r->lo;
+        }
+        if (!left_out)
+            look_at_words(s, at, word, (next - at) / sizeof *word);
+        word += (next - at) / sizeof *word;
+    }
+}
+
+/* The frames of one who is off the CPU, the call it was started with, and what it will do at its end. */
+static void look_at_stack(struct search *s, const struct g *g, uintptr_t from)
+{
+    from = (from + sizeof from - 1) & ~(uintptr_t)(sizeof from - 1);
+    if (from >= (uintptr_t)g->stack_lo && from < (uintptr_t)g)
+        look_at_words(s, from, (const uintptr_t *)from, ((uintptr_t)g - from) / sizeof from);
+    found(s, 0, (uintptr_t)g - 1); /* what lies on it is reachable */
+    found(s, 0, (uintptr_t)g->owner);
+    found(s, 0, (uintptr_t)g->payload);
+}
+
+static void look_at_records(struct search *s)
+{
+    for (const struct slab *slab = load_acquire(&s->rt->slabs); slab; slab = slab->next) {
+        skip(s, slab, (const char *)slab + SLAB_BYTES);
+        for (uint32_t i = 0; i < SLAB_RECORDS; i++) {
+            const struct fresh *f = &slab->record[i];
+
+            if (load_acquire(&f->in_use))
+                look_at_words(s, (uintptr_t)f, (const uintptr_t *)(const void *)f,
+                              sizeof *f / sizeof(uintptr_t));
+        }
+    }
+}
+
+/* ---- All of it ------------------------------------------------------------------------------------------- */
+
+/* Starts, wake-ups and parks so far. */
+static uint64_t events(struct rt *rt)
+{
+    uint64_t sum = load_acquire(&rt->started) + load_acquire(&rt->count[COUNT_READIES]);
+
+    for (uint32_t i = 0; i < load_acquire(&rt->nprocs); i++) {
+        const struct proc *p = &rt->procs[i];
+
+        sum += load_acquire(&p->started) + load_acquire(&p->count[COUNT_READIES]) +
+               load_acquire(&p->count[COUNT_PARKS]);
+    }
+    return sum;
+}
+
+static bool only_own_threads(struct rt *rt, const struct g *self)
+{
+    uint32_t known = load_relaxed(&rt->workers) + load_relaxed(&rt->has_monitor) +
+                     load_acquire(&rn__threads_own) + (self->kind == G_THREAD);
+
+    return load_acquire(&rn__threads_parked) == 0 && rn__os_threads() == (int)known;
+}
+
+static void search(struct search *s)
+{
+    const void *lot_lo, *lot_hi;
+
+    s->count = s->object_count = s->skip_count = s->fresh_count = 0;
+    s->failed = false;
+    collect(s);
+    if (s->failed || s->object_count == 0)
+        return;
+    sort_objects(s->objects, s->object_count);
+    rn__lot_table(&lot_lo, &lot_hi);
+    skip(s, lot_lo, lot_hi);
+    skip(s, (const void *)s->own.lo, (const void *)s->own.hi);
+    if (s->self->kind == G_THREAD)
+        skip(s, (const void *)(s->from - BELOW), (const void *)s->from);
+    look_at_records(s);
+    if (s->self->kind == G_GOROUTINE)
+        look_at_stack(s, s->self, s->from ? s->from : (uintptr_t)s->self);
+    if (!s->failed && rn__os_memory(&s->memory) < 0)
+        s->failed = true;
+    while (!s->failed && s->fresh_count > 0) {
+        const struct g *g = s->who[s->fresh[--s->fresh_count]].g;
+
+        look_at_stack(s, g, (uintptr_t)g->sp);
+    }
+}
+
+/* "2-5, 9" */
+static void out_stuck(struct out *o, const struct search *s, size_t n)
+{
+    uint64_t last = 0;
+    bool first = true;
+
+    rn__out_str(o, "\nrunnel: ");
+    rn__out_int(o, n);
+    rn__out_str(o, " of them can never wake, for nothing that could wake them is reachable: ");
+    for (size_t left = n; left > 0; left--) { /* in order, each time the next */
+        uint64_t next = UINT64_MAX;
+
+        for (size_t i = 0; i < s->count; i++)
+            if (!s->who[i].alive && s->who[i].id > last && s->who[i].id < next)
+                next = s->who[i].id;
+        rn__out_str(o, first ? "" : ", ");
+        rn__out_int(o, next);
+        first = false;
+        last = next;
+        if (n - left == 63) {
+            rn__out_str(o, ", ...");
+            break;
+        }
+    }
+    rn__out_str(o, "\n");
+}
+
+void rn__out_stuck(struct out *o, struct rt *rt, const struct g *self, uintptr_t from)
+{
+    size_t goroutines = rn__goroutines(rt) + 64, slabs = 0, arenas = 0, size, n = 0;
+    struct search *s;
+    char *at;
+    bool sure = false;
+
+    if (rn__tools) /* they have memory, and threads, of their own */
+        return;
+    for (const struct slab *slab = load_acquire(&rt->slabs); slab; slab = slab->next)
+        slabs++;
+    for (const struct arena *a = load_acquire(&rt->arenas); a; a = a->next)
+        arenas++;
+    slabs += arenas + 16;
+    size = BUFFER + sizeof *s + slabs * sizeof *s->skip +
+           goroutines * (sizeof *s->who + sizeof *s->fresh) +
+           (OBJECTS_EACH * goroutines + OBJECTS_MORE) * sizeof *s->objects + 256;
+    size = (size + 65535) & ~(size_t)65535;
+    at = rn__os_map(size);
+    if (!at)
+        return;
+    s = (struct search *)(void *)(at + BUFFER);
+    *s =
+        (struct search){.memory = {at, BUFFER, memory_words}, .rt = rt, .self = self, .from = from};
+    s->own = (struct range){(uintptr_t)at, (uintptr_t)at + size};
+    s->objects = (struct object *)(void *)(s + 1);
+    s->object_room = OBJECTS_EACH * goroutines + OBJECTS_MORE;
+    s->who = (struct who *)(void *)(s->objects + s->object_room);
+    s->room = goroutines;
+    s->skip = (struct range *)(void *)(s->who + s->room);
+    s->skip_room = slabs - 1;
+    s->fresh = (uint32_t *)(void *)(s->skip + slabs);
+    for (unsigned tries = 0; tries < TRIES && !sure; tries++) {
+        uint64_t before = events(rt);
+
+        if (tries > 0)
+            rn__os_thread_sleep(1000000); /* a thread that begins or ends, a goroutine on its way */
+        if (!only_own_threads(rt, self))
+            continue;
+        search(s);
+        fence_seq_cst(); /* all was read before we look whether it has changed */
+        sure = !s->failed && events(rt) == before && only_own_threads(rt, self);
+    }
+    for (size_t i = 0; sure && i < s->count; i++)
+        n += !s->who[i].alive;
+    if (n > 0)
+        out_stuck(o, s, n);
+    rn__os_unmap(at, size);
+}

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stuck.c - rn_leaks names those that can never wake: those that only each other or nobody can reach. One that waits on
+ * a nil channel is there in each test, so that it shows that it was looked; whoever is reachable must not be named.
+ */
+#define _GNU_SOURCE
+#include "process.h"
+#include "said.h"
+
+#include <stdlib.h>
+
+enum { WORDS = 64 };
+
+static void receive(rn_chan(int) ch)
+{
+    (void)rn_recv_ok(ch, NULL);
+}
+static void start_control(void)
+{
+    rn_go(receive, (rn_chan(int))NULL);
+}
+
+/* These, and nobody else, as soon as all have come to wait. */
+static void stuck_are(const char *ids)
+{
+    rn_time bound = rn_now() + 60 * RN_SECOND;
+    char text[100];
+
+    snprintf(text, sizeof(text),
+             " of them can never wake, for nothing that could wake them is reachable: %s\n", ids);
+    for (;;) {
+        char *report = said_by(rn_leaks);
+        bool found = strstr(report, text) && !strstr(report, "[runnable]");
+
+        if (!found && rn_now() > bound)
+            test_fail(__FILE__, __LINE__, "no \"%s\" at the end of:\n%s", text,
+                      strlen(report) > 300 ? report + strlen(report) - 300 : report);
+        free(report);
+        if (found)
+            return;
+        rn_yield();
+    }
+}
+/* The sanitizers have memory that is not looked at. */
+#define NOT_THERE() (UNDER_ASAN || UNDER_TSAN || getenv("LD_PRELOAD"))
+
+/* As the first goroutine on one processor, so that ids are in order; goroutines are left. */
+#define ONE_PROC_TEST(name)                                                                        \
+    static void name##_body(void);                                                                 \
+    static int name##_run(void)                                                                    \
+    {                                                                                              \
+        name##_body();                                                                             \
+        return 0;                                                                                  \
+    }                                                                                              \
+    PLAIN_TEST(name)                                                                               \
+    {                                                                                              \
+        CHECK_EQ(rn_set_procs(1), 0);                                                              \
+        CHECK_EQ(rn_run(name##_run), 0);                                                           \
+    }                                                                                              \
+    static void name##_body(void)
+
+/* ---- Stuck ---------------------------------------------------------------------------------------------------- */
+
+static void send_one(rn_chan(int) ch)
+{
+    rn_send(ch, 1);
+}
+static __attribute__((noinline)) void leave_sender(void)
+{
+    rn_go(send_one, rn_chan_make(int, 0));
+}
+
+static void forward(rn_chan(int) from, rn_chan(int) to)
+{
+    rn_send(to, rn_recv(from));
+}
+static __attribute__((noinline)) void leave_two_in_a_circle(void)
+{
+    rn_chan(int) a = rn_chan_make(int, 0), b = rn_chan_make(int, 3);
+
+    rn_go(forward, a, b);
+    rn_go(forward, b, a);
+}
+
+static void select_both(rn_chan(int) a, rn_chan(int) b)
+{
+    (void)rn_select(rn_on_recv(a, NULL), rn_on_send(b, 1), rn_on_recv((rn_chan(int))NULL, NULL));
+}
+static __attribute__((noinline)) void leave_select(void)
+{
+    rn_go(select_both, rn_chan_make(int, 0), rn_chan_make(int, 0));
+}
+
+static void wait_for_nobody(void)
+{
+    rn_wg wg = {0};
+
+    rn_wg_add(&wg, 1);
+    rn_wg_wait(&wg);
+}
+static void lock_own_twice(void)
+{
+    rn_mutex m = {0};
+
+    rn_mutex_lock(&m);
+    rn_mutex_lock(&m);
+}
+static void wait_for_stuck(void)
+{
+    rn_wg wg = {0};
+
+    rn_wg_go(&wg, wait_for_nobody);
+    rn_wg_wait(&wg);
+}
+
+/* LEAK-08, LEAK-09, LEAK-10, LEAK-12, LEAK-14: and they are named again the next time. */
+ONE_PROC_TEST(leak_08_09_10_those_that_nobody_can_wake)
+{
+    if (NOT_THERE())
+        return;
+    start_control();
+    leave_sender();
+    leave_two_in_a_circle();
+    leave_select();
+    rn_go(wait_for_nobody);
+    rn_go(lock_own_twice);
+    rn_go(wait_for_stuck); /* starts one more */
+    stuck_are("2, 3, 4, 5, 6, 7, 8, 9, 10");
+    stuck_are("2, 3, 4, 5, 6, 7, 8, 9, 10");
+}
+
+/* ---- Not stuck --------------------------------------------------------------------------------------------------- */
+
+static rn_chan(int) volatile in_global;
+static rn_chan(int) *volatile in_heap; /* the address of the place, less one */
+
+static void sleep_with(rn_chan(int) ch)
+{
+    rn_sleep(RN_HOUR);
+    rn_close(ch);
+}
+
+static __attribute__((noinline)) void start_reachable(rn_wg *wg)
+{
+    rn_chan(int) ch = rn_chan_make(int, 0);
+    rn_chan(rn_chan(int)) of;
+    void **words = calloc(WORDS, sizeof *words);
+
+    in_global = ch;
+    rn_go(receive, ch); /* 3 */
+    ch = rn_chan_make(int, 0);
+    CHECK(words != NULL);
+    words[WORDS - 1] = (void *)(uintptr_t)(const void *)ch;
+    in_heap = (rn_chan(int) *)(void *)words;
+    rn_go(receive, ch); /* 4 */
+    ch = rn_chan_make(int, 0);
+    rn_go(receive, ch);    /* 5 */
+    rn_go(sleep_with, ch); /* 6: alive, and so is 5 */
+    ch = rn_chan_make(int, 0);
+    of = rn_chan_make(rn_chan(int), 1);
+    rn_send(of, ch);
+    rn_go(receive, ch); /* 7: in the buffer of a channel */
+    rn_go(sleep_with, (rn_chan(int))NULL);
+    rn_wg_go(wg, rn_sleep, RN_HOUR); /* 9: counts down at its end */
+}
+static void wait_on(rn_wg *wg)
+{
+    rn_wg_wait(wg);
+}
+static __attribute__((noinline)) rn_chan(int) start_receiver(void)
+{
+    rn_chan(int) ch = rn_chan_make(int, 0);
+
+    rn_go(receive, ch);
+    return ch;
+}
+
+/* LEAK-11: whoever is reachable from a global, the heap, a goroutine that is alive, or the caller is not named. */
+ONE_PROC_TEST(leak_11_those_that_are_reachable)
+{
+    rn_wg here = {0}, alone = {0};
+    rn_chan(int) local;
+
+    if (NOT_THERE())
+        return;
+    start_control();
+    start_reachable(&here);
+    local = start_receiver(); /* 10 */
+    rn_go(wait_on, &here);    /* 11: on the caller's stack */
+    rn_wg_add(&alone, 1);
+    rn_go(wait_on, &alone); /* 12 */
+    stuck_are("2");
+    rn_close(local);
+}
+
+/* A goroutine that waits for a wait group of its own, which one that sleeps counts down: its address is in nothing but
+ * what that one does at its end. */
+static void wait_for_sleeper(void)
+{
+    rn_wg wg = {0};
+
+    rn_wg_go(&wg, rn_sleep, RN_HOUR);
+    rn_wg_wait(&wg);
+}
+/* One that has not run yet has its arguments in its record. */
+static __attribute__((noinline)) void start_and_forget(void)
+{
+    rn_chan(int) ch = rn_chan_make(int, 0);
+
+    rn_go(receive, ch);
+    for (int i = 0; i < 200; i++)
+        rn_yield();
+    rn_go(send_one, ch); /* does not run before it was looked */
+}
+ONE_PROC_TEST(reachable_from_what_is_still_to_come)
+{
+    char *report;
+
+    if (NOT_THERE())
+        return;
+    start_control();
+    rn_go(wait_for_sleeper); /* 3, and 4 */
+    stuck_are("2");
+    start_and_forget();
+    report = said_by(rn_leaks);
+    if (strstr(report, "[runnable]"))
+        has(report, "reachable: 2\n");
+    free(report);
+}
+
+/* Nothing is said while another thread, or another goroutine, may have it in a register. */
+static void busy(_Atomic int *stop)
+{
+    while (!*stop)
+        ;
+}
+PLAIN_TEST(nothing_while_others_run)
+{
+    static _Atomic int stop;
+    char *report;
+
+    if (NOT_THERE())
+        return;
+    start_control();
+    stuck_are("1");
+    rn_go(busy, &stop);
+    for (int i = 0; i < 20; i++) {
+        report = said_by(rn_leaks);
+        if (strstr(report, "running on another thread"))
+            has_not(report, "can never wake");
+        free(report);
+    }
+    stop = 1;
+    AWAIT(rn_count() == 1);
+}
+
+/* At the end of rn_run, where its function has returned with what it had. */
+static int leave_one(void)
+{
+    rn_chan(int) ch = rn_chan_make(int, 0);
+
+    rn_go(receive, ch);
+    return 0;
+}
+static void run_and_leave(void)
+{
+    CHECK_EQ(setenv("RUNNEL_LEAKS", "1", 1), 0);
+    exit(rn_run(leave_one));
+}
+PLAIN_TEST(at_the_end_of_a_run)
+{
+    struct child c;
+
+    if (NOT_THERE())
+        return;
+    c = run_child(run_and_leave);
+    CHECK_EXIT(&c, 0);
+    CHECK_SAYS(
+        &c,
+        "\nrunnel: 1 of them can never wake, for nothing that could wake them is reachable: 2\n");
+    free(c.said);
+}
