@@ -514,6 +514,7 @@ bool rn__try_recv(const void *ch, void *elem, bool *ok)
     struct chan *c = chan_of(ch);
     struct g *wake = NULL;
     enum chan_result r;
+    uint32_t size;
 
     if (!c)
         return false;
@@ -527,13 +528,14 @@ bool rn__try_recv(const void *ch, void *elem, bool *ok)
     r = rn__chan_recv_locked(c, elem, &wake);
     if (r != CHAN_WOULD_WAIT)
         probe3(chan_recv, c, c->count, c->cap);
+    size = c->elem_size; /* after the unlock another may free it */
     spin_unlock(&c->lock);
     if (wake)
         rn__ready(wake);
     if (r == CHAN_WOULD_WAIT)
         return false;
     if (elem)
-        tool_write(elem, c->elem_size);
+        tool_write(elem, size);
     if (ok)
         *ok = r == CHAN_DONE;
     return true;

@@ -337,7 +337,6 @@ EXPLORE(goroutines_lock, .preemptions = 1, .stale = 0, .random_runs = 1000)
     EXPECT(explore_allocated() == 0);
 }
 
-<<<<<<< HEAD
 /* ---- The monitor takes a processor ----------------------------------------------------------------------------------- */
 
 /*
@@ -371,7 +370,9 @@ EXPLORE(taken_while_computing, .preemptions = 1, .stale = 1, .random_runs = 3000
     rn_chan_release(ch);
     rn__monitor_eager = 0;
     rn_set_procs(0);
-=======
+    EXPECT(explore_allocated() == 0);
+}
+
 /* ---- Who waits for whom ------------------------------------------------------------------------------------------------- */
 
 static rn_mutex pair[2];
@@ -461,6 +462,5 @@ EXPLORE(locked_in_order, .preemptions = 0, .stale = 0, .random_runs = 1500)
     rn__lock_watch = no_circle;
     EXPECT(rn_run(run_in_order) == 7);
     rn__lock_watch = NULL;
->>>>>>> 3eefc7b (Reports say who has locked the mutex that is waited for; RUNNEL_LOCKS reports circles of locks while others go on)
     EXPECT(explore_allocated() == 0);
 }

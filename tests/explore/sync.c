@@ -468,7 +468,6 @@ EXPLORE(rwmutex, .preemptions = 2, .stale = 1, .random_runs = 10000)
     explore_free(rw);
 }
 
-<<<<<<< HEAD
 /* A reader is admitted on its way to the queue: that lets in one, and not the next that comes while a writer is in. */
 static void reader_then_writer(void *arg)
 {
@@ -510,7 +509,9 @@ EXPLORE(rwmutex_hand_off, .preemptions = 2, .stale = 0, .random_runs = 10000)
     explore_join_all();
     EXPECT(count == 2);
     EXPECT(rn_rwmutex_try_lock(rw));
-=======
+    explore_free(rw);
+}
+
 EXPLORE(rwmutex_mark, .preemptions = 2, .stale = 1, .random_runs = 5000)
 {
     struct lot_bucket *b;
@@ -533,7 +534,6 @@ EXPLORE(rwmutex_mark, .preemptions = 2, .stale = 1, .random_runs = 5000)
     rn__lot_unlock(b);
     rn_rwmutex_runlock(rw);
     explore_join_all();
->>>>>>> 3eefc7b (Reports say who has locked the mutex that is waited for; RUNNEL_LOCKS reports circles of locks while others go on)
     explore_free(rw);
 }
 
