@@ -51,6 +51,7 @@ static inline uintptr_t rn__stack_pointer(void)
 
 RN__API void rn__mutex_lock(rn_mutex *m);
 RN__API void rn__mutex_unlock(rn_mutex *m);
+RN__API void rn__mutex_unlock_rest(rn_mutex *m, uint32_t left);
 RN__API bool rn__mutex_try_lock(rn_mutex *m);
 
 /* Lock m, waiting as long as it takes. */
@@ -76,14 +77,15 @@ static inline void rn_mutex_lock(rn_mutex *m)
 static inline void rn_mutex_unlock(rn_mutex *m)
 {
 #if RN__INLINE_FAST
-    uint32_t locked = 1;
+    uint32_t left;
 
     __atomic_store_n(&m->rn__at, 0, __ATOMIC_RELAXED);
-    if (RN__LIKELY(__atomic_compare_exchange_n(&m->rn__state, &locked, 0, false, __ATOMIC_RELEASE,
-                                               __ATOMIC_RELAXED)))
-        return;
-#endif
+    left = __atomic_sub_fetch(&m->rn__state, 1, __ATOMIC_RELEASE);
+    if (!RN__LIKELY(left == 0))
+        rn__mutex_unlock_rest(m, left);
+#else
     rn__mutex_unlock(m);
+#endif
 }
 
 /* Lock m if that needs no waiting; a failed try orders nothing. */

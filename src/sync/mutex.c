@@ -3,12 +3,15 @@
  * mutex.c - the mutex: one word, and a queue in the lot.
  *
  * The word:
- *   LOCKED   held. The inline fast paths of sync.h move the word between 0 and LOCKED.
+ *   LOCKED   held. The inline fast paths of sync.h exchange 0 for LOCKED, and subtract LOCKED.
  *   WAITERS  the queue may have waiters. Set with each one that queues, cleared by the unlock that finds
  *            the queue empty or takes the last waiter.
  *   WOKEN    an unlock took a waiter out, and it has neither got the lock nor queued again. While it is on
  *            its way no other waiter is woken.
  *   HANDOFF  the lock is passed on by unlock, never set free.
+ * Held is also a word with WAITERS and neither LOCKED nor WOKEN: by an unlock that is to wake somebody. So unlock can
+ * begin with the subtraction, which is faster than a compare-exchange where nobody waits, and still have the
+ * mutex to itself for the rest.
  *
  * As in Go there are two modes. Normal: unlock sets the lock free and wakes the oldest waiter, which
  * competes with whoever runs; a running goroutine usually wins, which is fast, and the loser queues at the
@@ -18,20 +21,21 @@
  *
  * Invariants
  *   I1  WAITERS and HANDOFF change only with the bucket locked; WOKEN is set only with it locked and
- *       cleared only by the woken waiter. LOCKED may change at any time (fast paths, try_lock).
- *   I2  HANDOFF is set only together with LOCKED and WAITERS, and LOCKED is not cleared while HANDOFF is set.
+ *       cleared only by the woken waiter, so that a word once free of both is held. LOCKED may change at any time
+ *       (fast paths, try_lock).
+ *   I2  HANDOFF is set only while it is held, with WAITERS and without WOKEN: it stays held while HANDOFF is set.
  *   I3  a waiter in the queue implies WAITERS. Not the reverse: a waiter whose context ended, or whose
  *       runtime did, leaves WAITERS behind; the next unlock finds nobody and clears it.
  *   I4  nobody is woken for no reason: a waiter leaves the queue with the lock, or as the woken one.
- * No wake-up is lost: who queues does so with LOCKED set in the same compare-exchange that sets WAITERS, so
- * the unlock to come sees it. And if that unlock leaves the waking to a WOKEN one, that one either takes the
- * lock, and unlocks in turn, or finds it taken and clears WOKEN in the exchange that sees it LOCKED.
+ * No wake-up is lost: who queues does so while it is held, in the same compare-exchange that sets WAITERS, so
+ * the unlock to come, or under way, sees it. And if that unlock leaves the waking to a WOKEN one, that one either takes the
+ * lock, and unlocks in turn, or finds it taken and clears WOKEN in the exchange that sees it held.
  *
  * Edges (release -> acquire)
- *   E1  unlock's exchange that clears LOCKED -> the exchange that sets it
+ *   E1  unlock's exchange or subtraction that sets it free -> the exchange that sets LOCKED
  *   E2  unlock's rn__ready of a granted waiter -> the return of its park
  *
- * Last access. Unlock touches the mutex for the last time in the exchange that frees it or passes it on;
+ * Last access. Unlock touches the mutex for the last time in what frees it or passes it on;
  * the bucket's lock, the queue and the waiter are not the mutex. (A lock's mark comes after the exchange that
  * takes it, and before the lock returns: who unlocks it knows that it has.)
  *
@@ -51,6 +55,11 @@
 
 enum { LOCKED = 1, HANDOFF = 2, WAITERS = 4, WOKEN = 8 };
 
+static inline bool is_held(uint32_t state)
+{
+    return (state & LOCKED) || (state & (WAITERS | WOKEN)) == WAITERS;
+}
+
 _Static_assert(sizeof(rn_mutex) == 16, "decision 9");
 
 static COLD int mutex_wait(rn_mutex *m, struct rn_ctx *ctx)
@@ -66,7 +75,7 @@ static COLD int mutex_wait(rn_mutex *m, struct rn_ctx *ctx)
         struct lot_bucket *b;
         int err;
 
-        if (!(state & LOCKED)) { /* and so not HANDOFF: I2 */
+        if (!is_held(state)) { /* and so not HANDOFF: I2 */
             if (cas_acquire(&m->rn__state, &state, (state & ~mine) | LOCKED)) /* E1 */
                 return 0;
             continue;
@@ -80,10 +89,10 @@ static COLD int mutex_wait(rn_mutex *m, struct rn_ctx *ctx)
 
         b = rn__lot_lock(m);
         state = load_relaxed(&m->rn__state);
-        while ((state & LOCKED) &&
+        while (is_held(state) &&
                !cas_relaxed(&m->rn__state, &state, (state & ~mine) | WAITERS | handoff))
             ; /* no edge: the bucket's lock orders the queue */
-        if (!(state & LOCKED)) {
+        if (!is_held(state)) {
             rn__lot_unlock(b);
             continue;
         }
@@ -108,26 +117,20 @@ static COLD int mutex_wait(rn_mutex *m, struct rn_ctx *ctx)
     }
 }
 
-static COLD void unlock_unlocked(struct lot_bucket *b)
-{
-    if (b)
-        rn__lot_unlock(b);
-    rn__fatal("sync: unlock of unlocked mutex");
-}
-
-/* There may be waiters, and none is on its way. */
+/* There may be waiters, and none is on its way; the caller holds m, having subtracted LOCKED. */
 static COLD void mutex_wake(rn_mutex *m)
 {
     struct lot_bucket *b = rn__lot_lock(m);
     struct lot_waiter *w = rn__lot_first(b, m, LOT_MUTEX);
     uint32_t state = load_relaxed(&m->rn__state);
-    uint32_t set = 0, clear = LOCKED; /* {LOCKED: 0, WOKEN: 1}, or in a hand-off neither */
+    uint32_t set = 0, clear = 0;
 
     if (!w) {
-        clear |= WAITERS | HANDOFF;
+        clear = WAITERS | HANDOFF;
     } else {
         if (state & HANDOFF) { /* I1: it stays as it is */
             w->granted = 1;
+            set = LOCKED;
             clear = now_ns() - (int64_t)w->arg < starving_ns ? HANDOFF : 0;
         } else {
             set = WOKEN;
@@ -136,10 +139,8 @@ static COLD void mutex_wake(rn_mutex *m)
         if (!rn__lot_first(b, m, LOT_MUTEX))
             clear |= WAITERS | HANDOFF;
     }
-    do {
-        if (!(state & LOCKED))
-            unlock_unlocked(b);
-    } while (!cas_release(&m->rn__state, &state, (state & ~clear) | set)); /* E1 */
+    /* E1. With the bucket locked nobody else changes a word that is held without LOCKED. */
+    store_release(&m->rn__state, (state & ~clear) | set);
     rn__lot_unlock(b);
     if (w)
         rn__ready(w->g); /* E2 */
@@ -185,7 +186,7 @@ bool rn__mutex_try_lock(rn_mutex *m)
     uint32_t state = load_relaxed(&m->rn__state);
 
     tool_read(m, sizeof *m);
-    while (!(state & LOCKED)) {
+    while (!is_held(state)) {
         if (cas_acquire(&m->rn__state, &state, state | LOCKED)) { /* E1 */
             owner_mark(&m->rn__by, &m->rn__at);
             edge_acquire(m);
@@ -195,20 +196,21 @@ bool rn__mutex_try_lock(rn_mutex *m)
     return false;
 }
 
+void rn__mutex_unlock_rest(rn_mutex *m, uint32_t left)
+{
+    if (unlikely(!((left + LOCKED) & LOCKED)))
+        rn__fatal("sync: unlock of unlocked mutex");
+    if (is_held(left))
+        mutex_wake(m);
+}
+
 void rn__mutex_unlock(rn_mutex *m)
 {
-    uint32_t state = load_relaxed(&m->rn__state);
+    uint32_t left;
 
     edge_release(m);
     owner_unmark(&m->rn__at);
-    for (;;) {
-        if (unlikely(!(state & LOCKED)))
-            unlock_unlocked(NULL);
-        if ((state & WAITERS) && !(state & WOKEN)) {
-            mutex_wake(m);
-            return;
-        }
-        if (cas_release(&m->rn__state, &state, state & ~(uint32_t)LOCKED)) /* E1 */
-            return;
-    }
+    left = sub_release(&m->rn__state, LOCKED) - LOCKED; /* E1 */
+    if (left)
+        rn__mutex_unlock_rest(m, left);
 }

@@ -57,7 +57,7 @@ static void locker(void *arg)
 }
 
 EXPLORE(mutex_two, .preemptions = 3, .stale = 2, .random_runs = 5000,
-        .breaks = {{"rn__mutex_lock", "cas_acquire", 0}, {"rn__mutex_unlock", "cas_release", 0}})
+        .breaks = {{"rn__mutex_lock", "cas_acquire", 0}, {"rn__mutex_unlock", "sub_release", 0}})
 {
     reset();
     mutex = new_zero(sizeof *mutex);
@@ -69,7 +69,7 @@ EXPLORE(mutex_two, .preemptions = 3, .stale = 2, .random_runs = 5000,
 }
 
 EXPLORE(mutex_three, .preemptions = 2, .stale = 1, .random_runs = 10000,
-        .breaks = {{"mutex_wait", "cas_acquire", 0}, {"mutex_wake", "cas_release", 0}})
+        .breaks = {{"mutex_wait", "cas_acquire", 0}, {"mutex_wake", "store_release", 0}})
 {
     reset();
     mutex = new_zero(sizeof *mutex);
