@@ -24,6 +24,7 @@
 
 #include "base/tools.h"
 #include "os/os.h"
+#include "sched/rt.h"
 
 enum { WARM = 300, SHORT = 1000, LONG = 3000, TIMES = 5, BATCH = 100 };
 
@@ -295,6 +296,17 @@ static void park_ready(int64_t n)
     rn_wg_wait(&wg);
 }
 
+/* What each call that enters the runtime pays for it: the two stores and the look between (sched/monitor.c). */
+static void entry(int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        struct worker *w = worker_self();
+
+        if (rt_enter(w))
+            rt_leave(w);
+    }
+}
+
 static void blocking(int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
@@ -471,6 +483,7 @@ static const struct path {
     {"go/yield/alone", yield_alone},
     {"go/yield/two", yield_two},
     {"go/park+ready", park_ready},
+    {"go/enter+leave", entry},
     {"go/blocking-enter+leave", blocking},
     {"go/defer", defer},
     {"sync/mutex/lock+unlock", mutex},
