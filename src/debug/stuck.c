@@ -217,8 +217,8 @@ static void found(struct search *s, uintptr_t at, uintptr_t word)
         else
             hi = mid;
     }
-    while (lo-- > 0 && word < s->objects[lo].hi) {
-        const struct object *o = &s->objects[lo];
+    for (; lo > 0 && word < s->objects[lo - 1].hi; lo--) {
+        const struct object *o = &s->objects[lo - 1];
 
         if (!s->who[o->who].alive && at - o->lo >= o->hi - o->lo) {
             s->who[o->who].alive = true;

@@ -106,8 +106,12 @@ static int line(struct walk *w, const char *text)
     uintptr_t lo, hi;
     bool shared, named;
 
-    if (!hex(&at, &lo) || *at++ != '-' || !hex(&at, &hi) || *at++ != ' ')
+    if (!hex(&at, &lo) || *at != '-')
         return -EIO;
+    at++;
+    if (!hex(&at, &hi) || *at != ' ')
+        return -EIO;
+    at++;
     shared = at[3] == 's';
     if (at[0] != 'r' ||
         (at[1] != 'w' && at[2] == 'x')) /* code holds no pointers that were stored */

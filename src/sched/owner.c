@@ -17,8 +17,8 @@ void rn__owner_born(struct g *g, uint32_t tag)
     if (g->stack_class >= 1)
         store_relaxed(owner_word(top - OWNER_PART), tag);
     if (g->stack_class >= 2) {
-        store_relaxed(owner_word(top - 2 * OWNER_PART), tag);
-        store_relaxed(owner_word(top - 3 * OWNER_PART), tag);
+        store_relaxed(owner_word(top - (uintptr_t)2 * OWNER_PART), tag);
+        store_relaxed(owner_word(top - (uintptr_t)3 * OWNER_PART), tag);
     }
 }
 

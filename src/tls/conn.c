@@ -859,8 +859,8 @@ int rn_tls_dial(struct rn_ctx *ctx, const char *network, const char *address, rn
     if (err) {
         rn_error e = rn_error_of(err);
 
-        rn_tls_cancel(
-            t); /* NOLINT(clang-analyzer-unix.Malloc): as above, ours is the last reference */
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): as above, ours is the last reference */
+        rn_tls_cancel(t);
         rn_tls_release(t);
         return rn_error_raise(&e);
     }
