@@ -98,6 +98,26 @@ readme)
     "$dir/hello" >"$dir/got"
     diff "$dir/expected" "$dir/got"
     ;;
+linking)
+    # Each compiler, whichever made the library, each kind of code, and calls bound at once or lazily: rn_go captures
+    # its arguments in all of them.
+    ways=0
+    for compiler in gcc gcc-13 gcc-14 clang clang-16 clang-19 clang-20 clang-21; do
+        command -v "$compiler" >/dev/null || continue
+        for code in "-fno-pie -no-pie" "-fPIE -pie" "-fPIC -pie"; do
+            for bind in lazy now; do
+                ways=$((ways + 1))
+                # shellcheck disable=SC2086
+                "$compiler" -O2 $code -Wl,-z,$bind -I"$prefix/include" "$SOURCE/examples/tour.c" \
+                    -o "$dir/tour" -L"$prefix/$LIBDIR" -lrunnel -Wl,-rpath,"$prefix/$LIBDIR"
+                "$dir/tour" >"$dir/got" || { echo "packaging.sh: $compiler $code $bind: status $?" >&2; exit 1; }
+                diff "$SOURCE/examples/expected/tour.txt" "$dir/got"
+            done
+        done
+    done
+    echo "$ways ways"
+    [ "$ways" -gt 0 ]
+    ;;
 *)
     echo "packaging.sh: unknown way: $way" >&2
     exit 2
