@@ -515,6 +515,13 @@ GO_TEST(httpd_context_ends_with_the_client)
 
 static _Atomic long sent_requests, answered, refused_conns, lost;
 
+/* One more that was not answered, and why, on which request of its connection. */
+static void is_lost(const char *where, ssize_t n, int i)
+{
+    printf("lost at %s: %s, request %d\n", where, n < 0 ? rn_errmsg((int)n) : "the end", i);
+    lost++;
+}
+
 static void load(struct server *s, int per_connection)
 {
     static const char request[] = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -533,8 +540,9 @@ static void load(struct server *s, int per_connection)
             ssize_t n;
 
             sent_requests++;
-            if (rn_write(c, request, sizeof request - 1) < 0) {
-                lost++;
+            n = rn_write(c, request, sizeof request - 1);
+            if (n < 0) {
+                is_lost("write", n, i);
                 break;
             }
             while (!whole && (n = rn_read(c, in + have, sizeof in - 1 - have)) > 0) {
@@ -545,7 +553,7 @@ static void load(struct server *s, int per_connection)
             if (!whole) {
                 if (have)
                     FAIL("half an answer");
-                lost++;
+                is_lost("read", n, i);
                 break;
             }
             answered++;

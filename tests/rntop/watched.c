@@ -16,7 +16,7 @@
 
 static rn_chan(int) gate;
 static rn_mutex mu;
-static atomic_bool stop;
+static atomic_bool stop, spins;
 static atomic_int woke;
 
 static void reader(void)
@@ -35,6 +35,7 @@ static void locker(void)
 }
 static void spinner(void)
 {
+    atomic_store(&spins, true);
     while (!atomic_load(&stop))
         ;
 }
@@ -85,17 +86,28 @@ static void start_still(int readers)
     await_waiting((uint64_t)readers + 8);
 }
 
-static int program(const char *which)
+/* Is said from within the call that blocks, so that all is as it stays. */
+static int say_and_read(void)
 {
     char c;
 
+    puts("ready");
+    fflush(stdout);
+    return (int)read(STDIN_FILENO, &c, 1);
+}
+
+static int program(const char *which)
+{
     gate = rn_chan_make(int, 0);
     if (strcmp(which, "many") == 0)
         start_still(100000);
     else
         start_still(7);
-    if (strcmp(which, "still") == 0)
+    if (strcmp(which, "still") == 0) {
         rn_go(spinner);
+        while (!atomic_load(&spins))
+            rn_sleep(RN_MILLISECOND);
+    }
     if (strcmp(which, "churn") == 0) {
         rn_chan(int) a = rn_chan_make(int, 0), b = rn_chan_make(int, 0);
 
@@ -105,9 +117,7 @@ static int program(const char *which)
         rn_go(pingpong, b, a);
         rn_send(a, 1);
     }
-    puts("ready");
-    fflush(stdout);
-    (void)rn_blocking((int)read(STDIN_FILENO, &c, 1));
+    (void)rn_blocking(say_and_read());
     _exit(0);
 }
 

@@ -210,16 +210,22 @@ static int deadlocks(void)
     return 0;
 }
 
-/* Says that it waits; what the signal does is trace.py's to see. */
+static int say_and_read(const char *word)
+{
+    char c;
+
+    MUST(write(1, word, strlen(word)) == (ssize_t)strlen(word));
+    return (int)read(0, &c, 1);
+}
+
+/* Says, from within its blocking call, that it waits; what the signal does is trace.py's to see. */
 static int waits_for_signal(void)
 {
     rn_chan(int) ch = rn_chan_make(int, 0);
-    char c;
 
     rn_go(waits, ch);
     await_waiting();
-    MUST(write(1, "ready\n", 6) == 6);
-    (void)rn_blocking((int)read(0, &c, 1));
+    (void)rn_blocking(say_and_read("ready\n"));
     _exit(0); /* without a file of the end */
 }
 
