@@ -602,7 +602,8 @@ static bool one(struct conn *c, struct block *b, bool *linger)
     } else if (rq->body_err == -ETIMEDOUT && !rs->sealed && rs->written == 0) {
         rn_httpd_error(rs, 408, NULL);
     }
-    if (load_relaxed(&c->sv->stage) != SERVING)
+    /* A head that is made has promised that the connection stays: the client may have sent its next request. */
+    if (load_relaxed(&c->sv->stage) != SERVING && !rs->sealed)
         rs->close = true;
     rn__rs_finish(rs);
     if (c->h->o.log)

@@ -570,8 +570,7 @@ GO_TEST(httpd_ends_in_order_under_load)
 {
     for (int round = 0; round < 3; round++) {
         struct server s;
-        /* A client that is slower between two requests than this may find nobody: so long that none is. */
-        rn_httpd_options o = {.drain = (test_is_slow() ? 4000 : 500) * RN_MILLISECOND};
+        rn_httpd_options o = {.drain = 500 * RN_MILLISECOND};
         rn_wg wg = {0};
 
         sent_requests = answered = lost = refused_conns = 0;
