@@ -234,7 +234,7 @@ static int waits_for_signal(void)
 static void sleeps(int times)
 {
     for (int i = 0; i < times; i++)
-        rn_sleep(1000);
+        rn_sleep(RN_MILLISECOND); /* long enough to be a wait for sure */
 }
 
 /* The file, and then FILE.2, FILE.3: each has the sleeps since the recorder was turned on last. */
