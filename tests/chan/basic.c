@@ -323,7 +323,7 @@ GO_TEST(chan_11_send_blocks_when_full)
     }
 }
 
-/* CHAN-12: a try on an empty channel fails at once and leaves the destinations alone. */
+/* CHAN-12, D30: a try on an empty channel fails at once and leaves the destinations alone. */
 GO_TEST(chan_12_try_receive_on_empty)
 {
     for (int cap = 0; cap < 3; cap++) {
@@ -342,7 +342,7 @@ GO_TEST(chan_12_try_receive_on_empty)
     }
 }
 
-/* CHAN-13: a try on a full channel fails at once and changes nothing. */
+/* CHAN-13, D30: a try on a full channel fails at once and changes nothing. */
 GO_TEST(chan_13_try_send_on_full)
 {
     for (int cap = 0; cap < 4; cap++) {

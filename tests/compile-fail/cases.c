@@ -160,6 +160,7 @@ void test(bool condition)
     WRONG((void)rn_chan_make(struct { char c[65536]; }, 1);)
     RIGHT((void)rn_chan_make(struct { char c[65535]; }, 1);)
 #elif CASE == 28
+    /* D28: the macro takes channels alone. */
     //= not a channel|called object|not a function
     WRONG(rn_close(&value);) RIGHT(rn_close(ch);)
 #elif CASE == 29
@@ -183,15 +184,19 @@ void test(bool condition)
     //= incompatible pointer type [lax]
     WRONG(rn_go(takes_pointer, &number);) RIGHT(rn_go(takes_pointer, &value);)
 #elif CASE == 35
+    /* D4 */
     //= argument above 16 bytes: pass a pointer
     WRONG(rn_go(takes_big, big);) RIGHT(rn_go_copy(sum_big, &big);)
 #elif CASE == 36
+    /* D4 */
     //= argument above 16 bytes: pass a pointer
     WRONG(rn_go(takes_aligned, aligned);) RIGHT(rn_go(takes_int, aligned.value);)
 #elif CASE == 37
+    /* D32 */
     //= an array would dangle
     WRONG(rn_go(takes_pointer, array);) RIGHT(rn_go(takes_pointer, &array[0]);)
 #elif CASE == 38
+    /* D32 */
     //= an array would dangle
     WRONG(char text[] = "text"; rn_go(takes_text, text);) RIGHT(rn_go(takes_text, "text");)
 #elif CASE == 39
@@ -205,16 +210,20 @@ void test(bool condition)
     //= incompatible pointer type [lax]
     WRONG(rn_wg_go(&once, takes_int, 1);) RIGHT(rn_wg_go(&wg, takes_int, 1);)
 #elif CASE == 42
+    /* D29 */
     //= result is used: it must return int
     WRONG(rn_group_go(&group, takes_int, 1);) RIGHT(rn_group_go(&group, gives_int, 1);)
 #elif CASE == 43
+    /* D29 */
     //= result is used: it must return int
     WRONG((void)rn_group_try_go(&group, takes_int, 1);)
     RIGHT((void)rn_group_try_go(&group, gives_int, 1);)
 #elif CASE == 44
+    /* D29 */
     //= result is used: it must return int
     WRONG((void)rn_run(takes_nothing);) RIGHT((void)rn_run(gives_int, 3);)
 #elif CASE == 45
+    /* D29 */
     //= result is used: it must return int
     WRONG((void)rn_flight_do(&flight, "key", &value, takes_int, 1);)
     RIGHT((void)rn_flight_do(&flight, "key", &value, gives_int, 1);)
@@ -327,7 +336,7 @@ void test(bool condition)
     rn_sem sem = RN_SEM(1);
     WRONG(rn_sem_acquire(NULL, &sem, 1);) RIGHT((void)!rn_sem_acquire(NULL, &sem, 1);)
 #elif CASE == 68
-    /* A function that ends the goroutine: what follows needs no value. */
+    /* D36: a function that ends the goroutine: what follows needs no value. */
     //= control reaches end|does not return a value|-Wreturn-type [-Wreturn-type -Werror]
 }
 int last(void);

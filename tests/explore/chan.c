@@ -75,6 +75,7 @@ static void close_it(void *arg)
     rn_close(ch);
 }
 
+/* D6: whoever was woken by close may free. */
 EXPLORE(chan_free_after_close, .preemptions = 3, .stale = 1, .random_runs = 5000,
         .breaks = {{"spin_unlock_with", "store_release", 0}})
 {
@@ -96,6 +97,7 @@ static void send_and_release(void *arg)
     rn_chan_release(ch);
 }
 
+/* D6: so may whoever has sent the last value. */
 EXPLORE(chan_free_after_send, .preemptions = 3, .stale = 1, .random_runs = 5000)
 {
     uint64_t v = 0;
@@ -108,7 +110,7 @@ EXPLORE(chan_free_after_send, .preemptions = 3, .stale = 1, .random_runs = 5000)
     nothing_left();
 }
 
-/* Whoever sees it closed may free, too. */
+/* D6: whoever sees it closed may free, too. */
 EXPLORE(chan_free_seen_closed, .preemptions = 3, .stale = 1, .random_runs = 5000)
 {
     uint64_t v = 0;
@@ -150,7 +152,7 @@ EXPLORE(chan_close_wakes_all, .preemptions = 2, .stale = 1, .random_runs = 5000)
     nothing_left();
 }
 
-/* The receiver of the one value frees; the sender's call may still be returning. */
+/* D6: the receiver of the one value frees; the sender's call may still be returning. */
 EXPLORE(chan_free_after_receive, .preemptions = 3, .stale = 1, .random_runs = 5000)
 {
     uint64_t v = 0;
@@ -172,6 +174,7 @@ static void release_it(void *arg)
     rn_chan_release(ch);
 }
 
+/* D7: who counts gives up one of two. */
 EXPLORE(chan_last_reference, .preemptions = 3, .stale = 1, .random_runs = 5000,
         .breaks = {{"rn__chan_release", "sub_acq_rel", 0}})
 {
@@ -293,6 +296,7 @@ static void close_and_free(void *arg)
     rn_chan_release(other);
 }
 
+/* D7: of a select. */
 EXPLORE(select_free_winner, .preemptions = 3, .stale = 1, .random_runs = 8000)
 {
     ch = rn_chan_make(uint64_t, 0);
@@ -315,6 +319,7 @@ static void send_and_free(void *arg)
     rn_chan_release(ch);
 }
 
+/* D7: nothing of it is left behind. */
 EXPLORE(select_twice_on_one, .preemptions = 3, .stale = 1, .random_runs = 5000)
 {
     rn_case cases[2];

@@ -127,10 +127,12 @@ static void explore_variant(enum variant v)
     EXPECT(processor == 2 + taken);
 }
 
+/* D10: a processor is taken only from a thread that is outside, and was outside all the while. */
 EXPLORE(monitor_takes, .preemptions = 4, .stale = 2, .random_runs = 20000)
 {
     explore_variant(WHOLE);
 }
+/* D20: the fence that is missing shows only to an explorer that delays stores. */
 EXPLORE(monitor_no_membarrier, .must_fail = true, .preemptions = 4, .stale = 2)
 {
     explore_variant(NO_MEMBARRIER);
@@ -143,6 +145,7 @@ EXPLORE(monitor_look_first, .must_fail = true, .preemptions = 4, .stale = 2)
 {
     explore_variant(LOOK_FIRST);
 }
+/* D20: the order that is missing shows only to one that knows what a load may still read. */
 EXPLORE(monitor_relaxed_leave, .must_fail = true, .preemptions = 4, .stale = 2)
 {
     explore_variant(RELAXED_LEAVE);

@@ -44,7 +44,7 @@ static void reset(unsigned before)
         put(i);
 }
 
-/* Slots that are written for the first time. */
+/* D17: slots that are written for the first time. */
 EXPLORE(ring_fills, .preemptions = 3, .stale = 3, .random_runs = 20000,
         .breaks = {{"ring_put", "store_release", 3}, {"ring_copy", "load_acquire", 0}})
 {
@@ -55,7 +55,7 @@ EXPLORE(ring_fills, .preemptions = 3, .stale = 3, .random_runs = 20000,
     EXPECT(look() == 3);
 }
 
-/* Slots that are overwritten while they are read: not torn, and at most one more is left out than must be. */
+/* D17: slots that are overwritten while they are read: not torn, and at most one more is left out than must be. */
 EXPLORE(ring_wraps, .preemptions = 3, .stale = 3, .random_runs = 40000,
         .breaks = {{"ring_put", "store_release", 0},
                    {"ring_put", "store_release", 1},

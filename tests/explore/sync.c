@@ -289,7 +289,7 @@ static void done_it(void *arg)
 
 static uint64_t results[2];
 
-/* Whoever waited may free it, although the last done is still returning (decision 9). */
+/* D9: whoever waited may free it, although the last done is still returning. */
 EXPLORE(wg_free_after_wait, .preemptions = 3, .stale = 1, .random_runs = 10000)
 {
     wg = new_zero(sizeof *wg);
@@ -339,7 +339,7 @@ EXPLORE(wg_cancelled, .preemptions = 2, .stale = 0, .random_runs = 10000)
     EXPECT(explore_allocated() == 0);
 }
 
-/* A wait with a context that returns 0 has the group to itself, as one without. */
+/* D9: a wait with a context that returns 0 has the group to itself, as one without. */
 EXPLORE(wg_free_after_wait_ctx, .preemptions = 2, .stale = 1, .random_runs = 10000)
 {
     wg = new_zero(sizeof *wg);
@@ -547,6 +547,7 @@ static void end_child(void *arg)
     rn_ctx_end(child);
 }
 
+/* D8: the memory goes with the last of both. */
 EXPLORE(ctx_end_both, .preemptions = 3, .stale = 1, .random_runs = 10000,
         .breaks = {{"rn__ctx_unref", "sub_acq_rel", 0}})
 {

@@ -300,3 +300,14 @@ EXPLORE(sleep_against_cancel, .preemptions = 2, .stale = 1, .random_runs = 10000
     rn_ctx_end(ctx);
     clear();
 }
+
+/* D7: the last reference to a context goes while its timer fires: the memory stays until that is over. */
+EXPLORE(ctx_released_while_its_timer_fires, .preemptions = 3, .stale = 1, .random_runs = 10000)
+{
+    reset();
+    ctx = rn_ctx_with_timeout(rn_ctx_background(), 10);
+    explore_start(run_timers, (void *)(intptr_t)(rn__clock() + 10));
+    rn_ctx_release(ctx);
+    explore_join_all();
+    clear();
+}

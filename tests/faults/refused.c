@@ -844,6 +844,32 @@ PLAIN_TEST(refused_membarrier_computing)
     CHECK(refusals > 0);
 }
 
+static void lets_go(rn_chan(int) gate)
+{
+    rn_send(gate, 1);
+}
+static int needs_another(rn_chan(int) gate)
+{
+    rn_lock_thread(); /* whoever opens the gate needs a thread of its own */
+    rn_go(lets_go, gate);
+    return rn_recv(gate);
+}
+/* D25: a thread that the kernel refuses, once or many times over, is asked for again: nothing panics, and what only a
+ * second thread can do gets done. */
+PLAIN_TEST(refused_thread_is_asked_for_again)
+{
+    for (int times = 1; times <= 20; times += 19) {
+        rn_chan(int) gate = rn_chan_make(int, 0);
+        int before = refusals;
+
+        refuse_no_more();
+        refuse(THREAD, EAGAIN, 0, times);
+        CHECK_EQ(rn_run(needs_another, gate), 1);
+        CHECK_EQ(refusals - before, times);
+        rn_chan_release(gate);
+    }
+}
+
 /* No stack for signal handlers: the worker does without. */
 PLAIN_TEST(refused_signal_stack)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * capture.c - arguments arrive as a call would pass them: every type, registers and stack, evaluated
- * once. Built with every compiler and linked in every way (CMakeLists.txt, mix.sh): what the macros
- * compile to differs, what happens must not.
+ * once. What the macros compile to differs from compiler to compiler, what happens must not: packaging.sh
+ * links the tour in every way.
  */
 #include "support.h"
 
@@ -43,7 +43,7 @@ static void expect_arrival(const char *file, int line)
         ARRIVES(take_##name, first, b);                                                            \
     }
 
-/* D1, D2 and the interface: each scalar type, converted to the parameter's type as in a call. */
+/* Each scalar type, converted to the parameter's type as in a call. */
 TYPE_TEST(char, char, 'x', 'y')
 TYPE_TEST(signed_char, signed char, -128, 127)
 TYPE_TEST(unsigned_char, unsigned char, 255, 0)
@@ -114,7 +114,7 @@ static void conversions(double d, int i, unsigned char c, long l, bool b, const 
     arrived++;
 }
 
-/* Converted as a call converts: integer to double, double to int, cut, widened; a string literal is
+/* D32: converted as a call converts: integer to double, double to int, cut, widened; a string literal is
  * allowed, being there for ever. */
 GO_TEST(capture_conversions)
 {
@@ -227,7 +227,7 @@ static void mixed14(int a, double b, void *c, float d, struct two_longs e, struc
     arrived++;
 }
 
-/* Nine and more arguments: what has no register travels on the caller's stack. Up to 14. */
+/* D4: nine and more arguments: what has no register travels on the caller's stack. Up to 14. */
 GO_TEST(capture_many_arguments)
 {
     struct two_longs e = {5, 55};
@@ -365,6 +365,7 @@ static __attribute__((noinline)) int spawn_noreturn(void)
     return 4711; /* gone if the call inherits noreturn */
 }
 
+/* D2: what follows a start is there, and a function that never returns may be started again. */
 GO_TEST(attribute_noreturn)
 {
     CHECK_EQ(spawn_noreturn(), 4711);
@@ -377,7 +378,7 @@ GO_TEST(attribute_noreturn)
 
 static const int seven = 7;
 
-/* A const or pure function does nothing but return: what shows that a call was not dropped is who
+/* D2: a const or pure function does nothing but return: what shows that a call was not dropped is who
  * waits for its end, and its result. */
 GO_TEST(attribute_const_and_pure)
 {
@@ -399,7 +400,7 @@ GO_TEST(attribute_const_and_pure)
     rn_go(pure_function, &seven);
 }
 
-/* rn_go drops the result, so warn_unused_result is no warning. */
+/* D2: rn_go drops the result, so warn_unused_result is no warning. */
 GO_TEST(attribute_warn_unused_result)
 {
     ARRIVES(unused_result, 8);
@@ -571,7 +572,7 @@ static int many_to_int(int a, double b, struct two_longs c, long d, long e, long
 
 #define MANY many_to_int, 1, 2.5, ((struct two_longs){3, 4}), 5, 6, 7, 8, 9, 10.5f
 
-/* One mechanism under all of them: registers, stack, struct and result. */
+/* D1, D4: one mechanism under all of them: registers, stack, struct and result. */
 GO_TEST(capture_every_form)
 {
     rn_wg wg = {0};

@@ -293,6 +293,28 @@ GO_TEST(defer_exit)
     SAYS("3x22x11x00");
 }
 
+static void clean_up(int *n)
+{
+    say_char((char)('0' + *n));
+}
+
+static void exit_past_a_cleanup(void)
+{
+    __attribute__((cleanup(clean_up))) int other = 7;
+
+    rn_defer(say, "d");
+    rn_defer(say_two, "l", (double)other);
+    rn_exit(0);
+}
+
+/* D5: rn_exit runs no cleanup attribute of other make: its frames are not left, they are gone. */
+GO_TEST(defer_exit_is_not_for_others)
+{
+    rn_go(exit_past_a_cleanup);
+    test_expect_settled(__FILE__, __LINE__);
+    SAYS("l7d");
+}
+
 static void exit_again(int n)
 {
     say_char((char)('0' + n));
@@ -475,7 +497,7 @@ static int exit_with_defer(void)
     rn_exit(4);
 }
 
-/* RT-07 and the interface: the first goroutine of rn_run too; its result is the program's. */
+/* D36, RT-07: the first goroutine of rn_run too; its result is the program's. */
 PLAIN_TEST(defer_first_goroutine)
 {
     CHECK_EQ(rn_run(result_with_defer), 3);

@@ -192,11 +192,11 @@ GO_TEST(named_select)
     rn_ctx_end(ctx);
 }
 
-/* D26: cases are values: they can be named, assigned, and chosen between. */
+/* D26: cases are values: they can be named, assigned, and chosen between, in a loop too. */
 GO_TEST(cases_are_values)
 {
     rn_chan(int) ch = rn_chan_make(int, 1);
-    int value = 0;
+    int value = 0, values[3] = {0};
     rn_case send = rn_on_send(ch, 9), receive, none = {0};
     rn_case cases[3];
 
@@ -210,7 +210,39 @@ GO_TEST(cases_are_values)
     cases[2] = receive;
     CHECK_EQ(rn_select_array(cases, 3), 2);
     CHECK_EQ(value, 9);
+    for (int i = 0; i < 3; i++)
+        cases[i] = rn_on_send_from(ch, &values[i]); /* the value is mine, not the literal's */
+    values[0] = values[1] = values[2] = 11;
+    (void)rn_select_array(cases, 3);
+    CHECK_EQ(rn_recv(ch), 11);
     rn_chan_release(ch);
+}
+
+/* ---- The small ones ----------------------------------------------------------------------------- */
+
+/* D38: the element's type from a handle of any direction, a semaphore with its units, and a value that is none. */
+GO_TEST(elements_units_and_semaphores)
+{
+    rn_chan(double) ch = rn_chan_make(double, 1);
+    rn_recv_only(double) in = ch;
+    rn_send_only(double) out = ch;
+    rn_chan(rn_unit) units = rn_chan_make(rn_unit, 1);
+    rn_sem two = RN_SEM(2);
+    rn_elem(out) sent = 1.5;
+    rn_elem(in) got;
+
+    _Static_assert(_Generic((rn_elem(ch)){0}, double: 1, default: 0), "rn_elem");
+    _Static_assert(_Generic((rn_elem(units)){0}, rn_unit: 1, default: 0), "rn_unit");
+    rn_send(out, sent);
+    got = rn_recv(in);
+    CHECK(got == 1.5);
+    rn_send(units, RN_UNIT);
+    (void)rn_recv(units);
+    CHECK(rn_sem_try_acquire(&two, 2));
+    CHECK(!rn_sem_try_acquire(&two, 1));
+    rn_sem_release(&two, 2);
+    rn_chan_release(ch);
+    rn_chan_release(units);
 }
 
 /* ---- Zero is ready ------------------------------------------------------------------------------ */
@@ -222,7 +254,7 @@ static int zero_int(void)
     return 0;
 }
 
-/* Rules that hold everywhere, D9: every object works from zero bytes. */
+/* D9: every object works from zero bytes, and has the size that is asserted above. */
 GO_TEST(zero_is_ready)
 {
     struct {
@@ -373,8 +405,7 @@ static void wait_for_all(int n, rn_wg *end)
     rn_wg_done(end);
 }
 
-/* Rules that hold everywhere, D37: every call that may wait works from any thread; the runtime starts
- * by itself at the first use. */
+/* D37: every call that may wait works from any thread; the runtime starts by itself at the first use. */
 PLAIN_TEST(plain_threads_use_everything)
 {
     int n = test_times(1000);

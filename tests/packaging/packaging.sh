@@ -99,7 +99,7 @@ readme)
     diff "$dir/expected" "$dir/got"
     ;;
 linking)
-    # Each compiler, whichever made the library, each kind of code, and calls bound at once or lazily: rn_go captures
+    # D1, D3: each compiler, whichever made the library, each kind of code, and calls bound at once or lazily: rn_go captures
     # its arguments in all of them.
     ways=0
     for compiler in gcc gcc-13 gcc-14 clang clang-16 clang-19 clang-20 clang-21; do
@@ -117,6 +117,61 @@ linking)
     done
     echo "$ways ways"
     [ "$ways" -gt 0 ]
+    ;;
+headers)
+    # D3, D10, D26, D37: what the headers must not have, and what must be said although they are a system's.
+    for header in "$prefix/include/runnel.h" "$prefix"/include/runnel/*.h; do
+        if grep -nw '_Thread_local\|thread_local\|__thread' "$header"; then
+            echo "packaging.sh: $header has a thread-local" >&2
+            exit 1
+        fi
+    done
+    echo '#include <runnel.h>' >"$dir/all.c"
+    if "$CC" -M -I"$prefix/include" "$dir/all.c" | grep stdatomic; then
+        echo "packaging.sh: <runnel.h> includes <stdatomic.h>" >&2
+        exit 1
+    fi
+    # A case of rn_select_named that the switch forgets.
+    cat >"$dir/forgets.c" <<END
+#include <runnel.h>
+int wait_for(rn_chan(int) ch);
+int wait_for(rn_chan(int) ch)
+{
+    int value;
+
+    switch (rn_select_named(VALUE, rn_on_recv(ch, &value), TIMEOUT, rn_on_timeout(1))) {
+    case VALUE:
+        return value;
+#ifdef WHOLE
+    case TIMEOUT:
+        break;
+#endif
+    }
+    return 0;
+}
+END
+    tried=0
+    for compiler in gcc gcc-13 gcc-14 clang clang-14 clang-16 clang-19 clang-20 clang-21; do
+        command -v "$compiler" >/dev/null || continue
+        tried=$((tried + 1))
+        set -- "$compiler" -std=c11 -Wswitch -Werror -isystem "$prefix/include" -c -o /dev/null "$dir/forgets.c"
+        "$@" -DWHOLE
+        if LC_ALL=C "$@" 2>"$dir/said"; then
+            echo "packaging.sh: $compiler does not see the forgotten case" >&2
+            exit 1
+        fi
+        grep -q TIMEOUT "$dir/said" || { cat "$dir/said" >&2; exit 1; }
+        # A flag that takes away the register that a captured call needs; not every compiler knows the architecture.
+        set -- "$compiler" --target=aarch64-linux-gnu -ffixed-x18 -ffreestanding -fsyntax-only \
+            -I"$prefix/include" -x c "$prefix/include/runnel/call.h"
+        "$@" 2>/dev/null || continue
+        if LC_ALL=C "$@" -fsanitize=shadow-call-stack 2>"$dir/said"; then
+            echo "packaging.sh: $compiler -fsanitize=shadow-call-stack is let through" >&2
+            exit 1
+        fi
+        grep -q 'reserves a register' "$dir/said" || { cat "$dir/said" >&2; exit 1; }
+    done
+    [ "$tried" -gt 0 ]
     ;;
 *)
     echo "packaging.sh: unknown way: $way" >&2

@@ -67,7 +67,7 @@ static void until_arrived(int n)
     test_let_run(); /* from there to where they wait */
 }
 
-/* One goroutine of each state, and the caller. */
+/* D19, D32: one goroutine of each state, one that has not run among them, and the caller. */
 GO_TEST_PROCS(every_state, 1)
 {
     char *report;

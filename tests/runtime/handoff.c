@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static void set(_Atomic int *flag)
@@ -88,6 +89,68 @@ GO_TEST_PROCS(d11_who_lost_its_processor_rejoins_at_its_next_call, 1)
         CHECK(proc_is_mine());
     }
     rn_chan_release(one);
+}
+
+/* D10: odd inside, even outside, and an entry in an entry ends nothing. */
+GO_TEST(d10_entries_nest)
+{
+    for (int i = 0; i < 1000; i++)
+        CHECK(entries_nest());
+}
+
+/* Not pthread_self: that is declared to give the same in one function always, and is asked once. */
+static long thread_id(void)
+{
+    return syscall(SYS_gettid);
+}
+
+static void stay(rn_ctx *ctx, rn_chan(int) closed, _Atomic int *moves)
+{
+    rn_chan(int) one = rn_chan_make(int, 1);
+    rn_mutex mutex = {0};
+    rn_wg wg = {0};
+
+    for (int i = 0; i < test_times(300); i++) {
+        long me = thread_id();
+        int value;
+
+        CHECK(rn_try_send(one, i));
+        CHECK(rn_try_recv(one, &value) && value == i);
+        CHECK(rn_try_recv(closed, &value));
+        CHECK_EQ(rn_len(one), 0);
+        CHECK(rn_mutex_try_lock(&mutex));
+        rn_mutex_unlock(&mutex);
+        rn_wg_add(&wg, 1);
+        rn_wg_done(&wg);
+        CHECK(rn_chan_retain(one) == one);
+        rn_chan_release(one);
+        CHECK_EQ(rn_ctx_err(ctx), 0);
+        CHECK(rn_count() > 0 && rn_self_id() > 0);
+        CHECK_EQ(thread_id(), me);
+        rn_sleep(i % 3 * 1000); /* here it may move */
+        *moves += thread_id() != me;
+    }
+    rn_chan_release(one);
+}
+
+/* D11: what does not wait returns on the thread it was called on, of those that often go on upon another. */
+GO_TEST_PROCS(d11_what_does_not_wait_stays_on_its_thread, 4)
+{
+    rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background());
+    rn_chan(int) closed = rn_chan_make(int, 0);
+    _Atomic int moves = 0;
+
+    rn_close(closed);
+    for (int round = 0; round < 5 || moves == 0; round++) { /* or nothing was to be seen */
+        rn_wg wg = {0};
+
+        CHECK(round < 100);
+        for (int i = 0; i < 16; i++)
+            rn_wg_go(&wg, stay, ctx, closed, &moves);
+        rn_wg_wait(&wg);
+    }
+    rn_ctx_end(ctx);
+    rn_chan_release(closed);
 }
 
 /* RT-04, D14: who went on without a processor is not counted for ever as one that runs. */

@@ -51,3 +51,18 @@ void entry_and_back(void)
     rt_enter(w);
     rt_leave(w);
 }
+
+bool entries_nest(void)
+{
+    struct worker *w = worker_self();
+    uint32_t before = load_owned(&w->entry), inside;
+    bool outer = rt_enter(w), inner = rt_enter(w);
+
+    if (inner) /* as every entry of the library's: who did not enter does not leave */
+        rt_leave(w);
+    inside = load_owned(&w->entry);
+    if (outer)
+        rt_leave(w);
+    return outer && !inner && (before & 1) == 0 && inside == before + 1 &&
+           load_owned(&w->entry) == before + 2;
+}

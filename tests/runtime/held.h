@@ -16,4 +16,8 @@ bool yield_is_due(void);
 /* Go into the runtime and out again, as a call does that neither waits nor yields. */
 void entry_and_back(void);
 
+/* The same with an entry in it, as where the library calls itself: is the thread inside for as long as the outer one
+ * lasts, outside before and after, and does each outer entry count up the thread's sequence by two? */
+bool entries_nest(void);
+
 #endif

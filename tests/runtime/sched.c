@@ -67,6 +67,7 @@ static void until_closed(rn_chan(int) gate)
 }
 static void nothing(void) {}
 
+/* D19: whether it has run or not, a goroutine counts. */
 GO_TEST(rt_20_count_sees_started_and_unstarted_but_no_pending_timers)
 {
     rn_chan(int) gate = rn_chan_make(int, 0);

@@ -202,7 +202,6 @@ static void wait_for_sleeper(void)
     rn_wg_go(&wg, rn_sleep, RN_HOUR);
     rn_wg_wait(&wg);
 }
-/* One that has not run yet has its arguments in its record. */
 static __attribute__((noinline)) void start_and_forget(void)
 {
     rn_chan(int) ch = rn_chan_make(int, 0);
@@ -212,6 +211,7 @@ static __attribute__((noinline)) void start_and_forget(void)
         rn_yield();
     rn_go(send_one, ch); /* does not run before it was looked */
 }
+/* D19: one that has not run yet has its arguments in its record. */
 ONE_PROC_TEST(reachable_from_what_is_still_to_come)
 {
     char *report;

@@ -633,6 +633,7 @@ PLAIN_TEST(time_26_a_period_of_nothing_panics)
     CHECK_PANICS(reset_zero_run, "non-positive interval for Ticker.Reset");
 }
 
+/* D33 */
 GO_TEST(time_28_zero_timers_and_tickers_are_stopped_ones)
 {
     rn_timer t = {0};

@@ -69,18 +69,22 @@ static void race_cases(int side, int part, int parts)
                   failed);
 }
 
+/* D21, D22: no fast path that is inlined elsewhere hides an edge. */
 PLAIN_TEST(race_02_21_edges_are_seen_1)
 {
     race_cases(WITH, 0, 2);
 }
+/* D21, D22 */
 PLAIN_TEST(race_02_21_edges_are_seen_2)
 {
     race_cases(WITH, 1, 2);
 }
+/* D21 */
 PLAIN_TEST(race_02_21_none_is_invented_1)
 {
     race_cases(WITHOUT, 0, 2);
 }
+/* D21 */
 PLAIN_TEST(race_02_21_none_is_invented_2)
 {
     race_cases(WITHOUT, 1, 2);

@@ -65,7 +65,7 @@ static void join(rn_flight *f, int number, rn_recv_only(rn_unit) go_on, int expe
     passed++;
 }
 
-/* SF-02, SF-03: callers of one key share one execution: its result, *out, and its message; all of
+/* SF-02, SF-03, D36: callers of one key share one execution: its result, *out, and its message; all of
  * them, the leader too, are told that it was shared. */
 GO_TEST(sf_02_03_shared)
 {

@@ -60,7 +60,7 @@ static int evaluate(int value)
     return value;
 }
 
-/* ONCE-02: only the first function matters. D22: the arguments are evaluated always. */
+/* ONCE-02, D22: only the first function matters; the arguments are evaluated always. */
 GO_TEST(once_02_only_the_first)
 {
     rn_once once = {0};
