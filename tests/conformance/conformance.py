@@ -14,17 +14,21 @@ items no test proves, and why. Tests say themselves what they prove:
 
     items   by the name, group and numbers first (chan_15_16_order), and by the list that opens the comment
             right above (tests/support/support.h); a case of compile-fail/cases.c by the numbers in its
-            comments and in its section's
+            comments and in its section's. D-05 is called D5 in comments, d05 in names. What is one program,
+            or one script, says so in the same way: in the comment right above its line of a CMakeLists.txt,
+            or, one way of packaging.sh, in the comment that opens it
     edges   by the third argument of CASE in runtime/race.c; a case is run with the edge and without it
     texts   by the string itself, exactly as the report's first line has it
 
-States come from BUILD/results/*.txt, which the test programs write (RUNNEL_TEST_RESULTS): a test passes if it
-passed wherever it ran, and was not skipped everywhere. What ran before its build's library was last linked proves
-nothing of it, and counts as not run.
+States come from BUILD/results/*.txt, which the test programs write (RUNNEL_TEST_RESULTS), and of programs that write
+none, such as the explorer's, from CTest's own report of ./dev test, BUILD.junit.xml: a test passes if it passed
+wherever it ran, and was not skipped everywhere. What ran before its build's library was last linked proves nothing of
+it, and counts as not run.
 """
 import pathlib
 import re
 import sys
+import xml.etree.ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HERE = pathlib.Path(__file__).resolve().parent
@@ -45,6 +49,7 @@ GROUPS = {
     "SEM": "Semaphores",
     "TIME": "Time",
     "RT": "Goroutines, scheduler, beginnings and ends",
+    "D": "Decisions",
 }
 
 problems = []
@@ -67,16 +72,23 @@ def rows(name, columns):
 
 
 class Test:
-    def __init__(self, name, file, claims, strings):
+    """ran is the name that the results have: its own, or "ctest:" and that of the test of CTest's it is part of."""
+
+    def __init__(self, name, file, claims, strings, ran=None):
         self.name, self.file, self.claims, self.strings = name, file, claims, strings
+        self.ran = ran or name
 
 
 # ---- What the sources say ---------------------------------------------------------------------------
 
-MACRO = re.compile(r"^[A-Z_]*TEST(?:_[A-Z]+)*\((\w+)")
+MACRO = re.compile(r"^([A-Z_]*TEST(?:_[A-Z]+)*|EXPLORE)\((\w+)")
+PROGRAM = re.compile(r"^ *(runnel_test_program\(|runnel_small_example\(|add_test\(NAME )([\w.-]+)")
+WAY = re.compile(r"^(\w+)\)$")
 NAME = re.compile(r"^([a-z]+)((?:_\d\d)+)(?:_|$)")
 LIST = re.compile(r"^(?:(?:[A-Z]+-\d\d|[DF]\d+)(?:, |(?![\w-])))+")
 NUMBER = re.compile(r"\b([A-Z]+)-(\d\d)\b")
+DECISION = re.compile(r"\bD(\d{1,2})\b")
+DECISION_IN_NAME = re.compile(r"(?:^|_)d(\d\d)(?=_|$)")
 STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 DEFINE = re.compile(r'^#define (\w+) "((?:[^"\\]|\\.)*)"$', re.M)
 
@@ -103,14 +115,21 @@ def strings_of(block, defines):
     return STRING.findall(block)
 
 
+def numbers_in(text):
+    """CHAN-15 as it stands, D5 as D-05."""
+    found = [f"{g}-{n}" for g, n in NUMBER.findall(text) if g in GROUPS]
+    return found + [f"D-{int(n):02}" for n in DECISION.findall(text)]
+
+
 def claims_of(name, comment):
     found = []
     match = NAME.match(name)
     if match and match.group(1).upper() in GROUPS:
         found += [f"{match.group(1).upper()}-{n}" for n in match.group(2).split("_")[1:]]
+    found += [f"D-{n}" for n in DECISION_IN_NAME.findall(name)]
     match = LIST.match(comment)
     if match:
-        found += [f"{g}-{n}" for g, n in NUMBER.findall(match.group(0)) if g in GROUPS]
+        found += numbers_in(match.group(0))
     return list(dict.fromkeys(found))
 
 
@@ -125,10 +144,11 @@ def read_tests():
             match = MACRO.match(line)
             if not match:
                 continue
-            name = match.group(1)
+            name = match.group(2)
+            ran = f"ctest:explore-{path.stem}" if match.group(1) == "EXPLORE" else None
             end = next((i for i in range(at, len(lines)) if lines[i] == "}"), at)
             block = "\n".join(lines[at : end + 1])
-            test = Test(name, file, claims_of(name, comment_above(lines, at)), strings_of(block, defines))
+            test = Test(name, file, claims_of(name, comment_above(lines, at)), strings_of(block, defines), ran)
             if name in tests:
                 problem(f"{file}: the name {name} is in {tests[name].file} too")
             tests[name] = test
@@ -141,7 +161,7 @@ def read_refused():
     file = str(path.relative_to(ROOT))
     tests, section, case = {}, [], None
     for line in path.read_text().splitlines():
-        numbers = [f"{g}-{n}" for g, n in NUMBER.findall(line) if g in GROUPS] if "/*" in line else []
+        numbers = numbers_in(line) if "/*" in line else []
         match = re.match(r"#(?:el)?if CASE == (\d+)", line)
         if line.strip().startswith("/* ----"):
             section, case = numbers, None
@@ -150,6 +170,42 @@ def read_refused():
             tests[case.name] = case
         elif case:
             case.claims += numbers
+    return tests
+
+
+def hash_comment(lines):
+    """The text of a comment of several lines that begin with #."""
+    return " ".join(line.strip().removeprefix("#").strip() for line in lines)
+
+
+def read_programs():
+    """What CTest runs as one test, and says what it proves."""
+    tests = {}
+
+    def add(name, path, comment):
+        claims = claims_of("", comment)
+        if claims:
+            tests[f"ctest:{name}"] = Test(name, str(path.relative_to(ROOT)), claims, [], f"ctest:{name}")
+
+    for path in sorted([*(ROOT / "tests").rglob("CMakeLists.txt"), ROOT / "examples" / "CMakeLists.txt"]):
+        lines = path.read_text().splitlines()
+        for at, line in enumerate(lines):
+            match = PROGRAM.match(line)
+            if match:
+                first = at
+                while first > 0 and lines[first - 1].lstrip().startswith("#"):
+                    first -= 1
+                prefix = "examples." if "example" in match.group(1) else ""
+                add(prefix + match.group(2), path, hash_comment(lines[first:at]))
+    path = ROOT / "tests" / "packaging" / "packaging.sh"
+    lines = path.read_text().splitlines()
+    for at, line in enumerate(lines):
+        match = WAY.match(line)
+        if match:
+            end = at + 1
+            while lines[end].lstrip().startswith("#"):
+                end += 1
+            add(f"packaging.{match.group(1)}", path, hash_comment(lines[at + 1 : end]))
     return tests
 
 
@@ -178,6 +234,12 @@ def read_results(builds):
                     here[name] = state
             for name, state in here.items():
                 results.setdefault(name, set()).add(state)
+        build = pathlib.Path(build).resolve()
+        report = build.with_name(build.name + ".junit.xml")
+        if report.exists() and report.stat().st_mtime >= linked:
+            for case in xml.etree.ElementTree.parse(report).iter("testcase"):
+                state = {"run": "pass", "fail": "fail"}.get(case.get("status"), "skip")
+                results.setdefault(f"ctest:{case.get('name')}", set()).add(state)
     return results
 
 
@@ -215,6 +277,7 @@ def tests_cell(tests):
 def document(results):
     tests = read_tests()
     tests.update(read_refused())
+    tests.update(read_programs())
     out = []
 
     # Items
@@ -282,7 +345,9 @@ def document(results):
         "",
         "What a program may rely on, item by item, and the test that proves each. The items are those of Go, as",
         "its specification, memory model and tests have them, in our words; where C differs the sentence says",
-        "how. This file is made by `./dev docs` from the tests, from the lists in `tests/conformance` and from",
+        "how. The last group are decisions that Go does not make for us: how calls are captured, who owns what",
+        "and when it may go, sizes, and the forms of the interface; they hold from release to release. This file is",
+        "made by `./dev docs` from the tests, from the lists in `tests/conformance` and from",
         "the last run, and the test `conformance` fails when it is not what they give. Tests are named by their",
         "file under `tests/`; `build/release/tests/PROGRAM NAME` runs one.",
         "",
@@ -300,7 +365,7 @@ def document(results):
                 state, why = exceptions[item]
                 out.append(f"| {item} | {sentence} | {why} | {'no case' if state == 'none' else 'waits'} |")
             else:
-                state = state_of([t.name for t in proof[item]], results)
+                state = state_of([t.ran for t in proof[item]], results)
                 out.append(f"| {item} | {sentence} | {tests_cell(proof[item])} | {state} |")
         out.append("")
     out += [
@@ -329,10 +394,10 @@ def document(results):
             state, why = note.split(": ", 1)
             out.append(f"| {word} | {text} | {why} | {'no case' if state == 'none' else 'waits'} |")
         else:
-            state = state_of([t.name for t in text_proof[text]], results)
+            state = state_of([t.ran for t in text_proof[text]], results)
             out.append(f"| {word} | {text} | {tests_cell(text_proof[text])} | {state} |")
 
-    claimed = {t.name for p in list(proof.values()) + list(text_proof.values()) for t in p}
+    claimed = {t.ran for p in list(proof.values()) + list(text_proof.values()) for t in p}
     claimed |= {f"race:{c}:{s}" for name, *_ in read_edges() for c in [name] for s in ("with", "without")}
     for name in sorted(claimed):
         if "fail" in results.get(name, ()):

@@ -19,8 +19,8 @@
  * A test says which items it proves, and tests/conformance/conformance.py reads it: by its name, which may
  * begin with a group and numbers (chan_15_16_order proves CHAN-15 and CHAN-16), and by the list that opens
  * the comment right above it ("CHAN-15, CHAN-17, D27: ..."). What a comment mentions later is not claimed.
- * CHAN-01 and so on are items of tests/conformance/items.txt, TEXT-05 and so on of texts.txt; D5 is a decision
- * about the interface, F5 a likely mistake. Names of tests are unique among all programs.
+ * CHAN-01 and so on are items of tests/conformance/items.txt, TEXT-05 and so on of texts.txt; D5, in a name d05,
+ * is a decision about the interface, item D-05, and F5 a likely mistake. Names of tests are unique among all programs.
  */
 #ifndef TEST_SUPPORT_H
 #define TEST_SUPPORT_H
