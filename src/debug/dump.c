@@ -148,11 +148,6 @@ static void out_state(struct dump *d, const struct kind *k, int64_t longest)
     rn__out_str(d->o, "]");
 }
 
-static bool is_for_lock(uintptr_t why)
-{
-    return why == WAIT_MUTEX_LOCK || why == WAIT_RWMUTEX_LOCK || why == WAIT_RWMUTEX_RLOCK;
-}
-
 static void copy_name(char *to, const char *from)
 {
     rn__copy(to, from, G_NAME_MAX);

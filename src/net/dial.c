@@ -254,14 +254,16 @@ static int race_run(struct rn_ctx *ctx, struct race *race, rn_conn **ret_c)
             else if (!err)
                 err = r.err;
             failed = r.err != 0;
-        } else if (b && which == 1) {
+        } else if (which == 1) {
+            assert(b); /* there are batches */
             begin_at = race_told(race, b, &looked);
         }
         if (!won && ctx && rn_ctx_err(ctx))
             break;
     }
     rn_ctx_cancel(race->ctx);
-    while (b && race->batches) {
+    while (race->batches) {
+        assert(b);
         rn_recv_ok(race->batches, b);
         (void)race_told(race, b, &looked);
     }

@@ -55,7 +55,7 @@ void rn__holder(struct rt *rt, enum wait_reason why, const void *on, struct hold
     struct lot_bucket *b;
 
     *ret = (struct holder){.owner = OWNER_UNKNOWN};
-    if (why != WAIT_MUTEX_LOCK && why != WAIT_RWMUTEX_LOCK && why != WAIT_RWMUTEX_RLOCK)
+    if (!is_for_lock(why))
         return;
     b = rn__lot_try_lock(on);
     if (!b)

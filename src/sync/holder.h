@@ -16,6 +16,11 @@ bool rn__mutex_mark(const rn_mutex *m, struct lock_mark *ret);
 /* Also false if it is read-locked; then *ret_readers is by how many. */
 bool rn__rwmutex_mark(const rn_rwmutex *m, struct lock_mark *ret, uint32_t *ret_readers);
 
+static inline bool is_for_lock(uintptr_t why) /* enum wait_reason */
+{
+    return why == WAIT_MUTEX_LOCK || why == WAIT_RWMUTEX_LOCK || why == WAIT_RWMUTEX_RLOCK;
+}
+
 /* Who has a lock. */
 struct holder {
     enum owner owner;

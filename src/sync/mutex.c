@@ -32,7 +32,7 @@
  * lock, and unlocks in turn, or finds it taken and clears WOKEN in the exchange that sees it held.
  *
  * Edges (release -> acquire)
- *   E1  unlock's exchange or subtraction that sets it free -> the exchange that sets LOCKED
+ *   E1  unlock's subtraction or store that sets it free -> the exchange that sets LOCKED
  *   E2  unlock's rn__ready of a granted waiter -> the return of its park
  *
  * Last access. Unlock touches the mutex for the last time in what frees it or passes it on;

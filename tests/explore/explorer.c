@@ -499,10 +499,8 @@ void *__tsan_memmove(void *to, const void *from, unsigned long size)
 
 /* ---- Memory of the run -------------------------------------------------------------------------------- */
 
-void *explore_malloc(size_t size);
 int explore_memalign(void **ret_p, size_t align, size_t size);
 void *explore_realloc(void *p, size_t size);
-void explore_free(void *p);
 
 int explore_memalign(void **ret_p, size_t align, size_t size)
 {

@@ -32,6 +32,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* The nth use, from 0, of op in func loses its order: a fence goes, an access becomes relaxed. */
 struct weaken {
@@ -90,5 +91,11 @@ void explore_advance(int64_t ns);
 int explore_threads(void);
 /* What a thread-local is; memory of the run, all of it freed (or not) at its end. */
 size_t explore_allocated(void);
+void *explore_malloc(size_t size);
+void explore_free(void *p);
+static inline void *new_zero(size_t size)
+{
+    return memset(explore_malloc(size), 0, size);
+}
 
 #endif

@@ -10,37 +10,10 @@
 
 #include <errno.h>
 
+#include "critical.h"
 #include "explorer.h"
 
 #include "explore.h"
-
-void *explore_malloc(size_t size);
-void explore_free(void *p);
-
-static uint64_t data;
-static unsigned count;
-
-static void critical(void)
-{
-    explore_read(&data, 8);
-    data++;
-    explore_write(&data, 8);
-    count++;
-}
-
-static void *new_zero(size_t size)
-{
-    void *p = explore_malloc(size);
-
-    memset(p, 0, size);
-    return p;
-}
-
-static void reset(void)
-{
-    data = 0;
-    count = 0;
-}
 
 /* ---- Error groups ---------------------------------------------------------------------------------------- */
 

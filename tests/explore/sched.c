@@ -14,8 +14,6 @@
 #include "sched/rt.h"
 #include "sync/holder.h"
 
-void *explore_malloc(size_t size);
-
 static rn_chan(uint64_t) ch;
 static rn_wg wg;
 

@@ -7,39 +7,11 @@
  */
 #include <runnel.h>
 
+#include "critical.h"
 #include "explorer.h"
 
 #include "explore.h"
 #include "sync/holder.h"
-
-void *explore_malloc(size_t size);
-void explore_free(void *p);
-
-static uint64_t data;
-static unsigned count;
-
-static void critical(void)
-{
-    explore_read(&data,
-                 8); /* a race if another is inside, or was and has not handed its writes over */
-    data++;
-    explore_write(&data, 8);
-    count++;
-}
-
-static void *new_zero(size_t size)
-{
-    void *p = explore_malloc(size);
-
-    memset(p, 0, size);
-    return p;
-}
-
-static void reset(void)
-{
-    data = 0;
-    count = 0;
-}
 
 /* ---- Mutex ---------------------------------------------------------------------------------------------- */
 

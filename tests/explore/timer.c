@@ -12,9 +12,6 @@
 #include "explore.h"
 #include "sched/rt.h"
 
-void explore_free(void *p);
-void *explore_malloc(size_t size);
-
 static struct proc here;
 static struct timer_heap heap;
 
@@ -196,14 +193,6 @@ EXPLORE(select_timer_against_close, .preemptions = 2, .stale = 1, .random_runs =
 /* ---- The public timer ----------------------------------------------------------------------------------------- */
 
 static rn_timer *timer;
-
-static void *new_zero(size_t size)
-{
-    void *p = explore_malloc(size);
-
-    memset(p, 0, size);
-    return p;
-}
 
 /* Stop: it says whether it prevented the value, and nothing of the old setting is received after it. */
 EXPLORE(timer_channel_stop, .preemptions = 3, .stale = 1, .random_runs = 10000)
