@@ -8,9 +8,11 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 RNTOP, SOURCE, NAMES = sys.argv[1], sys.argv[2], sys.argv[3] == "1"
@@ -42,8 +44,8 @@ class Watched:
             assert self.process.wait() == 0
 
 
-def rntop(*args, **more):
-    done = subprocess.run([RNTOP, *map(str, args)], capture_output=True, text=True, check=False, **more)
+def rntop(*args, program=None, **more):
+    done = subprocess.run([program or RNTOP, *map(str, args)], capture_output=True, text=True, check=False, **more)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -157,8 +159,10 @@ def refused(program):
         status, text, said = rntop(*wrong)
         assert status == 2 and text == "" and said.startswith("usage: "), (wrong, said)
     if os.getuid() == 0:
-        with Watched(program, "still") as w:
-            status, text, said = rntop("-n", 1, w.pid, user=NOBODY, group=NOBODY, extra_groups=[])
+        with Watched(program, "still") as w, tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o755)  # the checkout may lie where nobody else may enter
+            status, text, said = rntop("-n", 1, w.pid, program=shutil.copy(RNTOP, folder),
+                                       user=NOBODY, group=NOBODY, extra_groups=[])
             assert status == 1 and text == "" and "may not be looked at" in said, said
 
 
