@@ -10,7 +10,8 @@
  *      close to the first if there is a gap. Who did what is told by the order in the ring: whoever got the processor
  *      last.
  *   2. Rings reach back to different times. What is older than the oldest event of any ring that has overwritten some is
- *      left out, so that what is shown is complete.
+ *      left out, so that what is shown is complete. Of a ring that was written over as a whole while we copied, because the
+ *      kernel let us wait, nothing is left: then all are copied once more.
  *   3. Sort by goroutine and time, and go through the life of each: waiting, runnable, running. The counters of two CPUs
  *      may differ by a few nanoseconds and readings are not exact; within a ring the order is certain, so where a
  *      goroutine runs before it was woken, the order that must have been is restored, and the later time holds for both.
@@ -279,21 +280,23 @@ static void tell_doers(struct item *item, uint64_t n)
     }
 }
 
-/* Copy ring i into items, which have room for it. */
-static void take_ring(struct trace *t, uint32_t i, struct event *buffer)
+/* Copy ring i, as far as end, into items, which have room for it. False: none of its events are there any more. */
+static bool take_ring(struct trace *t, uint32_t i, uint64_t end, struct event *buffer)
 {
     struct item *item = t->items + t->count;
-    uint64_t first, n = ring_copy(&t->rec->ring[i], buffer, &first), old = 0;
+    uint64_t first, n = ring_copy(&t->rec->ring[i], end, buffer, &first), old = 0;
     int64_t since = time_of(t, load_relaxed(&t->rec->since) & (UINT64_MAX >> EVENT_TIME));
 
+    if (n == 0 && end > 0)
+        return false;
     while (old < n && time_of(t, buffer[old].head >> EVENT_TIME) < since)
         old++; /* of the time before it was turned on again */
     for (uint64_t k = old; k < n; k++)
         if (is_later(t, buffer[k].head >> EVENT_TIME))
-            n = k; /* of the time after we began to look: other rings may have been read already */
+            n = k; /* of the time after we began to look */
     n -= old;
     if (n == 0)
-        return;
+        return true;
     for (uint64_t k = 0; k < n; k++) {
         const struct event *e = &buffer[old + k];
 
@@ -312,6 +315,25 @@ static void take_ring(struct trace *t, uint32_t i, struct event *buffer)
         t->from = item[0].time > t->from ? item[0].time : t->from;
     }
     t->count += n;
+    return true;
+}
+
+/* Copy all rings, as they are now. False: not all were to be had. */
+static bool take_rings(struct trace *t, uint64_t *ends, struct event *buffer)
+{
+    uint32_t rings = t->rec ? t->rec->count : 0;
+    bool all = true;
+
+    t->end_ticks = arch_ticks();
+    t->end = now_ns();
+    t->until = t->rec ? t->end - t->rec->began : 0;
+    t->from = 0;
+    t->count = t->overwritten = 0;
+    for (uint32_t i = 0; i < rings; i++)
+        ends[i] = ring_end(&t->rec->ring[i]);
+    for (uint32_t i = 0; i < rings; i++)
+        all = take_ring(t, i, ends[i], buffer) && all;
+    return all;
 }
 
 static bool about_goroutine(const struct item *item)
@@ -767,28 +789,27 @@ static void find_names(struct trace *t)
     }
 }
 
+enum { TRIES = 10 };
+
 static int collect(struct trace *t)
 {
     uint32_t rings = t->rec ? t->rec->count : 0;
     struct event *buffer = rn__pool_take(&t->pool, RING_SLOTS * sizeof *buffer);
-    size_t room = 0, n = 0;
+    uint64_t *ends = rn__pool_take(&t->pool, (rings + 1) * sizeof *ends);
+    size_t room = (size_t)rings * RING_SLOTS, n = 0; /* what is not used is not touched */
+    int tries = 0;
 
-    for (uint32_t i = 0; i < rings; i++) {
-        uint64_t next = load_relaxed(&t->rec->ring[i].next) + 1024; /* it goes on */
-
-        room += next < RING_SLOTS ? next : RING_SLOTS;
-    }
     t->items = rn__pool_take(&t->pool, room * sizeof *t->items);
     t->order = rn__pool_take(&t->pool, room * sizeof *t->order);
     t->spare = rn__pool_take(&t->pool, room * sizeof *t->spare);
     t->functions = rn__pool_take(&t->pool, FUNCTIONS * sizeof *t->functions);
-    if (!buffer || !t->items || !t->order || !t->spare || !t->functions)
+    if (!buffer || !ends || !t->items || !t->order || !t->spare || !t->functions)
         return -ENOMEM;
-    for (uint32_t i = 0; i < rings; i++) {
-        if (room - t->count < RING_SLOTS && load_relaxed(&t->rec->ring[i].next) > room - t->count)
-            continue; /* it has gone on by more than was thought */
-        take_ring(t, i, buffer);
-    }
+    while (!take_rings(t, ends, buffer))
+        if (++tries == TRIES) { /* the others' events are not all there was */
+            t->from = t->until;
+            break;
+        }
     for (size_t i = 0; i < t->count; i++)
         if (t->items[i].time >= t->from && about_goroutine(&t->items[i]))
             t->order[n++] = (uint32_t)i;
@@ -815,9 +836,6 @@ static int dump(struct rt *rt, int fd)
     int saved = errno, err;
 
     t.rec = rt ? load_acquire(&rt->recorder) : NULL; /* pairs with turn_on */
-    t.end_ticks = arch_ticks();
-    t.end = now_ns();
-    t.until = t.rec ? t.end - t.rec->began : 0;
     t.o = (struct out){fd, 0, BUFFER, rn__pool_take(&t.pool, BUFFER)};
     err = t.o.text ? collect(&t) : -ENOMEM;
     if (!err) {

@@ -2,8 +2,8 @@
 /*
  * ring.h - the flight recorder's ring: one writer, readers at any time, the newest RING_SLOTS events.
  *
- * Writer, for event n: fill slot n % RING_SLOTS, word by word, then next = n + 1. Reader: next, then the slots, then next
- * again; event i is good if i > next - RING_SLOTS at the end.
+ * Writer, for event n: fill slot n % RING_SLOTS, word by word, then next = n + 1. Reader: next (of all rings, at about the
+ * same time, so that what one has of the others' doings they have too), then the slots, then next again; event i is good if i > next - RING_SLOTS at the end.
  *   R1  next -> the reader's first load: the events before it are complete.
  *   R2  each word of a slot is stored with release and loaded with acquire. A reader that got a word of event n or of
  *       a later one has therefore, in its last load of next, at least n, which was stored before that word. So an
@@ -108,14 +108,19 @@ static inline void ring_put(struct ring *r, enum event_kind kind, unsigned arg, 
     store_release(&r->next, n + 1); /* R1 */
 }
 
-/*
- * Copy what is there into to, oldest first, and how many were before those: *ret_first is the number of to[0]. Returns
- * how many were copied.
- */
-static inline uint64_t ring_copy(const struct ring *r, struct event to[static RING_SLOTS],
-                                 uint64_t *ret_first)
+/* How many events there have been: until there it can be copied. */
+static inline uint64_t ring_end(const struct ring *r)
 {
-    uint64_t end = load_acquire(&r->next); /* R1 */
+    return load_acquire(&r->next); /* R1 */
+}
+
+/*
+ * Copy what is still there of the events before end into to, oldest first, and how many were before those: *ret_first is
+ * the number of to[0]. Returns how many were copied.
+ */
+static inline uint64_t ring_copy(const struct ring *r, uint64_t end,
+                                 struct event to[static RING_SLOTS], uint64_t *ret_first)
+{
     uint64_t first = end > RING_SLOTS ? end - RING_SLOTS : 0;
     uint64_t now, gone;
 
