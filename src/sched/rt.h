@@ -168,6 +168,7 @@ struct rt {
         workers; /* atomic for readers without the lock: worker threads, rn_run's caller included */
     uint32_t creating; /* atomic: threads that are being made; raised with stopping clear */
     bool refused;      /* atomic: the last thread that was asked for was not to be had */
+    int64_t wanting;   /* atomic: since when none is left but those that stand in, and somebody waits; or 0 */
     struct worker_slot *slots;
     struct worker_slot *retired; /* threads that ended early and are to be joined */
     bool fences;                 /* the kernel refuses membarrier */

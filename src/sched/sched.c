@@ -1478,6 +1478,8 @@ regain:
     goto again;
 
 found:
+    if (unlikely(load_relaxed(&rt->wanting)) && !w->locked)
+        store_relaxed(&rt->wanting, 0);
     note_gap(p);
     found_spinning(w);
     return t;
@@ -1534,14 +1536,14 @@ static void pass_on(struct worker *w, task t)
 static bool stand_in(struct worker *w)
 {
     struct rt *rt = w->rt;
-    int64_t since = 0;
 
     w->proc = rn__proc_take_idle(rt, w); /* to look at all queues before it sleeps */
     for (;;) {
         task t = find_task(w);
         struct g *g = NULL;
         struct proc *p = NULL;
-        bool minded, hopeless;
+        int64_t since;
+        bool minded;
 
         if (!t) {
             if (w->proc) /* the runtime stops */
@@ -1557,16 +1559,16 @@ static bool stand_in(struct worker *w)
             minded = !nobody_minds(rt);
             if (!minded && (g = global_take_locked(rt)))
                 p = proc_take(rt, w);
-            hopeless = !minded && !g && rt->blocked == 0 && rt->global_len != 0;
+            if (g || rt->blocked != 0 || rt->global_len == 0)
+                store_relaxed(&rt->wanting, 0);
+            else if (!minded && load_relaxed(&rt->wanting) == 0)
+                store_relaxed(&rt->wanting, rn__os_now());
             spin_unlock(&rt->lock);
-            if (minded)
+            if (minded) /* or only seems so: a processor is in hands that ask for a thread right now */
                 return false;
-            if (hopeless && since == 0)
-                since = rn__os_now();
-            else if (hopeless && rn__os_now() - since > WANT_NS)
+            since = load_relaxed(&rt->wanting);
+            if (since && rn__os_now() - since > WANT_NS)
                 rn__panic(no_thread);
-            else if (!hopeless)
-                since = 0;
             if (!g)
                 continue;
         }
