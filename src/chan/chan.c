@@ -111,18 +111,31 @@ static inline void waiter_served(struct chan_waiter *w, bool ok, const void *edg
 
 /* ---- Elements --------------------------------------------------------------------------------------- */
 
-/* Decision 21: never memcpy. */
-static inline void copy_elem(const struct chan *c, void *to, const void *from)
+/* Decision 21: never memcpy. small_only: false for an element that would take a call. */
+static inline bool copy_elem_or_not(const struct chan *c, void *to, const void *from,
+                                    bool small_only)
 {
     typedef uint64_t __attribute__((may_alias, aligned(1))) any64;
     typedef uint32_t __attribute__((may_alias, aligned(1))) any32;
 
-    if (likely(c->elem_size == 8))
+    if (likely(c->elem_size == 8)) {
         *(volatile any64 *)to = *(const volatile any64 *)from;
-    else if (c->elem_size == 4)
+    } else if (c->elem_size == 16) {
+        ((volatile any64 *)to)[0] = ((const volatile any64 *)from)[0];
+        ((volatile any64 *)to)[1] = ((const volatile any64 *)from)[1];
+    } else if (c->elem_size == 4) {
         *(volatile any32 *)to = *(const volatile any32 *)from;
-    else
+    } else if (!small_only) {
         rn__copy(to, from, c->elem_size);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static inline void copy_elem(const struct chan *c, void *to, const void *from)
+{
+    (void)copy_elem_or_not(c, to, from, false);
 }
 
 static inline char *slot_at(const struct chan *c, uint64_t i)
@@ -235,6 +248,14 @@ enum chan_result rn__chan_send_locked(struct chan *c, const void *elem, struct g
     return CHAN_WOULD_WAIT;
 }
 
+/* A receive from c, which is closed and empty. */
+static inline void recv_over(const struct chan *c, void *elem)
+{
+    edge_acquire(c);
+    if (elem)
+        rn__zero(elem, c->elem_size);
+}
+
 enum chan_result rn__chan_recv_locked(struct chan *c, void *elem, struct g **ret_wake)
 {
     struct chan_waiter *w;
@@ -273,9 +294,7 @@ enum chan_result rn__chan_recv_locked(struct chan *c, void *elem, struct g **ret
         return CHAN_DONE;
     }
     if (c->lock.word & CHAN_CLOSED) {
-        edge_acquire(c);
-        if (elem)
-            rn__zero(elem, c->elem_size);
+        recv_over(c, elem);
         return CHAN_WAS_CLOSED;
     }
     return CHAN_WOULD_WAIT;
@@ -416,20 +435,13 @@ static bool wait_in(struct chan *c, struct chan_queue *q, void *elem, enum wait_
     return p.w.ok;
 }
 
-void rn_send_fn(volatile void *ch, const void *elem)
+/* A send with c's lock held. */
+static NOINLINE void send_held(struct chan *c, const void *elem)
 {
-    struct chan *c = chan_of(ch);
     struct g *wake = NULL;
-    enum chan_result r;
+    enum chan_result r = rn__chan_send_locked(c, elem, &wake);
     const void *edge;
 
-    if (unlikely(!c))
-        rn__park_forever(WAIT_CHAN_SEND_NIL);
-    wait_point();
-    probe3(chan_send, c, c->count, c->cap);
-    rn__chan_touch_send(c, elem);
-    spin_lock(&c->lock);
-    r = rn__chan_send_locked(c, elem, &wake);
     if (likely(r == CHAN_DONE)) {
         spin_unlock(&c->lock);
         if (wake)
@@ -447,26 +459,59 @@ void rn_send_fn(volatile void *ch, const void *elem)
     rn__panic("send on closed channel");
 }
 
-bool rn_recv_fn(const void *ch, void *elem)
+/* Whatever there is to be seen to before. */
+static NOINLINE void send_slowly(struct chan *c, const void *elem)
+{
+    if (unlikely(!c))
+        rn__park_forever(WAIT_CHAN_SEND_NIL);
+    wait_point();
+    rn__chan_touch_send(c, elem);
+    spin_lock(&c->lock);
+    send_held(c, elem);
+}
+
+/* Is c worth a try in line? A free lock and an open channel are one word, 0. */
+static inline bool take_free(struct chan *c)
+{
+    struct worker *w = arch_tls_address(rn__tls_worker);
+    uint32_t word = 0;
+
+    return likely(c && !rn__tools && !(load_relaxed(&w->attention) & ATTEND_YIELD)) &&
+           likely(cas_acquire(&c->lock.word, &word, SPIN_HELD));
+}
+
+/* Into the buffer of an open channel for which nobody waits: in line, without a frame. All else by calls. */
+void rn_send_fn(volatile void *ch, const void *elem)
 {
     struct chan *c = chan_of(ch);
+
+    if (likely(c != NULL))
+        probe3(chan_send, c, c->count, c->cap);
+    if (likely(take_free(c))) {
+        uint64_t at = c->send_at;
+
+        if (unlikely(c->receivers.first || c->count >= c->cap ||
+                     !copy_elem_or_not(c, slot_at(c, at), elem, true))) {
+            send_held(c, elem);
+            return;
+        }
+        c->send_at = slot_after(c, at);
+        store_relaxed(&c->count, c->count + 1);
+        store_release(&c->lock.word, 0);
+        return;
+    }
+    send_slowly(c, elem);
+}
+
+/* A receive with c's lock held. */
+static NOINLINE bool recv_held(struct chan *c, void *elem)
+{
     struct g *wake = NULL;
-    enum chan_result r;
+    enum chan_result r = rn__chan_recv_locked(c, elem, &wake);
     const void *edge;
     uint32_t size;
     bool ok;
 
-    if (unlikely(!c))
-        rn__park_forever(WAIT_CHAN_RECEIVE_NIL);
-    wait_point();
-    probe3(chan_recv, c, c->count, c->cap);
-    if (unlikely(rn__tools)) {
-        rn__tool_alive(c, sizeof *c);
-        if (elem)
-            tool_write(elem, c->elem_size);
-    }
-    spin_lock(&c->lock);
-    r = rn__chan_recv_locked(c, elem, &wake);
     if (likely(r != CHAN_WOULD_WAIT)) {
         spin_unlock(&c->lock);
         if (wake)
@@ -483,6 +528,45 @@ bool rn_recv_fn(const void *ch, void *elem)
     return ok; /* close has zeroed elem */
 }
 
+static NOINLINE bool recv_slowly(struct chan *c, void *elem)
+{
+    if (unlikely(!c))
+        rn__park_forever(WAIT_CHAN_RECEIVE_NIL);
+    wait_point();
+    if (unlikely(rn__tools)) {
+        rn__tool_alive(c, sizeof *c);
+        if (elem)
+            tool_write(elem, c->elem_size);
+    }
+    if (chan_is_over(c)) {
+        recv_over(c, elem);
+        return false;
+    }
+    spin_lock(&c->lock);
+    return recv_held(c, elem);
+}
+
+/* Out of the buffer of an open channel for which nobody waits, as rn_send_fn. */
+bool rn_recv_fn(const void *ch, void *elem)
+{
+    struct chan *c = chan_of(ch);
+
+    if (likely(c != NULL))
+        probe3(chan_recv, c, c->count, c->cap);
+    if (likely(take_free(c))) {
+        uint64_t at = c->recv_at;
+
+        if (unlikely(c->senders.first || c->count == 0 ||
+                     (elem && !copy_elem_or_not(c, elem, slot_at(c, at), true))))
+            return recv_held(c, elem);
+        c->recv_at = slot_after(c, at);
+        store_relaxed(&c->count, c->count - 1);
+        store_release(&c->lock.word, 0);
+        return true;
+    }
+    return recv_slowly(c, elem);
+}
+
 bool rn__try_send(volatile void *ch, const void *elem)
 {
     struct chan *c = chan_of(ch);
@@ -492,10 +576,7 @@ bool rn__try_send(volatile void *ch, const void *elem)
     if (!c)
         return false;
     rn__chan_touch_send(c, elem);
-    /* A glance without the lock: nobody to take it, no room, not closed. Each was true at its moment, and the
-     * closed bit is read first: a channel once closed stays so. */
-    if (!chan_is_closed(c) && !load_relaxed(&c->receivers.first) &&
-        load_relaxed(&c->count) == c->cap)
+    if (!chan_may_send(c))
         return false;
     spin_lock(&c->lock);
     r = rn__chan_send_locked(c, elem, &wake);
@@ -518,11 +599,16 @@ bool rn__try_recv(const void *ch, void *elem, bool *ok)
 
     if (!c)
         return false;
-    /* Empty, no sender, and not closed: in this order, so that a value sent before a close is not missed. */
-    if (load_relaxed(&c->count) == 0 && !load_relaxed(&c->senders.first)) {
-        fence_acquire();
-        if (!chan_is_closed(c))
-            return false;
+    if (!chan_may_recv(c))
+        return false;
+    if (chan_is_over(c)) {
+        probe3(chan_recv, c, (uint64_t)0, c->cap);
+        recv_over(c, elem);
+        if (elem)
+            tool_write(elem, c->elem_size);
+        if (ok)
+            *ok = false;
+        return true;
     }
     spin_lock(&c->lock);
     r = rn__chan_recv_locked(c, elem, &wake);

@@ -64,6 +64,29 @@ static inline bool chan_is_closed(const struct chan *c)
     return load_acquire(&c->lock.word) & CHAN_CLOSED;
 }
 
+/*
+ * A glance without the lock: false if the operation would have waited at some moment of the look. Of a closed channel it
+ * is true: one once closed stays so. The bit is read first for a send, and for a receive last, so that a value sent
+ * before the close is not missed.
+ */
+static inline bool chan_may_send(const struct chan *c)
+{
+    return chan_is_closed(c) || load_relaxed(&c->receivers.first) ||
+           load_relaxed(&c->count) != c->cap;
+}
+static inline bool chan_may_recv(const struct chan *c)
+{
+    if (load_relaxed(&c->count) != 0 || load_relaxed(&c->senders.first))
+        return true;
+    fence_acquire();
+    return chan_is_closed(c);
+}
+/* Is c closed and empty? Then it stays so, and no lock is needed to say it. */
+static inline bool chan_is_over(const struct chan *c)
+{
+    return chan_is_closed(c) && load_relaxed(&c->count) == 0;
+}
+
 /* ---- For select.c; c's lock held ---- */
 
 /* Would the operation proceed now? */

@@ -2,9 +2,13 @@
 /*
  * select.c - wait for the first of several channel operations.
  *
- * All channels are locked, in the order of their addresses, so that the select sees them at one moment and
+ * First a glance without locks: of the cases that seem ready one is drawn, each with the same chance, its channel is
+ * locked, and it is performed if it is ready still. That is the whole of a select that has something to do at once: when
+ * it is performed it is ready, and nobody can tell which others were.
+ *
+ * Otherwise all channels are locked, in the order of their addresses, so that the select sees them at one moment and
  * two selects cannot wait for each other's locks. Then:
- *   1. Of the cases that can proceed one is drawn, each with the same chance.
+ *   1. Of the cases that can proceed one is drawn.
  *   2. It is performed, all is unlocked, and its partner readied. Or, with a default (or a time-out that has
  *      passed), that is the answer.
  *   3. Otherwise a waiter is queued for each case, inside the case itself, all is unlocked, and the goroutine
@@ -233,100 +237,75 @@ static inline int select_or_default(rn_case *cases)
     return done ? one : !one;
 }
 
-int rn_select_array(rn_case *cases, size_t n)
+/* The n-th of those that are ready is drawn, and takes the place of whoever was drawn before: each has the same chance. */
+static inline bool drawn(uint32_t n)
+{
+    return n == 1 || (uint32_t)rn__random() * (uint64_t)n >> 32 == 0;
+}
+
+/* What is left to do of case k, whose channel is unlocked again, or may be gone. */
+static void performed(rn_case *k, enum chan_result result, uint32_t elem_size, struct g *wake)
+{
+    if (wake)
+        rn__ready(wake);
+    if (k->rn__kind == RN__CASE_SEND) {
+        if (result == CHAN_WAS_CLOSED)
+            rn__panic("send on closed channel");
+        return;
+    }
+    if (k->rn__elem && k->rn__kind == RN__CASE_RECV)
+        tool_write(k->rn__elem, elem_size);
+    if (k->rn__ok)
+        *k->rn__ok = result == CHAN_DONE;
+}
+
+/* The operation of case k, its channel locked. */
+static inline enum chan_result perform(rn_case *k, struct chan *c, struct g **ret_wake)
+{
+    enum chan_result result = k->rn__kind == RN__CASE_SEND
+                                  ? rn__chan_send_locked(c, k->rn__elem, ret_wake)
+                                  : rn__chan_recv_locked(c, k->rn__elem, ret_wake);
+
+    if (result == CHAN_WOULD_WAIT)
+        return result;
+    if (k->rn__kind == RN__CASE_SEND)
+        probe3(chan_send, c, c->count, c->cap);
+    else
+        probe3(chan_recv, c, c->count, c->cap);
+    return result;
+}
+
+/* A select of n cases, of which m have a channel, that nothing was found for at a glance. */
+static NOINLINE int select_all(rn_case *cases, size_t n, size_t m, int dflt, int timeout,
+                               int64_t until)
 {
     struct select_wait s = {.cases = cases, .n = n};
-    size_t m = 0, ready;
-    int chosen, dflt = -1, timeout = -1;
-    int64_t until = INT64_MAX, now = 0;
-    enum chan_result result;
-    struct g *wake = NULL;
+    uint32_t ready;
+    int chosen;
     rn_case *k;
 
-    if (unlikely(n > SELECT_MAX))
-        rn__panic("reflect.Select: too many cases (max 65536)");
-    if (n == 2 && (chosen = select_or_default(cases)) >= 0)
-        return chosen;
-    for (size_t i = 0; i < n; i++) {
-        struct chan *c = NULL;
-        int64_t when;
-
-        k = &cases[i];
-        switch (k->rn__kind) {
-        case RN__CASE_SEND:
-        case RN__CASE_RECV:
-            c = (struct chan *)(uintptr_t)k->rn__ch;
-            if (c && k->rn__kind == RN__CASE_SEND)
-                rn__chan_touch_send(c, k->rn__elem);
-            break;
-        case RN__CASE_DONE:
-            c = rn__ctx_done_chan((rn_ctx *)(uintptr_t)k->rn__ch);
-            break;
-        case RN__CASE_DEFAULT:
-            if (unlikely(dflt >= 0))
-                rn__panic("reflect.Select: multiple default cases");
-            dflt = (int)i;
-            continue;
-        case RN__CASE_TIMEOUT:
-        case RN__CASE_DEADLINE:
-            if (!now)
-                now = now_ns();
-            when = k->rn__kind == RN__CASE_TIMEOUT ? time_after(now, k->rn__when) : k->rn__when;
-            if (timeout < 0 || when < until) {
-                timeout = (int)i;
-                until = when;
-            }
-            continue;
-        default:
-            continue;
-        }
-        k->rn__when = (int64_t)(uintptr_t)c;
-        if (c)
-            cases[m++].rn__index = (uint32_t)i;
-    }
-    if (dflt < 0)
-        wait_point();
     if (m > 1)
         sort_order(cases, m);
     lock_all(cases, m);
 again:
     ready = 0;
     chosen = -1;
-    for (size_t i = 0; i < n; i++) {
-        if (!case_chan(&cases[i]) || !can_proceed(&cases[i]))
-            continue;
-        ready++;
-        if (ready == 1 || rn__random() % ready == 0)
+    for (size_t i = 0; i < n; i++)
+        if (case_chan(&cases[i]) && can_proceed(&cases[i]) && drawn(++ready))
             chosen = (int)i;
-    }
     if (chosen >= 0) {
         struct chan *c = case_chan(&cases[chosen]);
         uint32_t size = c->elem_size;
+        struct g *wake = NULL;
+        enum chan_result result = perform(&cases[chosen], c, &wake);
 
-        k = &cases[chosen];
-        result = k->rn__kind == RN__CASE_SEND ? rn__chan_send_locked(c, k->rn__elem, &wake)
-                                              : rn__chan_recv_locked(c, k->rn__elem, &wake);
         if (unlikely(result == CHAN_WOULD_WAIT))
             goto again; /* the waiters it saw were selects decided elsewhere; they are gone now */
-        if (k->rn__kind == RN__CASE_SEND)
-            probe3(chan_send, c, c->count, c->cap);
-        else
-            probe3(chan_recv, c, c->count, c->cap);
         unlock_all(cases, m);
-        if (wake)
-            rn__ready(wake);
-        if (k->rn__kind == RN__CASE_SEND) {
-            if (result == CHAN_WAS_CLOSED)
-                rn__panic("send on closed channel");
-        } else {
-            if (k->rn__elem && k->rn__kind == RN__CASE_RECV)
-                tool_write(k->rn__elem, size);
-            if (k->rn__ok)
-                *k->rn__ok = result == CHAN_DONE;
-        }
+        performed(&cases[chosen], result, size, wake);
         return chosen;
     }
-    if (dflt >= 0 || (timeout >= 0 && until <= now)) {
+    if (dflt >= 0 || (timeout >= 0 && until <= now_ns())) {
         unlock_all(cases, m);
         return dflt >= 0 ? dflt : timeout;
     }
@@ -352,4 +331,85 @@ again:
     if (k->rn__ok)
         *k->rn__ok = s.ok;
     return chosen;
+}
+
+int rn_select_array(rn_case *cases, size_t n)
+{
+    size_t m = 0;
+    uint32_t ready = 0;
+    int chosen = -1, dflt = -1, timeout = -1;
+    int64_t until = INT64_MAX, now = 0;
+
+    if (unlikely(n > SELECT_MAX))
+        rn__panic("reflect.Select: too many cases (max 65536)");
+    if (n == 2) {
+        int either = select_or_default(cases);
+
+        if (either >= 0)
+            return either;
+    }
+    for (size_t i = 0; i < n; i++) {
+        rn_case *k = &cases[i];
+        struct chan *c = NULL;
+        bool may = false;
+        int64_t when;
+
+        switch (k->rn__kind) {
+        case RN__CASE_SEND:
+            c = (struct chan *)(uintptr_t)k->rn__ch;
+            if (c) {
+                rn__chan_touch_send(c, k->rn__elem);
+                may = chan_may_send(c);
+            }
+            break;
+        case RN__CASE_RECV:
+            c = (struct chan *)(uintptr_t)k->rn__ch;
+            may = c && chan_may_recv(c);
+            break;
+        case RN__CASE_DONE:
+            c = rn__ctx_done_chan((rn_ctx *)(uintptr_t)k->rn__ch);
+            may = c && chan_may_recv(c);
+            break;
+        case RN__CASE_DEFAULT:
+            if (unlikely(dflt >= 0))
+                rn__panic("reflect.Select: multiple default cases");
+            dflt = (int)i;
+            continue;
+        case RN__CASE_TIMEOUT:
+        case RN__CASE_DEADLINE:
+            if (!now)
+                now = now_ns();
+            when = k->rn__kind == RN__CASE_TIMEOUT ? time_after(now, k->rn__when) : k->rn__when;
+            if (timeout < 0 || when < until) {
+                timeout = (int)i;
+                until = when;
+            }
+            continue;
+        default:
+            continue;
+        }
+        k->rn__when = (int64_t)(uintptr_t)c;
+        if (c)
+            cases[m++].rn__index = (uint32_t)i;
+        if (may && drawn(++ready))
+            chosen = (int)i;
+    }
+    if (dflt < 0)
+        wait_point();
+    if (chosen >= 0) {
+        struct chan *c = case_chan(&cases[chosen]);
+        struct g *wake = NULL;
+        enum chan_result result;
+        uint32_t size;
+
+        spin_lock(&c->lock);
+        result = perform(&cases[chosen], c, &wake);
+        size = c->elem_size;
+        spin_unlock(&c->lock);
+        if (likely(result != CHAN_WOULD_WAIT)) {
+            performed(&cases[chosen], result, size, wake);
+            return chosen;
+        }
+    }
+    return select_all(cases, n, m, dflt, timeout, until);
 }

@@ -549,7 +549,7 @@ static void after_register(struct rn__call *call)
 struct rn__call *rn__ctx_after_begin(rn_ctx_hook *hook, rn_ctx *ctx, void (*fn)(void))
 {
     struct after_hook *a = (struct after_hook *)(void *)hook;
-    struct fresh *f = rn__fresh_go(fn, NULL, after_returned, a, __builtin_return_address(0));
+    struct fresh *f = rn__fresh_go(fn, after_returned, a, __builtin_return_address(0));
 
     rn__fresh_keep(f);
     f->call.op = after_register;

@@ -260,7 +260,7 @@ int rn_group_wait(rn_group *group)
 /* Begin a goroutine whose slot has been taken. */
 static struct fresh *group_start(struct group *g, void (*fn)(void), void *created_at)
 {
-    return rn__fresh_go(fn, NULL, goroutine_done, g, created_at);
+    return rn__fresh_go(fn, goroutine_done, g, created_at);
 }
 
 struct rn__call *rn__group_go_begin(rn_group *group, void (*fn)(void))

@@ -136,15 +136,9 @@ static COLD struct fresh *fresh_refill(struct rt *rt, struct proc *p)
     return f;
 }
 
-void rn__fresh_recycle(struct rt *rt, struct proc *p, struct fresh *f)
+/* The cache of p, or without p the slabs, take f back. */
+static COLD void recycle_to_slabs(struct rt *rt, struct proc *p, struct fresh *f)
 {
-    store_relaxed(&f->in_use, 0);
-    if (likely(p && p->fresh_count < 2 * SLAB_RECORDS)) {
-        f->next = p->free_fresh;
-        p->free_fresh = f;
-        p->fresh_count++;
-        return;
-    }
     spin_lock(&rt->memory);
     slab_give(rt, f);
     for (uint32_t i = 0; p && i < FRESH_CACHE; i++) {
@@ -154,6 +148,17 @@ void rn__fresh_recycle(struct rt *rt, struct proc *p, struct fresh *f)
         slab_give(rt, f);
     }
     spin_unlock(&rt->memory);
+}
+static inline void fresh_recycle(struct rt *rt, struct proc *p, struct fresh *f)
+{
+    store_relaxed(&f->in_use, 0);
+    if (unlikely(!p || p->fresh_count >= 2 * SLAB_RECORDS)) {
+        recycle_to_slabs(rt, p, f);
+        return;
+    }
+    f->next = p->free_fresh;
+    p->free_fresh = f;
+    p->fresh_count++;
 }
 
 static uint64_t id_new(struct rt *rt, struct proc *p)
@@ -182,42 +187,12 @@ static COLD void end_here(void)
     rn__yield_to(AFTER_NOTHING);
 }
 
-struct fresh *rn__fresh_new(void (*fn)(void), const rn_attr *attr, void (*done)(void *, int),
-                            void *owner, void *created_at)
+/* What a record says of its goroutine; rt: the runtime, if f is to keep a reference to it until it starts. */
+static inline void fresh_fill(struct fresh *f, const struct worker *w, struct rt *rt,
+                              void (*fn)(void), void (*done)(void *, int), void *owner,
+                              void *created_at)
 {
-    struct worker *w = worker_self();
-    struct rt *rt = w->rt;
-    bool held = false, outside;
-    struct proc *p;
-    struct fresh *f;
-
-    if (unlikely(!rt)) {
-        rt = rn__rt_hold(w, &held);
-        if (!rt)
-            return NULL;
-    } else if (unlikely(load_relaxed(&rt->stopping)) && w->cur->kind == G_GOROUTINE) {
-        end_here();
-    }
-    outside = rt_enter(w);
-    p = w->proc;
-    if (likely(p && p->free_fresh)) {
-        f = p->free_fresh;
-        p->free_fresh = f->next;
-        p->fresh_count--;
-    } else {
-        f = fresh_refill(rt, p);
-        if (!f) {
-            if (outside)
-                rt_leave(w);
-            rt_drop(rt, held);
-            return NULL;
-        }
-    }
-    f->id = id_new(rt, p);
-    if (outside)
-        rt_leave(w);
-    f->next = held ? (struct fresh *)rt
-                   : NULL; /* until it starts: the reference to its runtime, if it holds one */
+    f->next = (struct fresh *)rt;
     f->call.fn = fn;
     f->call.op = rn__fresh_start;
     f->done = done;
@@ -229,29 +204,100 @@ struct fresh *rn__fresh_new(void (*fn)(void), const rn_attr *attr, void (*done)(
     f->name[0] = 0;
     f->queued_at = 0;
     f->stack_class = STACK_CLASS_DEFAULT;
-    if (unlikely(attr != NULL)) {
-        uint32_t c = rn__stack_class(attr->stack_size);
+}
 
-        if (c >= STACK_CLASSES)
-            rn__panic("rn_go_with: stack_size above 1 GiB");
-        f->stack_class = c;
-        name_copy(f->name, attr->name);
+/* Whoever calls, whatever there is. */
+static COLD struct fresh *fresh_new_slowly(void (*fn)(void), void (*done)(void *, int), void *owner,
+                                           void *created_at)
+{
+    struct worker *w = worker_self();
+    struct rt *rt = w->rt;
+    bool held = false, outside;
+    struct proc *p;
+    struct fresh *f;
+
+    if (!rt) {
+        rt = rn__rt_hold(w, &held);
+        if (!rt)
+            return NULL;
+    } else if (load_relaxed(&rt->stopping) && w->cur->kind == G_GOROUTINE) {
+        end_here();
     }
+    outside = rt_enter(w);
+    p = w->proc;
+    if (p && p->free_fresh) {
+        f = p->free_fresh;
+        p->free_fresh = f->next;
+        p->fresh_count--;
+    } else {
+        f = fresh_refill(rt, p);
+    }
+    if (f)
+        f->id = id_new(rt, p);
+    if (outside)
+        rt_leave(w);
+    if (!f) {
+        rt_drop(rt, held);
+        return NULL;
+    }
+    fresh_fill(f, w, held ? rt : NULL, fn, done, owner, created_at);
     store_release(&f->in_use, 1); /* pairs with reports */
     return f;
 }
 
-struct fresh *rn__fresh_go(void (*fn)(void), const rn_attr *attr, void (*done)(void *, int),
-                           void *owner, void *created_at)
+/* The usual case: a worker with a processor that has a record left. */
+static inline struct fresh *fresh_new(void (*fn)(void), void (*done)(void *, int), void *owner,
+                                      void *created_at)
+{
+    struct worker *w = arch_tls_address(rn__tls_worker); /* with rt it has been set up */
+    struct rt *rt = w->rt;
+    struct fresh *f = NULL;
+    struct proc *p;
+
+    if (likely(rt && !load_relaxed(&rt->stopping) && rt_enter_quick(w))) {
+        p = w->proc;
+        if (likely(p && p->free_fresh && p->id_next != p->id_end)) {
+            f = p->free_fresh;
+            p->free_fresh = f->next;
+            p->fresh_count--;
+            f->id = p->id_next++;
+        }
+        rt_leave(w);
+    }
+    if (unlikely(!f))
+        return fresh_new_slowly(fn, done, owner, created_at);
+    fresh_fill(f, w, NULL, fn, done, owner, created_at);
+    store_release(&f->in_use, 1); /* pairs with reports */
+    return f;
+}
+
+struct fresh *rn__fresh_new(void (*fn)(void), void (*done)(void *, int), void *owner,
+                            void *created_at)
+{
+    return fresh_new(fn, done, owner, created_at);
+}
+
+struct fresh *rn__fresh_go(void (*fn)(void), void (*done)(void *, int), void *owner,
+                           void *created_at)
 {
     struct fresh *f;
 
     if (unlikely(!fn))
         rn__fatal("go of nil func value");
-    f = rn__fresh_new(fn, attr, done, owner, created_at);
+    f = fresh_new(fn, done, owner, created_at);
     if (unlikely(!f))
         rn__panic("out of memory for a goroutine");
     return f;
+}
+
+static COLD void fresh_attr(struct fresh *f, const rn_attr *attr)
+{
+    uint32_t c = rn__stack_class(attr->stack_size);
+
+    if (c >= STACK_CLASSES)
+        rn__panic("rn_go_with: stack_size above 1 GiB");
+    f->stack_class = c;
+    name_copy(f->name, attr->name);
 }
 
 /* The runtime whose record f is. */
@@ -277,7 +323,7 @@ void rn__fresh_free(struct fresh *f)
     bool held = f->next != NULL;
     bool outside = rt_enter(w);
 
-    rn__fresh_recycle(rt, rt == w->rt ? w->proc : NULL, f);
+    fresh_recycle(rt, rt == w->rt ? w->proc : NULL, f);
     if (outside)
         rt_leave(w);
     rt_drop(rt, held);
@@ -286,7 +332,7 @@ void rn__fresh_free(struct fresh *f)
 /* f's runtime has ended before f was started: the running one starts it. */
 static COLD void start_elsewhere(struct fresh *f)
 {
-    struct fresh *now = rn__fresh_new(f->call.fn, NULL, f->done, f->owner, f->created_at);
+    struct fresh *now = fresh_new(f->call.fn, f->done, f->owner, f->created_at);
 
     if (!now)
         rn__panic("out of memory for a goroutine");
@@ -323,9 +369,9 @@ COLD void rn__fresh_announce(struct fresh *f)
     rn__fiber_name(f->tsan_fiber, at);
 }
 
-void rn__fresh_start(struct rn__call *call)
+/* Whoever calls, wherever f is from. */
+static COLD void start_slowly(struct fresh *f)
 {
-    struct fresh *f = container_of(call, struct fresh, call);
     struct worker *w = worker_self(); /* arguments may have waited: not the one of rn__fresh_new */
     struct rt *rt = rt_of_fresh(f, w);
     bool held = f->next != NULL, outside;
@@ -349,24 +395,78 @@ void rn__fresh_start(struct rn__call *call)
     rt_drop(rt, held);
 }
 
+void rn__fresh_start(struct rn__call *call)
+{
+    struct fresh *f = container_of(call, struct fresh, call);
+    struct worker *w = arch_tls_address(rn__tls_worker);
+
+    if (likely(w->rt && !f->next && !rn__tools && rt_enter_quick(w))) {
+        if (likely(w->proc != NULL)) {
+            note_spawn(w, f);
+            rn__push_fresh(w, f);
+            rt_leave(w);
+            return;
+        }
+        rt_leave(w);
+    }
+    start_slowly(f);
+}
+
 void rn__call_set_ptr(struct rn__call *call, void *arg)
 {
     call->gp[0] = (uint64_t)(uintptr_t)arg;
 }
 
-void rn__g_from_fresh(struct rt *rt, struct g *g, struct fresh *f)
+/*
+ * Sixteen bytes, which the compiler shall move in one register: of loops it makes calls of memcpy, which costs more than
+ * the move, and wider loads of what was stored in parts a moment ago wait until the stores are done.
+ */
+typedef uint64_t pair __attribute__((vector_size(16), may_alias, aligned(8)));
+
+#define MOVE_PAIR(to, from, i) (((pair *)(to))[i] = ((const pair *)(from))[i])
+#define MOVE_4_PAIRS(to, from, i)                                                                  \
+    do {                                                                                           \
+        MOVE_PAIR(to, from, i);                                                                    \
+        MOVE_PAIR(to, from, (i) + 1);                                                              \
+        MOVE_PAIR(to, from, (i) + 2);                                                              \
+        MOVE_PAIR(to, from, (i) + 3);                                                              \
+    } while (0)
+
+#define SAME_PLACE(field)                                                                          \
+    (offsetof(struct g, field) - offsetof(struct g, done) ==                                       \
+     offsetof(struct fresh, field) - offsetof(struct fresh, done))
+_Static_assert(SAME_PLACE(owner) && SAME_PLACE(payload) && SAME_PLACE(created_at) &&
+                   SAME_PLACE(created_by) && SAME_PLACE(tsan_fiber) && SAME_PLACE(name) &&
+                   offsetof(struct g, name) + G_NAME_MAX - offsetof(struct g, done) == 80,
+               "five pairs, copied as one");
+
+/* Volatile, so that it stays the eight bytes that the capture has stored. */
+#define MOVE_WORD(to, from, i)                                                                     \
+    (((volatile uint64_t *)(to))[i] = ((const volatile uint64_t *)(from))[i])
+
+void rn__g_from_fresh(struct worker *w, struct g *g, struct fresh *f)
 {
     struct rn__call *call = g_call(g);
+    struct rt *rt = w->rt;
 
-    for (unsigned i = 0; i < 8; i++)
-        call->gp[i] = f->call.gp[i];
-    for (unsigned i = 0; i < 8; i++) {
-        call->vec[i][0] = f->call.vec[i][0];
-        call->vec[i][1] = f->call.vec[i][1];
+    MOVE_WORD(call->gp, f->call.gp, 0);
+    MOVE_WORD(call->gp, f->call.gp, 1);
+    MOVE_WORD(call->gp, f->call.gp, 2);
+    MOVE_WORD(call->gp, f->call.gp, 3);
+    MOVE_WORD(call->gp, f->call.gp, 4);
+    MOVE_WORD(call->gp, f->call.gp, 5);
+    if (ARCH_CALL_GP > 6) {
+        MOVE_WORD(call->gp, f->call.gp, 6);
+        MOVE_WORD(call->gp, f->call.gp, 7);
     }
-    for (unsigned i = 0; i < 8; i++)
-        call->stack[i] = f->call.stack[i];
+    MOVE_4_PAIRS(call->vec, f->call.vec, 0);
+    MOVE_4_PAIRS(call->vec, f->call.vec, 4);
+    MOVE_4_PAIRS(call->stack, f->call.stack, 0);
     call->fn = f->call.fn;
+    MOVE_4_PAIRS(&g->done, &f->done, 0);
+    MOVE_PAIR(&g->done, &f->done, 4);
+    g->queued_at = f->queued_at;
+    store_relaxed(&g->id, f->id);
     g->kind = G_GOROUTINE;
     g->rt = rt;
     g->worker = NULL;
@@ -375,20 +475,12 @@ void rn__g_from_fresh(struct rt *rt, struct g *g, struct fresh *f)
     g->dropped = 0;
     g->defers = NULL;
     g->errors = NULL;
-    g->done = f->done;
-    g->owner = f->owner;
-    g->payload = f->payload;
-    store_relaxed(&g->id, f->id);
-    rn__owner_born(g, rt->tags + (uint32_t)f->id);
+    owner_born(g, rt->tags + (uint32_t)f->id);
     store_relaxed(&g->locking, NULL);
-    g->created_at = f->created_at;
-    g->created_by = f->created_by;
-    g->tsan_fiber = f->tsan_fiber;
     g->asan_fake = NULL;
-    g->queued_at = f->queued_at;
-    rn__copy(g->name, f->name, sizeof g->name);
     store_relaxed(&g->why, WAIT_NONE);
     store_relaxed(&g->status, G_RUNNABLE);
+    fresh_recycle(rt, w->proc, f);
 }
 
 /* Give back what a goroutine holds besides its stack. */
@@ -448,7 +540,11 @@ size_t rn__goroutines(struct rt *rt)
 
 struct rn__call *rn__go_begin(const rn_attr *attr, void (*fn)(void))
 {
-    return &rn__fresh_go(fn, attr, NULL, NULL, __builtin_return_address(0))->call;
+    struct fresh *f = rn__fresh_go(fn, NULL, NULL, __builtin_return_address(0));
+
+    if (unlikely(attr != NULL))
+        fresh_attr(f, attr);
+    return &f->call;
 }
 
 static void nothing(struct rn__call *call)
@@ -462,7 +558,7 @@ struct rn__call *rn__go_err_begin(struct rn__call *spare, void (*fn)(void))
 
     if (!fn)
         rn__fatal("go of nil func value");
-    f = rn__fresh_new(fn, NULL, NULL, NULL, __builtin_return_address(0));
+    f = fresh_new(fn, NULL, NULL, __builtin_return_address(0));
     if (f)
         return &f->call;
     spare->op = nothing; /* the arguments are evaluated all the same */
@@ -471,8 +567,7 @@ struct rn__call *rn__go_err_begin(struct rn__call *spare, void (*fn)(void))
 
 void rn_go_fn(void (*fn)(void *), void *arg)
 {
-    struct fresh *f =
-        rn__fresh_go((void (*)(void))fn, NULL, NULL, NULL, __builtin_return_address(0));
+    struct fresh *f = rn__fresh_go((void (*)(void))fn, NULL, NULL, __builtin_return_address(0));
 
     rn__call_set_ptr(&f->call, arg);
     rn__fresh_start(&f->call);
@@ -480,7 +575,7 @@ void rn_go_fn(void (*fn)(void *), void *arg)
 
 void rn__go_copy(void (*fn)(void), const void *src, size_t size)
 {
-    struct fresh *f = rn__fresh_go(fn, NULL, NULL, NULL, __builtin_return_address(0));
+    struct fresh *f = rn__fresh_go(fn, NULL, NULL, __builtin_return_address(0));
     void *copy = malloc(size ? size : 1);
 
     if (!copy)

@@ -7,21 +7,6 @@
 uint32_t rn__owner_table[OWNER_WORDS];
 const uint32_t *const rn__on_stacks = rn__owner_table;
 
-void rn__owner_born(struct g *g, uint32_t tag)
-{
-    uintptr_t top = (uintptr_t)g->stack_hi - 1;
-
-    /* Not beyond its low end: that word is the top of another's. */
-    store_relaxed(&g->tag, tag);
-    store_relaxed(owner_word(top), tag);
-    if (g->stack_class >= 1)
-        store_relaxed(owner_word(top - OWNER_PART), tag);
-    if (g->stack_class >= 2) {
-        store_relaxed(owner_word(top - (uintptr_t)2 * OWNER_PART), tag);
-        store_relaxed(owner_word(top - (uintptr_t)3 * OWNER_PART), tag);
-    }
-}
-
 enum owner rn__owner_find(struct rt *rt, uint32_t by, uintptr_t at, struct g **ret_g)
 {
     for (const struct arena *a = load_acquire(&rt->arenas); a; a = a->next) {

@@ -60,7 +60,20 @@ static inline void owner_unmark(uint64_t *at)
 }
 
 /* g starts on its stack, with this tag. */
-void rn__owner_born(struct g *g, uint32_t tag);
+static inline void owner_born(struct g *g, uint32_t tag)
+{
+    uintptr_t top = (uintptr_t)g->stack_hi - 1;
+
+    /* Not beyond its low end: that word is the top of another's. */
+    store_relaxed(&g->tag, tag);
+    store_relaxed(owner_word(top), tag);
+    if (g->stack_class >= 1)
+        store_relaxed(owner_word(top - OWNER_PART), tag);
+    if (g->stack_class >= 2) {
+        store_relaxed(owner_word(top - (uintptr_t)2 * OWNER_PART), tag);
+        store_relaxed(owner_word(top - (uintptr_t)3 * OWNER_PART), tag);
+    }
+}
 
 enum owner {
     OWNER_UNKNOWN,

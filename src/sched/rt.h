@@ -168,7 +168,8 @@ struct rt {
         workers; /* atomic for readers without the lock: worker threads, rn_run's caller included */
     uint32_t creating; /* atomic: threads that are being made; raised with stopping clear */
     bool refused;      /* atomic: the last thread that was asked for was not to be had */
-    int64_t wanting;   /* atomic: since when none is left but those that stand in, and somebody waits; or 0 */
+    int64_t
+        wanting; /* atomic: since when none is left but those that stand in, and somebody waits; or 0 */
     struct worker_slot *slots;
     struct worker_slot *retired; /* threads that ended early and are to be joined */
     bool fences;                 /* the kernel refuses membarrier */
@@ -263,6 +264,23 @@ static inline bool rt_enter(struct worker *w)
     if (unlikely(load_acquire(&w->attention) &
                  (ATTEND_STEALING | ATTEND_FENCE | ATTEND_FORKED))) /* M2 */
         rn__enter_slow(w);
+    return true;
+}
+
+/* The same for what has another way: false, and outside, also if somebody wants something of w. */
+static inline bool rt_enter_quick(struct worker *w)
+{
+    uint32_t entry = load_owned(&w->entry);
+
+    if (unlikely(entry & 1))
+        return false;
+    store_relaxed(&w->entry, entry + 1); /* M1 */
+    fence_compiler();
+    if (unlikely(load_acquire(&w->attention) &
+                 (ATTEND_STEALING | ATTEND_FENCE | ATTEND_FORKED))) { /* M2 */
+        store_release(&w->entry, entry + 2);                          /* M5, with nothing done */
+        return false;
+    }
     return true;
 }
 
@@ -362,8 +380,8 @@ void rn__stacks_free(struct rt *rt);
 struct g *rn__arena_g(const struct arena *a, uint32_t i);
 
 /* go.c */
-void rn__g_from_fresh(struct rt *rt, struct g *g, struct fresh *f);
-void rn__fresh_recycle(struct rt *rt, struct proc *p, struct fresh *f);
+/* g, on a free stack, becomes f's goroutine, and w takes f back. */
+void rn__g_from_fresh(struct worker *w, struct g *g, struct fresh *f);
 size_t rn__goroutines(struct rt *rt);
 void rn__g_clear(struct g *g);
 /* The runtime ends without g, which has left its thread: take it off what it waits on. Once per g. */

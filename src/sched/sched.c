@@ -675,8 +675,7 @@ static void frame_init(struct g *g)
     /* Once the frame is popped, the stack is aligned to 16, as rn__entry wants it. */
     struct arch_frame *frame = (struct arch_frame *)(void *)(g_stack_top(g) - sizeof *frame);
 
-    rn__zero(frame, sizeof *frame);
-    frame->pc = rn__entry;
+    *frame = (struct arch_frame){.pc = rn__entry};
     g->sp = frame;
 }
 
@@ -696,8 +695,7 @@ static inline struct g *task_goroutine(struct worker *w, task t)
         return NULL;
     g = cached_stack(w->proc);
     if (g) {
-        rn__g_from_fresh(w->rt, g, f);
-        rn__fresh_recycle(w->rt, w->proc, f);
+        rn__g_from_fresh(w, g, f);
         frame_init(g);
     }
     return g;
@@ -924,8 +922,7 @@ void rn__switch_dead(struct g *g)
 
         if (t && task_is_fresh(t) && !rn__tools && task_fresh(t)->stack_class == g->stack_class) {
             /* The stack is free, warm and ours: the next goroutine starts on it, without a switch. */
-            rn__g_from_fresh(w->rt, g, task_fresh(t));
-            rn__fresh_recycle(w->rt, w->proc, task_fresh(t));
+            rn__g_from_fresh(w, g, task_fresh(t));
             store_relaxed(&g->status, G_RUNNING);
             note_run(w, g);
             rn__restart(g_stack_top(g));
@@ -1396,6 +1393,7 @@ again:
     if (w->handed) {
         t = w->handed;
         w->handed = 0;
+        assert(w->proc); /* in the entry that picked it */
         return t;
     }
     if (!w->proc && !idle_wait(w)) {
@@ -1743,8 +1741,7 @@ static void run(struct worker *w, task t)
             rn__stack_await(w->rt, f);
             return;
         }
-        rn__g_from_fresh(w->rt, g, f);
-        rn__fresh_recycle(w->rt, w->proc, f);
+        rn__g_from_fresh(w, g, f);
         frame_init(g);
     }
     left(w, switch_to(w, &w->self, g));

@@ -97,7 +97,9 @@ struct g {
     struct worker
         *worker;          /* kind G_THREAD: its own; of a locked goroutine: its thread; else NULL */
     uint32_t lock_depth;  /* rn_lock_thread */
-    uint32_t block_depth; /* rn_blocking */
+    uint32_t block_depth; /* rn_blocking; the next two are of the outermost */
+    uint8_t *block_place; /* what is remembered of the place that calls; see block.c */
+    uint64_t block_began; /* in ticks */
     uint32_t dropped;     /* atomic: the end of rn_run has it */
     uint32_t futex;       /* kind G_THREAD: 1 when readied */
     const void *wait_on;  /* what it is parked on, for reports */
@@ -108,25 +110,28 @@ struct g {
     bool unlink_always;        /* until rn__park returns: call unlink although g has been readied */
     struct rn__defer1 *defers; /* the chain of deferred calls, newest first */
     struct error_slots *errors;
+    void *exceptions[2]; /* what libstdc++ keeps of exceptions caught, while off the CPU */
+
+    uint32_t tag; /* atomic: no other goroutine of the process has had it; see owner.h */
+    uint32_t stack_class;
+    char *stack_lo; /* above the guard */
+    char *stack_hi; /* end of the stack; the control block lies just below */
+    uint32_t valgrind_id;
+    void *asan_fake;
+    int64_t since; /* atomic: when it parked last, by the runtime's coarse clock; for reports */
+
+    uint64_t id; /* atomic for reports */
+    int64_t
+        queued_at; /* 0, or when it was queued: its wait for a processor is measured; see count.h */
+
+    /* From here as in struct fresh, from which it is copied. */
     void (*done)(void *owner, int result); /* called when it ends */
     void *owner;
     void *payload;       /* rn_go_copy's memory, freed at the end */
-    void *exceptions[2]; /* what libstdc++ keeps of exceptions caught, while off the CPU */
-
-    uint64_t id;
-    uint32_t tag;        /* atomic: no other goroutine of the process has had it; see owner.h */
     void *created_at;    /* the address after the rn_go */
     uint64_t created_by; /* the id of the creator; 0: a plain thread */
-    char *stack_lo;      /* above the guard */
-    char *stack_hi;      /* end of the stack; the control block lies just below */
-    uint32_t stack_class;
-    uint32_t valgrind_id;
     void *tsan_fiber;
-    void *asan_fake;
     char name[G_NAME_MAX];
-    int64_t since; /* atomic: when it parked last, by the runtime's coarse clock; for reports */
-    int64_t
-        queued_at; /* 0, or when it was queued: its wait for a processor is measured; see count.h */
 };
 
 /* ---- Whoever calls ----------------------------------------------------------------------------- */
@@ -163,17 +168,18 @@ void rn__park_forever(enum wait_reason why) __attribute__((noreturn));
 struct fresh {
     struct rn__call call;
     struct fresh *next; /* in the global queue or a cache */
+    uint32_t stack_class;
+    uint32_t in_use; /* for reports */
     uint64_t id;
+    int64_t queued_at; /* as g's */
+    /* As in struct g. */
     void (*done)(void *owner, int result);
     void *owner;
     void *payload;
     void *created_at;
     uint64_t created_by;
     void *tsan_fiber;
-    uint32_t stack_class;
-    uint32_t in_use; /* for reports */
     char name[G_NAME_MAX];
-    int64_t queued_at; /* as g's */
 };
 _Static_assert(sizeof(struct fresh) <= 384, "decision 19");
 
@@ -183,12 +189,12 @@ _Static_assert(sizeof(struct fresh) <= 384, "decision 19");
  * int, or rn_exit's. created_at: __builtin_return_address(0) of the public function.
  * NULL when out of memory.
  */
-struct fresh *rn__fresh_new(void (*fn)(void), const rn_attr *attr, void (*done)(void *, int),
-                            void *owner, void *created_at);
+struct fresh *rn__fresh_new(void (*fn)(void), void (*done)(void *, int), void *owner,
+                            void *created_at);
 /* The same, but panics when out of memory, and is fatal if fn is NULL. Sets op, so that the result's
  * call can be returned to the capturing macro at once. */
-struct fresh *rn__fresh_go(void (*fn)(void), const rn_attr *attr, void (*done)(void *, int),
-                           void *owner, void *created_at);
+struct fresh *rn__fresh_go(void (*fn)(void), void (*done)(void *, int), void *owner,
+                           void *created_at);
 /* Start it: a captured call's op for struct fresh, and for calls filled by hand. */
 void rn__fresh_start(struct rn__call *call);
 /* Tell the tools that f starts; part of rn__fresh_start. */

@@ -566,7 +566,7 @@ static void run_start(struct rn__call *call)
     w->proc = rn__proc_take_idle(rt, w);
     rn__monitor_start(rt);
 
-    f = rn__fresh_go(call->fn, NULL, run_done, run, __builtin_return_address(0));
+    f = rn__fresh_go(call->fn, run_done, run, __builtin_return_address(0));
     rn__copy(f->call.gp, call->gp, offsetof(struct rn__call, fn));
     rn__fresh_announce(f);
     note_spawn(w, f);

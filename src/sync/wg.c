@@ -91,9 +91,22 @@ void rn_wg_add(rn_wg *wg, int delta)
         wake_all(wg);
 }
 
+/* rn_wg_add(wg, -1), of which every goroutine of a group has one. */
+static inline void count_out(rn_wg *wg)
+{
+    uint64_t before;
+
+    edge_release(wg);
+    before = add_acq_rel(&wg->rn__state, (uint64_t)(int64_t)-1 << 32); /* E1, E2 */
+    if (unlikely(counter(before) <= 0))
+        rn__panic("sync: negative WaitGroup counter");
+    if (unlikely(before == ((uint64_t)1 << 32 | WAITING)))
+        wake_all(wg);
+}
+
 void rn_wg_done(rn_wg *wg)
 {
-    rn_wg_add(wg, -1);
+    count_out(wg);
 }
 
 /* Wait while the counter is not 0; 0, or the error of ctx. */
@@ -165,12 +178,12 @@ int rn_wg_wait_ctx(struct rn_ctx *ctx, rn_wg *wg)
 static void goroutine_done(void *wg, int result)
 {
     (void)result;
-    rn_wg_done(wg);
+    count_out(wg);
 }
 
 struct rn__call *rn__wg_go_begin(rn_wg *wg, void (*fn)(void))
 {
-    struct fresh *f = rn__fresh_go(fn, NULL, goroutine_done, wg, __builtin_return_address(0));
+    struct fresh *f = rn__fresh_go(fn, goroutine_done, wg, __builtin_return_address(0));
 
     rn_wg_add(wg, 1);
     return &f->call;
@@ -179,7 +192,7 @@ struct rn__call *rn__wg_go_begin(rn_wg *wg, void (*fn)(void))
 void rn_wg_go_fn(rn_wg *wg, void (*fn)(void *), void *arg)
 {
     struct fresh *f =
-        rn__fresh_go((void (*)(void))fn, NULL, goroutine_done, wg, __builtin_return_address(0));
+        rn__fresh_go((void (*)(void))fn, goroutine_done, wg, __builtin_return_address(0));
 
     rn_wg_add(wg, 1);
     rn__call_set_ptr(&f->call, arg);

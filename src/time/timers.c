@@ -215,7 +215,7 @@ static void after_fire(struct timer *t, int64_t when, uint64_t seq)
 
     (void)when;
     (void)seq;
-    f = rn__fresh_new(a->call.fn, NULL, NULL, NULL, a->created_at);
+    f = rn__fresh_new(a->call.fn, NULL, NULL, a->created_at);
     if (!f)
         rn__panic("out of memory for an after-function");
     rn__copy(f->call.gp, a->call.gp, offsetof(struct rn__call, fn));

@@ -72,7 +72,7 @@ GO_TEST_PROCS(d11_who_lost_its_processor_rejoins_at_its_next_call, 1)
 {
     rn_chan(int) one = rn_chan_make(int, 1);
 
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 10; i++) { /* fewer than after which rn_blocking would keep the processor */
         lose_processor();
         rn_send(one, i);
         CHECK(proc_is_mine()); /* nobody else wants it */
@@ -89,6 +89,44 @@ GO_TEST_PROCS(d11_who_lost_its_processor_rejoins_at_its_next_call, 1)
         CHECK(proc_is_mine());
     }
     rn_chan_release(one);
+}
+
+/* One place: is the processor ours in the call? Or, with a pipe, a call that blocks until there is a byte. */
+static volatile int
+    call_with; /* volatile: compilers would make a place of its own for each argument */
+
+static __attribute__((noinline)) int call_there(void)
+{
+    int fd = call_with;
+    char c;
+
+    return rn_blocking(fd < 0 ? (int)proc_is_mine() : (int)read(fd, &c, 1));
+}
+static int call_here(int fd)
+{
+    call_with = fd;
+    return call_there();
+}
+static void write_byte(int fd)
+{
+    CHECK_EQ(write(fd, "x", 1), 1);
+}
+
+/* D35: where calls are short again and again the processor is kept; one that blocks loses it, and the next is lent at once. */
+GO_TEST_PROCS(d35_short_calls_keep_the_processor_until_one_blocks, 1)
+{
+    int fds[2], kept = 0;
+
+    CHECK_EQ(pipe(fds), 0);
+    CHECK_EQ(call_here(-1), 0);
+    for (int i = 0; i < 1000000 && !kept; i++)
+        kept = call_here(-1);
+    CHECK(kept);
+    rn_go(write_byte, fds[1]);
+    CHECK_EQ(call_here(fds[0]), 1); /* the only processor is taken, or nobody would write */
+    CHECK_EQ(call_here(-1), 0);
+    close(fds[0]);
+    close(fds[1]);
 }
 
 /* D10: odd inside, even outside, and an entry in an entry ends nothing. */

@@ -27,6 +27,8 @@ static inline uint64_t arch_ticks_in_us(void)
     return hz / 1000000;
 }
 
+enum { ARCH_CALL_GP = 8 }; /* integer argument registers that a call has */
+
 /* What a new goroutine's saved stack looks like, from the saved sp upwards: loaded by rn__switch. */
 struct arch_frame {
     uint64_t d[8]; /* d8 to d15 */

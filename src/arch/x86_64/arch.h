@@ -21,6 +21,8 @@ static inline uint64_t arch_ticks_in_us(void)
     return 2500;
 }
 
+enum { ARCH_CALL_GP = 6 }; /* integer argument registers that a call has */
+
 /* What a new goroutine's saved stack looks like, from the saved sp upwards: popped by rn__switch. */
 struct arch_frame {
     uint64_t r15, r14, r13, r12, rbx, rbp;
