@@ -38,6 +38,11 @@ static inline void tool_defined(const void *p, size_t size)
 }
 /* An object of the library's that the user may have freed: AddressSanitizer reports it if so. */
 void rn__tool_alive(const void *p, size_t size);
+static inline void tool_alive(const void *p, size_t size)
+{
+    if (unlikely(rn__tools & TOOL_ASAN))
+        rn__tool_alive(p, size);
+}
 /* My own access to memory of the user's, announced in my own fiber (decision 21). */
 void rn__tool_read(const void *p, size_t size);
 void rn__tool_write(void *p, size_t size);

@@ -355,7 +355,10 @@ void rn__chan_retain(const volatile void *ch)
 {
     struct chan *c = chan_of(ch);
 
-    if (c && load_relaxed(&c->refs))
+    if (!c)
+        return;
+    tool_alive(c, sizeof *c);
+    if (load_relaxed(&c->refs))
         add_relaxed(&c->refs, 1);
 }
 
@@ -363,7 +366,10 @@ void rn__chan_release(const volatile void *ch)
 {
     struct chan *c = chan_of(ch);
 
-    if (!c || load_relaxed(&c->refs) == 0)
+    if (!c)
+        return;
+    tool_alive(c, sizeof *c);
+    if (load_relaxed(&c->refs) == 0)
         return;
     edge_release(&c->refs);
     if (sub_acq_rel(&c->refs, 1) != 1) /* pairs with the other holders' releases */
@@ -381,14 +387,20 @@ size_t rn__len(const volatile void *ch)
 {
     struct chan *c = chan_of(ch);
 
-    return !c || (c->flags & CHAN_TIMER) ? 0 : (size_t)load_relaxed(&c->count);
+    if (!c)
+        return 0;
+    tool_alive(c, sizeof *c);
+    return c->flags & CHAN_TIMER ? 0 : (size_t)load_relaxed(&c->count);
 }
 
 size_t rn__cap(const volatile void *ch)
 {
     struct chan *c = chan_of(ch);
 
-    return !c || (c->flags & CHAN_TIMER) ? 0 : (size_t)c->cap;
+    if (!c)
+        return 0;
+    tool_alive(c, sizeof *c);
+    return c->flags & CHAN_TIMER ? 0 : (size_t)c->cap;
 }
 
 /* ---- Waiting -------------------------------------------------------------------------------------------- */
@@ -590,17 +602,14 @@ bool rn__try_send(volatile void *ch, const void *elem)
     return r == CHAN_DONE;
 }
 
-bool rn__try_recv(const void *ch, void *elem, bool *ok)
+/* Apart, so that a look that finds nothing saves no register. */
+static NOINLINE bool try_recv(struct chan *c, void *elem, bool *ok)
 {
-    struct chan *c = chan_of(ch);
     struct g *wake = NULL;
     enum chan_result r;
     uint32_t size;
 
-    if (!c)
-        return false;
-    if (!chan_may_recv(c))
-        return false;
+    tool_alive(c, sizeof *c);
     if (chan_is_over(c)) {
         probe3(chan_recv, c, (uint64_t)0, c->cap);
         recv_over(c, elem);
@@ -625,6 +634,17 @@ bool rn__try_recv(const void *ch, void *elem, bool *ok)
     if (ok)
         *ok = r == CHAN_DONE;
     return true;
+}
+
+bool rn__try_recv(const void *ch, void *elem, bool *ok)
+{
+    struct chan *c = chan_of(ch);
+
+    if (!c)
+        return false;
+    if (likely(!rn__tools) && !chan_may_recv(c)) /* with tools, nothing is asked before they are */
+        return false;
+    return try_recv(c, elem, ok);
 }
 
 /* ---- Close ------------------------------------------------------------------------------------------------ */

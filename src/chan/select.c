@@ -364,7 +364,10 @@ int rn_select_array(rn_case *cases, size_t n)
             break;
         case RN__CASE_RECV:
             c = (struct chan *)(uintptr_t)k->rn__ch;
-            may = c && chan_may_recv(c);
+            if (c) {
+                tool_alive(c, sizeof *c);
+                may = chan_may_recv(c);
+            }
             break;
         case RN__CASE_DONE:
             c = rn__ctx_done_chan((rn_ctx *)(uintptr_t)k->rn__ch);

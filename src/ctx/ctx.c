@@ -78,6 +78,18 @@ static bool cancellable(const rn_ctx *ctx)
     return ctx->kind == CTX_CANCEL || ctx->kind == CTX_DEADLINE;
 }
 
+/* At the beginning of what the program calls: AddressSanitizer reports it if ctx was freed. */
+static COLD NOINLINE void tell_alive(const rn_ctx *ctx)
+{
+    if (ctx)
+        tool_alive(ctx, offsetof(rn_ctx, lock)); /* all that one of values has */
+}
+static inline void alive(const rn_ctx *ctx)
+{
+    if (unlikely(rn__tools))
+        tell_alive(ctx);
+}
+
 static rn_ctx *scope_of(const rn_ctx *ctx)
 {
     return ctx ? ctx->scope : NULL;
@@ -115,10 +127,8 @@ void rn__ctx_unref(rn_ctx *ctx)
 
 /* ---- Hooks ------------------------------------------------------------------------------------------------ */
 
-bool rn__ctx_hook_add(rn_ctx *ctx, struct ctx_hook *h)
+static bool hook_add(rn_ctx *scope, struct ctx_hook *h)
 {
-    rn_ctx *scope = scope_of(ctx);
-
     store_relaxed(&h->state, HOOK_OUT);
     h->ctx = scope;
     if (!scope)
@@ -137,6 +147,12 @@ bool rn__ctx_hook_add(rn_ctx *ctx, struct ctx_hook *h)
     store_relaxed(&h->state, HOOK_IN);
     spin_unlock(&scope->lock);
     return true;
+}
+
+bool rn__ctx_hook_add(rn_ctx *ctx, struct ctx_hook *h)
+{
+    alive(ctx);
+    return hook_add(scope_of(ctx), h);
 }
 
 bool rn__ctx_hook_remove(struct ctx_hook *h)
@@ -173,8 +189,10 @@ void rn__ctx_extent(const struct chan *done, const void **ret_lo, const void **r
 
 struct chan *rn__ctx_done_chan(rn_ctx *ctx)
 {
-    rn_ctx *scope = scope_of(ctx);
+    rn_ctx *scope;
 
+    alive(ctx);
+    scope = scope_of(ctx);
     return scope ? &scope->done : NULL;
 }
 
@@ -273,6 +291,7 @@ void rn_ctx_cancel(rn_ctx *ctx)
 
 void rn_ctx_cancel_cause(rn_ctx *ctx, int cause)
 {
+    alive(ctx);
     if (is_root(ctx) || !cancellable(ctx))
         return;
     end(ctx, -ECANCELED, cause);
@@ -280,6 +299,7 @@ void rn_ctx_cancel_cause(rn_ctx *ctx, int cause)
 
 rn_ctx *rn_ctx_retain(rn_ctx *ctx)
 {
+    alive(ctx);
     if (!is_root(ctx)) {
         add_relaxed(&ctx->users, 1);
         rn__ctx_ref(ctx);
@@ -292,7 +312,7 @@ void rn__ctx_on_unused(rn_ctx *ctx, void (*unused)(rn_ctx *))
     ctx->unused = unused;
 }
 
-void rn_ctx_release(rn_ctx *ctx)
+static void release(rn_ctx *ctx)
 {
     if (is_root(ctx))
         return;
@@ -305,10 +325,16 @@ void rn_ctx_release(rn_ctx *ctx)
     rn__ctx_unref(ctx);
 }
 
+void rn_ctx_release(rn_ctx *ctx)
+{
+    alive(ctx);
+    release(ctx);
+}
+
 void rn_ctx_end(rn_ctx *ctx)
 {
     rn_ctx_cancel(ctx);
-    rn_ctx_release(ctx);
+    release(ctx);
 }
 
 /* ---- Making ------------------------------------------------------------------------------------------------ */
@@ -335,6 +361,7 @@ static rn_ctx *ctx_new(rn_ctx *parent, enum ctx_kind kind)
 
     if (!parent)
         rn__panic("cannot create context from nil parent");
+    alive(parent);
     ctx = rn__mem_new_zero(size, 16);
     if (!ctx)
         rn__panic("out of memory for a context");
@@ -360,7 +387,7 @@ static rn_ctx *cancel_new(rn_ctx *parent, enum ctx_kind kind)
     ctx->timer.fire = deadline_fire;
     ctx->timer.drop = deadline_drop;
     rn__chan_init(&ctx->done, sizeof(rn_unit), 0, NULL, 0);
-    if (!rn__ctx_hook_add(parent, &ctx->link) && parent->scope) {
+    if (!hook_add(parent->scope, &ctx->link) && parent->scope) {
         rn_ctx *ended = parent->scope;
 
         edge_acquire(&ended->done);
@@ -453,14 +480,26 @@ rn_ctx *rn_ctx_without_cancel(rn_ctx *parent)
 
 /* ---- Asking ------------------------------------------------------------------------------------------------ */
 
-int rn_ctx_err(const rn_ctx *ctx)
+static COLD int err_with_tools(const rn_ctx *ctx)
 {
-    const rn_ctx *scope = scope_of(ctx);
+    const rn_ctx *scope;
 
+    alive(ctx);
+    scope = scope_of(ctx);
     if (!scope || !chan_is_closed(&scope->done))
         return 0;
     edge_acquire(&scope->done);
     return scope->err;
+}
+
+int rn_ctx_err(const rn_ctx *ctx)
+{
+    const rn_ctx *scope;
+
+    if (unlikely(rn__tools))
+        return err_with_tools(ctx);
+    scope = scope_of(ctx);
+    return scope && chan_is_closed(&scope->done) ? scope->err : 0;
 }
 
 int rn_ctx_cause(const rn_ctx *ctx)
@@ -470,6 +509,7 @@ int rn_ctx_cause(const rn_ctx *ctx)
 
 void *rn_ctx_value(const rn_ctx *ctx, const void *key)
 {
+    alive(ctx);
     for (; ctx; ctx = ctx->parent)
         if (ctx->kind == CTX_VALUE && ctx->key == key)
             return ctx->value;
@@ -478,6 +518,7 @@ void *rn_ctx_value(const rn_ctx *ctx, const void *key)
 
 bool rn_ctx_deadline(const rn_ctx *ctx, rn_time *ret_t)
 {
+    alive(ctx);
     if (!ctx || !ctx->has_deadline)
         return false;
     if (ret_t)
@@ -555,6 +596,7 @@ struct rn__call *rn__ctx_after_begin(rn_ctx_hook *hook, rn_ctx *ctx, void (*fn)(
     f->call.op = after_register;
     a->hook.fire = after_fire;
     a->fresh = f;
+    alive(ctx);
     a->ctx = scope_of(ctx);
     rn__ctx_ref(a->ctx);
     return &f->call;

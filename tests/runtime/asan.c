@@ -5,6 +5,8 @@
  *     asan clean                ends with status 0 and says "done"
  *     asan held                 memory that only parked goroutines know of is no leak
  *     asan stack | heap | leak  is reported
+ *     asan used OPERATION       on a channel or context that was released: is reported
+ *     asan used --list          the operations
  */
 #define _GNU_SOURCE
 #include <runnel.h>
@@ -84,6 +86,181 @@ static void clean(rn_wg *wg, int i)
         rn_exit(0); /* leaves frames behind on a stack that is used again */
 }
 
+/* ---- Operations on what was released ------------------------------------------------------------------------- */
+
+static rn_chan(int) volatile gone;  /* has one element */
+static rn_chan(int) volatile empty; /* has none, and no room */
+static rn_ctx *volatile dead;
+static rn_ctx_hook hook;
+
+static void nothing(void) {}
+
+/* Each is called with all three released; the names of the functions are looked for in the reports. */
+static void used_send(void)
+{
+    rn_send(gone, 1);
+}
+static void used_recv(void)
+{
+    (void)rn_recv(gone);
+}
+static void used_recv_ok(void)
+{
+    (void)rn_recv_ok(gone, NULL);
+}
+static void used_try_send(void)
+{
+    (void)rn_try_send(gone, 1);
+}
+static void used_try_recv(void)
+{
+    int v;
+
+    (void)rn_try_recv(gone, &v);
+}
+static void used_try_recv_empty(void)
+{
+    int v;
+
+    (void)rn_try_recv(empty, &v);
+}
+static void used_send_ctx(void)
+{
+    (void)rn_send_ctx(rn_ctx_background(), gone, 1);
+}
+static void used_recv_ctx(void)
+{
+    int v;
+
+    (void)rn_recv_ctx(rn_ctx_background(), gone, &v);
+}
+static void used_len(void)
+{
+    past = rn_len(gone);
+}
+static void used_cap(void)
+{
+    past = rn_cap(gone);
+}
+static void used_close(void)
+{
+    rn_close(gone);
+}
+static void used_retain(void)
+{
+    rn_chan_retain(gone);
+}
+static void used_release(void)
+{
+    rn_chan_release(gone);
+}
+static void used_select_send(void)
+{
+    (void)rn_select(rn_on_send(gone, 1), rn_on_recv(gate, NULL), rn_default);
+}
+static void used_select_recv(void)
+{
+    (void)rn_select(rn_on_recv(gone, NULL), rn_on_recv(gate, NULL), rn_default);
+}
+static void used_select_or_default(void)
+{
+    (void)rn_select(rn_on_recv(empty, NULL), rn_default);
+}
+static void used_select_done(void)
+{
+    (void)rn_select(rn_on_done(dead), rn_on_recv(gate, NULL), rn_default);
+}
+static void used_ctx_wait(void)
+{
+    (void)rn_sleep_ctx(dead, RN_MILLISECOND);
+}
+static void used_ctx_err(void)
+{
+    past = (size_t)rn_ctx_err(dead);
+}
+static void used_ctx_cause(void)
+{
+    past = (size_t)rn_ctx_cause(dead);
+}
+static void used_ctx_done(void)
+{
+    (void)rn_ctx_done(dead);
+}
+static void used_ctx_value(void)
+{
+    (void)rn_ctx_value(dead, &hook);
+}
+static void used_ctx_deadline(void)
+{
+    (void)rn_ctx_deadline(dead, NULL);
+}
+static void used_ctx_cancel(void)
+{
+    rn_ctx_cancel(dead);
+}
+static void used_ctx_end(void)
+{
+    rn_ctx_end(dead);
+}
+static void used_ctx_retain(void)
+{
+    (void)rn_ctx_retain(dead);
+}
+static void used_ctx_release(void)
+{
+    rn_ctx_release(dead);
+}
+static void used_ctx_child(void)
+{
+    rn_ctx_end(rn_ctx_with_cancel(dead));
+}
+static void used_ctx_after(void)
+{
+    rn_ctx_after_func(&hook, dead, nothing);
+}
+
+static const struct {
+    const char *name;
+    void (*fn)(void);
+} used[] = {
+#define USED(name) {#name, used_##name}
+    USED(send),         USED(recv),
+    USED(recv_ok),      USED(try_send),
+    USED(try_recv),     USED(try_recv_empty),
+    USED(send_ctx),     USED(recv_ctx),
+    USED(len),          USED(cap),
+    USED(close),        USED(retain),
+    USED(release),      USED(select_send),
+    USED(select_recv),  USED(select_or_default),
+    USED(select_done),  USED(ctx_wait),
+    USED(ctx_err),      USED(ctx_cause),
+    USED(ctx_done),     USED(ctx_value),
+    USED(ctx_deadline), USED(ctx_cancel),
+    USED(ctx_end),      USED(ctx_retain),
+    USED(ctx_release),  USED(ctx_child),
+    USED(ctx_after),
+};
+
+static int use(const char *name)
+{
+    gate = rn_chan_make(int, 0);
+    gone = rn_chan_make(int, 2);
+    empty = rn_chan_make(int, 0);
+    dead = rn_ctx_with_cancel(rn_ctx_background());
+    rn_send(gone, 1);
+    rn_chan_release(gone);
+    rn_chan_release(empty);
+    rn_ctx_end(dead);
+    for (size_t i = 0; i < sizeof(used) / sizeof(used[0]); i++) {
+        if (strcmp(name, "--list") == 0)
+            puts(used[i].name);
+        else if (strcmp(name, used[i].name) == 0)
+            used[i].fn();
+    }
+    rn_chan_release(gate);
+    return 0;
+}
+
 static int run(const char *what)
 {
     rn_wg wg = {0};
@@ -122,9 +299,11 @@ static int run(const char *what)
 
 int main(int argc, char **argv)
 {
-    int err = argc == 2 ? rn_run(run, (const char *)argv[1]) : 1;
+    int err = argc == 2   ? rn_run(run, (const char *)argv[1])
+              : argc == 3 ? rn_run(use, (const char *)argv[2])
+                          : 1;
 
-    if (err == 0)
+    if (err == 0 && argc == 2)
         puts("done");
     return err;
 }

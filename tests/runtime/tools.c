@@ -141,3 +141,33 @@ PLAIN_TEST(d21_lsan_knows_the_stacks_of_parked_goroutines)
     CHECK_SAYS(&c, "1234 byte(s)");
     free(c.said);
 }
+
+/* D06: whatever is done with a channel or context that was released is reported, with who did it. */
+PLAIN_TEST(d06_asan_finds_every_use_of_what_was_released)
+{
+    const char *program = getenv("RUNNEL_ASAN");
+    const char *const env[] = {"ASAN_OPTIONS=detect_leaks=0:exitcode=23", NULL};
+    char name[60], who[80], failed[2000] = "";
+    struct child list;
+    int n, ran = 0;
+
+    if (!program)
+        SKIP("no compiler with AddressSanitizer");
+    list = run_program((const char *const[]){program, "used", "--list", NULL}, env);
+    CHECK_EXIT(&list, 0);
+    for (const char *at = list.said; sscanf(at, "%59s%n", name, &n) == 1; at += n, ran++) {
+        struct child c = run_program((const char *const[]){program, "used", name, NULL}, env);
+        size_t used = strlen(failed);
+
+        snprintf(who, sizeof(who), "in used_%s ", name);
+        if (!WIFEXITED(c.status) || WEXITSTATUS(c.status) != 23 ||
+            !strstr(c.said, "AddressSanitizer: heap-use-after-free") ||
+            (getenv("ASAN_SYMBOLIZER_PATH") && !strstr(c.said, who)))
+            snprintf(failed + used, sizeof(failed) - used, " %s", name);
+        free(c.said);
+    }
+    free(list.said);
+    CHECK(ran > 20);
+    if (*failed)
+        test_fail(__FILE__, __LINE__, "not reported:%s", failed);
+}
