@@ -21,6 +21,7 @@ endif()
 if(RUNNEL_HAVE_SYMBOLS)
     install(TARGETS runnel_symbols EXPORT runnel-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endif()
+install(TARGETS runnel_locks EXPORT runnel-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES include/runnel.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 # A part's header comes with the part.
 file(GLOB runnel_headers CONFIGURE_DEPENDS include/runnel/*.h)

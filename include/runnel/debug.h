@@ -47,6 +47,9 @@ RN__API void rn_dump(int fd);
  * RUNNEL_LOCKS=fatal the process then ends with status 2, for tests. Whoever has locked one is taken for the one who
  * will unlock it: a program that locks a mutex in one goroutine and unlocks it in another may be reported wrongly.
  * Waits with a context are in no circle. docs/debugging.md says what is not found.
+ *
+ * If librunnel-locks is linked, or preloaded, the same is done about goroutines that wait, yield or end while their thread has
+ * a pthread mutex, rwlock or spin lock, a mtx_t or FILE locked that they have locked: each such place once.
  */
 
 /*
@@ -81,6 +84,19 @@ RN__API int rn_dump_on_signal(int sig);
  */
 typedef void rn_frame_fn(void *arg, const char *function, const char *file, int line);
 RN__API void rn_set_symbolizer(int (*find)(uintptr_t pc, rn_frame_fn *frame, void *arg));
+
+/* Between the library and librunnel-locks, which tells what a goroutine that leaves its thread has locked there. */
+#define RN__HELD_CALLS 6
+struct rn__held {
+    const void *lock;
+    const char *what;
+    uintptr_t
+        at[RN__HELD_CALLS]; /* return addresses of whoever locked it, innermost first; 0: no more */
+};
+/* leave: goroutine id leaves the calling thread; what it has locked, up to room, which is then forgotten. */
+RN__API void rn__set_held(size_t (*leave)(uint64_t id, struct rn__held *ret, size_t room));
+/* The id of the calling goroutine and where frame and its callers return to; 0 if it is none. */
+RN__API uint64_t rn__goroutine_calls(const void *frame, uintptr_t *ret, size_t room);
 
 RN__END
 

@@ -1,13 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * locks.c - goroutines that wait for each other's locks while others go on, when RUNNEL_LOCKS asks.
+ * locks.c - goroutines that wait for each other's locks while others go on, and those that leave their thread with a lock of
+ * the thread's, when RUNNEL_LOCKS asks.
  *
+ * Circles.
  * Each goroutine that is about to wait for a lock, and is in the queue for it, looks whether that closes a circle
  * (sync/holder.c). If two close it at once both may find it; the first to remember it reports it.
  *
  * Only on request: a mutex has no owner, and who uses one as a semaphore may lock it twice and have it unlocked by
  * another; that is not to be told from a deadlock.
+ *
+ * Locks of the thread, as pthread mutexes are: librunnel-locks knows who has which (src/locks), and is asked by each goroutine
+ * that is about to wait, yield or end, before it leaves. One that is locked to its thread comes back there: it may
+ * wait, but not end. What was reported is forgotten, since the goroutine may unlock it on any thread. Each place is reported
+ * once: by where it was locked and where the goroutine leaves.
  */
+#include <runnel/debug.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -15,21 +23,24 @@
 #include "os/os.h"
 #include "sync/holder.h"
 
-enum { REMEMBERED = 64, PATIENCE = 1000 };
+enum { REMEMBERED = 64, PATIENCE = 1000, HELD_MAX = 8 };
 
 static bool fatal;
+static size_t (*held_leave)(uint64_t id, struct rn__held *ret, size_t room); /* atomic */
 static struct spin lock; /* guards the next two */
 static uint64_t reported[REMEMBERED];
 static unsigned reports;
 
-/* A circle is known by its waits, in whatever order. */
-static bool is_new(const struct lock_wait *wait, unsigned n)
+static uint64_t mixed(uint64_t word)
 {
-    uint64_t sum = 0;
+    return word * 0x9E3779B97F4A7C15u;
+}
+
+/* sum stands for what is to be reported. */
+static bool is_new(uint64_t sum)
+{
     bool known = false;
 
-    for (unsigned i = 0; i < n; i++)
-        sum += (((uint64_t)wait[i].tag << 32) + wait[i].nth) * 0x9E3779B97F4A7C15u;
     spin_lock(&lock);
     for (unsigned i = 0; i < REMEMBERED && i < reports; i++)
         known |= reported[i] == sum;
@@ -39,40 +50,77 @@ static bool is_new(const struct lock_wait *wait, unsigned n)
     return !known;
 }
 
-static NOINLINE void report(struct g *g, const struct lock_wait *wait, unsigned n)
+/* A circle is known by its waits, in whatever order. */
+static uint64_t circle_sum(const struct lock_wait *wait, unsigned n)
 {
-    uintptr_t pc[FRAMES_MAX];
-    struct pool pool = {0};
-    char small[256];
-    struct out o = {STDERR_FILENO, 0, sizeof small, small};
-    struct places *known = rn__places_new(&pool);
-    char *large = rn__pool_take(&pool, 32 << 10);
+    uint64_t sum = 0;
 
-    if (large) {
-        o.text = large;
-        o.room = 32 << 10;
-    }
+    for (unsigned i = 0; i < n; i++)
+        sum += mixed(((uint64_t)wait[i].tag << 32) + wait[i].nth);
+    return sum;
+}
+
+/* ---- Reports ------------------------------------------------------------------------------------------------ */
+
+struct report {
+    struct out o;
+    struct pool pool;
+    struct places *known;
+    char small[256];
+};
+enum { REPORT_ROOM = 32 << 10 };
+
+static void report_begin(struct report *r)
+{
+    char *large;
+
+    r->pool = (struct pool){0};
+    r->known = rn__places_new(&r->pool);
+    large = rn__pool_take(&r->pool, REPORT_ROOM);
+    r->o = (struct out){STDERR_FILENO, 0, large ? REPORT_ROOM : sizeof r->small,
+                        large ? large : r->small};
     if (fatal)
         rn__ending();
-    rn__out_str(&o, fatal ? "fatal error: " : "runnel: ");
-    rn__out_str(&o, "locked in a circle:\n");
-    rn__out_circle(&o, wait, n);
-    rn__out_str(&o, "\n");
-    rn__out_head(&o, g->id, g->name, rn__wait_text[wait[0].why]);
-    rn__out_frames(&o, known, pc, rn__walk_self(pc, FRAMES_MAX, 2), true);
-    rn__out_created(&o, known, g->created_by, g->created_at);
+    rn__out_str(&r->o, fatal ? "fatal error: " : "runnel: ");
+}
+
+static void report_self(struct report *r, const struct g *g, const char *state, const uintptr_t *pc,
+                        size_t n)
+{
+    rn__out_str(&r->o, "\n");
+    rn__out_head(&r->o, g->id, g->name, state);
+    rn__out_frames(&r->o, r->known, pc, n, true);
+    rn__out_created(&r->o, r->known, g->created_by, g->created_at);
+}
+
+static void report_end(struct report *r, struct rt *rt)
+{
+    rn__out_flush(&r->o);
+    rn__pool_free(&r->pool);
+    if (fatal) {
+        rn__trace_file(rt);
+        rn__report_end();
+    }
+}
+
+/* ---- Circles ------------------------------------------------------------------------------------------------ */
+
+static NOINLINE void report_circle(struct g *g, const struct lock_wait *wait, unsigned n)
+{
+    uintptr_t pc[FRAMES_MAX];
+    struct report r;
+
+    report_begin(&r);
+    rn__out_str(&r.o, "locked in a circle:\n");
+    rn__out_circle(&r.o, wait, n);
+    report_self(&r, g, rn__wait_text[wait[0].why], pc, rn__walk_self(pc, FRAMES_MAX, 2));
     /* The others may still be on their way off the CPU. They wait for nobody there but for who holds up a circle of his
      * own, and each is in one only. */
     for (unsigned i = 1; i < n; i++)
         for (unsigned tries = 0; tries < PATIENCE && load_relaxed(&wait[i].g->on_cpu); tries++)
             rn__os_thread_sleep(100000);
-    rn__dump_these(&o, g->rt, wait + 1, n - 1);
-    rn__out_flush(&o);
-    rn__pool_free(&pool);
-    if (fatal) {
-        rn__trace_file(g->rt);
-        rn__report_end();
-    }
+    rn__dump_these(&r.o, g->rt, wait + 1, n - 1);
+    report_end(&r, g->rt);
 }
 
 static void watch(struct g *g)
@@ -83,16 +131,107 @@ static void watch(struct g *g)
 
     if (g->kind == G_GOROUTINE) {
         n = rn__lock_circle(g->rt, g, true, wait);
-        if (n > 0 && is_new(wait, n))
-            report(g, wait, n);
+        if (n > 0 && is_new(circle_sum(wait, n)))
+            report_circle(g, wait, n);
     }
     errno = saved;
 }
 
+/* ---- Locks of the thread ------------------------------------------------------------------------------------- */
+
+static NOINLINE void report_held(struct g *g, enum leave how, const struct rn__held *held, size_t n)
+{
+    static const char *const does[] = {
+        [LEAVE_WAITS] = " waits", [LEAVE_YIELDS] = " yields", [LEAVE_ENDS] = " ends"};
+    uintptr_t pc[FRAMES_MAX];
+    size_t frames = rn__walk_self(pc, FRAMES_MAX, 2);
+    uint64_t sum = 0;
+    struct report r;
+
+    for (size_t i = 0; i < frames; i++)
+        sum = mixed(sum + pc[i]);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < RN__HELD_CALLS; j++)
+            sum = mixed(sum + held[i].at[j]);
+    if (!is_new(sum))
+        return;
+    report_begin(&r);
+    rn__out_str(&r.o, "goroutine ");
+    rn__out_int(&r.o, g->id);
+    if (g->name[0]) {
+        rn__out_str(&r.o, " \"");
+        rn__out_str(&r.o, g->name);
+        rn__out_str(&r.o, "\"");
+    }
+    rn__out_str(&r.o, does[how]);
+    rn__out_str(&r.o, " with a lock of its thread:\n");
+    for (size_t i = 0; i < n; i++) {
+        size_t calls = 0;
+
+        while (calls < RN__HELD_CALLS && held[i].at[calls])
+            calls++;
+        rn__out_str(&r.o, "  ");
+        rn__out_str(&r.o, held[i].what);
+        rn__out_str(&r.o, " ");
+        rn__out_hex(&r.o, (uintptr_t)held[i].lock);
+        rn__out_str(&r.o, " locked at\n");
+        rn__out_frames(&r.o, r.known, held[i].at, calls, true);
+    }
+    rn__out_str(
+        &r.o, how == LEAVE_ENDS
+                  ? "The thread still has it, and goes on with other goroutines. Unlock it before "
+                    "the end.\n"
+                  : "Others run on the thread meanwhile, and the goroutine may go on on another "
+                    "one, which must not\nunlock it. Unlock it before; or use rn_mutex, which "
+                    "belongs to no thread; or rn_lock_thread, to stay.\n");
+    report_self(&r, g, how == LEAVE_WAITS ? rn__wait_text[load_relaxed(&g->why)] : "running", pc,
+                frames);
+    report_end(&r, g->rt);
+}
+
+static void watch_leave(struct g *g, enum leave how)
+{
+    size_t (*leave)(uint64_t, struct rn__held *, size_t) = load_acquire(&held_leave);
+    struct rn__held held[HELD_MAX];
+    int saved = errno;
+    size_t n;
+
+    if (g->worker && how != LEAVE_ENDS)
+        return;
+    n = leave(g->id, held, HELD_MAX);
+    if (n > 0)
+        report_held(g, how, held, n);
+    errno = saved;
+}
+
+uint64_t rn__goroutine_calls(const void *frame, uintptr_t *ret, size_t room)
+{
+    struct worker *w = arch_tls_address(rn__tls_worker);
+    const struct g *g = w->cur;
+    size_t n;
+
+    if (!g ||
+        g->kind != G_GOROUTINE) /* not even set up, perhaps: nothing is done about that here */
+        return 0;
+    n = rn__walk((uintptr_t)frame, (uintptr_t)g->stack_lo, (uintptr_t)g, ret, room);
+    while (n < room)
+        ret[n++] = 0;
+    return g->id;
+}
+
+/* ---- On request --------------------------------------------------------------------------------------------- */
+
 void rn__locks_begin(void)
 {
     const char *ask = getenv("RUNNEL_LOCKS");
+    bool asked = ask && *ask && strcmp(ask, "0") != 0;
 
-    fatal = ask && strcmp(ask, "fatal") == 0;
-    store_relaxed(&rn__lock_watch, ask && *ask && strcmp(ask, "0") != 0 ? watch : NULL);
+    fatal = asked && strcmp(ask, "fatal") == 0;
+    store_relaxed(&rn__lock_watch, asked ? watch : NULL);
+    store_relaxed(&rn__leave_watch, asked && load_relaxed(&held_leave) ? watch_leave : NULL);
+}
+
+void rn__set_held(size_t (*leave)(uint64_t id, struct rn__held *ret, size_t room))
+{
+    store_release(&held_leave, leave); /* pairs with watch_leave */
 }

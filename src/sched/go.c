@@ -501,6 +501,7 @@ void rn__g_end(struct g *g, int result)
         g->done(g->owner, result);
     if (unlikely(g->payload || g->errors))
         rn__g_clear(g);
+    leave_watch(g, LEAVE_ENDS);
     w = worker_self();
     rt_enter(w);
     if (unlikely(g->lock_depth)) { /* its thread ends with it: who knows what it left there */

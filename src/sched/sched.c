@@ -79,6 +79,8 @@ static const int64_t recheck_min_ns = 100000000, recheck_max_ns = 30000000000;
 
 _Thread_local struct worker rn__tls_worker;
 
+void (*rn__leave_watch)(struct g *g, enum leave how);
+
 static int64_t os_clock(void)
 {
     return rn__os_now();
@@ -798,12 +800,14 @@ void rn__park(struct g *g, enum wait_reason why, const void *on, bool (*unlink)(
     g->wait_on = on;
     g->unlink = unlink;
     g->wait = wait;
-    if (likely(w->rt != NULL))
-        store_relaxed(&g->since, load_relaxed(&w->rt->now));
     store_relaxed(&g->why, (uint8_t)why);
     if (unlikely(g->kind == G_THREAD)) {
+        if (w->rt)
+            store_relaxed(&g->since, load_relaxed(&w->rt->now));
         thread_park(g);
     } else {
+        store_relaxed(&g->since, load_relaxed(&w->rt->now));
+        leave_watch(g, LEAVE_WAITS);
         rt_enter(w);
         note_park(w, g, why, on);
         store_relaxed(&g->status, G_WAITING);
@@ -880,6 +884,7 @@ void rn__yield_to(enum g_after after)
         return;
     }
     saved = errno_get();
+    leave_watch(g, LEAVE_YIELDS);
     rt_enter(w);
     if (unlikely(g->worker)) {
         after = AFTER_NOTHING;

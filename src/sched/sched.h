@@ -160,6 +160,21 @@ void rn__ready(struct g *g);
 /* Wait for ever, for operations on nil channels and the like. */
 void rn__park_forever(enum wait_reason why) __attribute__((noreturn));
 
+/* Atomic: called, if not NULL, by each goroutine that is about to leave its thread to others; debug/locks.c. */
+enum leave { LEAVE_WAITS, LEAVE_YIELDS, LEAVE_ENDS };
+extern void (*rn__leave_watch)(struct g *g, enum leave how);
+static inline void leave_watch(struct g *g, enum leave how)
+{
+#ifndef RN_EXPLORE
+    void (*watch)(struct g *, enum leave) = load_relaxed(&rn__leave_watch);
+
+    if (unlikely(watch != NULL))
+        watch(g, how);
+#else
+    (void)g, (void)how;
+#endif
+}
+
 /* ---- Starting and ending ------------------------------------------------------------------------ */
 
 /*
