@@ -85,9 +85,17 @@ void rn__leaks_end(struct rt *rt, const char *when, bool may_wait);
  * from; 0: none do. */
 void rn__out_stuck(struct out *o, struct rt *rt, const struct g *self, uintptr_t from);
 
+/* ---- stacks.c ------------------------------------------------------------------------------------------- */
+
+/* At the start of a runtime: what RUNNEL_STACKS wants called by goroutines that leave, or NULL. */
+void (*rn__stacks_begin(void))(struct g *, enum leave);
+void rn__stacks_leave(struct g *g, enum leave how);
+/* At its end: the table, if RUNNEL_STACKS asked. */
+void rn__stacks_end(struct rt *rt, const char *when);
+
 /* ---- locks.c -------------------------------------------------------------------------------------------- */
 
-/* At the start of a runtime, without a lock: RUNNEL_LOCKS. */
+/* At the start of a runtime, without a lock: RUNNEL_LOCKS, and RUNNEL_STACKS. */
 void rn__locks_begin(void);
 
 /* ---- panic.c -------------------------------------------------------------------------------------------- */

@@ -221,14 +221,24 @@ uint64_t rn__goroutine_calls(const void *frame, uintptr_t *ret, size_t room)
 
 /* ---- On request --------------------------------------------------------------------------------------------- */
 
+static void watch_both(struct g *g, enum leave how)
+{
+    watch_leave(g, how);
+    rn__stacks_leave(g, how);
+}
+
 void rn__locks_begin(void)
 {
+    void (*stacks)(struct g *, enum leave) = rn__stacks_begin();
     const char *ask = getenv("RUNNEL_LOCKS");
     bool asked = ask && *ask && strcmp(ask, "0") != 0;
 
     fatal = asked && strcmp(ask, "fatal") == 0;
     store_relaxed(&rn__lock_watch, asked ? watch : NULL);
-    store_relaxed(&rn__leave_watch, asked && load_relaxed(&held_leave) ? watch_leave : NULL);
+    if (asked && load_relaxed(&held_leave))
+        store_relaxed(&rn__leave_watch, stacks ? watch_both : watch_leave);
+    else
+        store_relaxed(&rn__leave_watch, stacks);
 }
 
 void rn__set_held(size_t (*leave)(uint64_t id, struct rn__held *ret, size_t room))

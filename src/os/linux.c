@@ -154,6 +154,27 @@ void rn__os_forget(void *at, size_t size)
     madvise(at, size, MADV_DONTNEED); /* refused for locked memory: then it stays */
 }
 
+size_t rn__os_untouched(const void *at, size_t size)
+{
+    enum {
+        PAGE = 4096,
+        PAGES = 256
+    }; /* a larger page of the kernel's: it says less, and is right */
+    unsigned char in_memory[PAGES];
+
+    for (size_t done = 0; done < size; done += PAGES * PAGE) {
+        size_t left = (size - done + PAGE - 1) / PAGE;
+        size_t n = left < PAGES ? left : PAGES;
+
+        if (mincore((char *)(uintptr_t)at + done, n * PAGE, in_memory) < 0)
+            return done;
+        for (size_t i = 0; i < n; i++)
+            if (in_memory[i] & 1)
+                return done + i * PAGE;
+    }
+    return size;
+}
+
 /* ---- How many CPUs ------------------------------------------------------------------------------ */
 
 static bool read_file(const char *path, char *text, size_t room)

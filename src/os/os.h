@@ -36,6 +36,8 @@ int rn__os_renew(void *at, size_t size);
 
 /* Give the pages of [at, at + size), page-aligned memory of any kind, back; they read as zero from now on, or as before. */
 void rn__os_forget(void *at, size_t size);
+/* How many bytes, whole pages, from at on, which is page-aligned, have no memory yet; at most size. */
+size_t rn__os_untouched(const void *at, size_t size);
 
 /*
  * All words of this process's data, as they are in memory: words is called with the address where n of them begin and a

@@ -516,8 +516,10 @@ static void run_done(void *owner, int result)
 
     run->result = result;
     edge_release(run);
-    if (!load_relaxed(&rt->main_exited))
+    if (!load_relaxed(&rt->main_exited)) {
+        rn__stacks_end(rt, " at the end of rn_run");
         rn__leaks_end(rt, " at the end of rn_run", true);
+    }
     if (!load_relaxed(&rt->main_exited))
         rn__stop(rt);
 }
@@ -633,6 +635,8 @@ __attribute__((destructor)) static void process_end(void)
     struct worker *w = arch_tls_address(rn__tls_worker);
     struct rt *rt = load_acquire(&rn__rt);
 
+    if (rt)
+        rn__stacks_end(rt, " at exit");
     if (w->rt)
         rn__leaks_end(w->rt, " at exit", false); /* exit was called in a goroutine */
     else if (rt)
