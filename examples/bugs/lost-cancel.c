@@ -5,7 +5,7 @@
  * Whoever waits for the context waits until the parent ends, here for ever. Go vet warns about
  * this one.
  *
- * RUNNEL_LEAKS=1 reports the goroutine that waits for the context.
+ * RUNNEL_LEAKS=1 reports the goroutine that waits for the context, and where the context was made that nobody can end.
  */
 #include <runnel.h>
 
@@ -16,7 +16,7 @@ static void watch(rn_ctx *ctx)
 
 static void request(void)
 {
-    rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background());
+    rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background()); /* BLAMED */
 
     rn_go(watch, ctx);
 }

@@ -58,7 +58,8 @@ RN__API void rn_dump(int fd);
  *
  * Then it says which of them can never wake, because nothing that could wake them is reachable any more from the
  * program's data, heap, threads, or other goroutines: if that can be told for sure, which takes that nothing else runs.
- * All of the process's memory is looked at for it. docs/debugging.md says what is missed.
+ * All of the process's memory is looked at for it. docs/debugging.md says what is missed. Contexts that were made with
+ * RUNNEL_LEAKS set, and that nobody can end any more since nothing refers to them, are reported in the same way.
  *
  * With RUNNEL_LEAKS=1 in the environment the same is reported on standard error at the end of rn_run, and at
  * exit, after goroutines have had a tenth of a second to end (not where a goroutine calls exit). With

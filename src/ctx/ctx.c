@@ -47,6 +47,7 @@ struct rn_ctx {
     void *value;
     void (*drop)(void *);
     void (*unused)(rn_ctx *ctx); /* called when the last user's reference has gone */
+    void *note;                  /* of debug/lost.c's, or NULL */
 
     /* Of cancellable ones. */
     struct spin lock;
@@ -60,6 +61,9 @@ struct rn_ctx {
     struct timer timer;
     struct chan done;
 };
+
+void (*rn__ctx_made)(rn_ctx *ctx);
+void (*rn__ctx_gone)(void *note);
 
 static rn_ctx background = {.kind = CTX_BACKGROUND};
 
@@ -120,6 +124,8 @@ void rn__ctx_unref(rn_ctx *ctx)
                 &ctx->done.lock); /* an operation that just ended may still store its unlock */
             spin_unlock(&ctx->done.lock);
         }
+        if (unlikely(ctx->note != NULL))
+            load_relaxed (&rn__ctx_gone)(ctx->note);
         rn__mem_free(ctx);
         ctx = parent;
     }
@@ -185,6 +191,26 @@ void rn__ctx_extent(const struct chan *done, const void **ret_lo, const void **r
 
     *ret_lo = ctx;
     *ret_hi = ctx + 1;
+}
+
+void **rn__ctx_note(rn_ctx *ctx)
+{
+    return &ctx->note;
+}
+
+size_t rn__ctx_size(const rn_ctx *ctx)
+{
+    return cancellable(ctx) ? sizeof *ctx : offsetof(rn_ctx, lock);
+}
+
+bool rn__ctx_is_used(const rn_ctx *ctx)
+{
+    return load_relaxed(&ctx->users) > 0;
+}
+
+bool rn__ctx_is_value(const rn_ctx *ctx, uintptr_t at)
+{
+    return at == (uintptr_t)&ctx->value;
 }
 
 struct chan *rn__ctx_done_chan(rn_ctx *ctx)
@@ -372,6 +398,14 @@ static rn_ctx *ctx_new(rn_ctx *parent, enum ctx_kind kind)
     ctx->deadline = parent->deadline;
     ctx->scope = parent->scope;
     rn__ctx_ref(parent);
+#ifndef RN_EXPLORE
+    {
+        void (*made)(rn_ctx *) = load_relaxed(&rn__ctx_made);
+
+        if (unlikely(made != NULL))
+            made(ctx);
+    }
+#endif
     return ctx;
 }
 

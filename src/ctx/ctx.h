@@ -34,6 +34,15 @@ void rn__ctx_unref(rn_ctx *ctx);
 void rn__ctx_on_unused(rn_ctx *ctx, void (*unused)(rn_ctx *));
 /* The context whose that channel is: its memory. */
 void rn__ctx_extent(const struct chan *done, const void **ret_lo, const void **ret_hi);
+/* For reports (debug/lost.c), atomic: called, if not NULL, with each context that is made; and with its note, if it has one,
+ * when its memory goes. */
+extern void (*rn__ctx_made)(rn_ctx *ctx);
+extern void (*rn__ctx_gone)(void *note);
+void **rn__ctx_note(rn_ctx *ctx);
+/* The size of its memory; whether a user has a reference; and whether a word of it that lies here is the user's. */
+size_t rn__ctx_size(const rn_ctx *ctx);
+bool rn__ctx_is_used(const rn_ctx *ctx);
+bool rn__ctx_is_value(const rn_ctx *ctx, uintptr_t at);
 /* The channel that closes when ctx ends; NULL if it never can. */
 struct chan *rn__ctx_done_chan(rn_ctx *ctx);
 

@@ -46,8 +46,8 @@ size_t rn__walk_self(uintptr_t *pc, size_t room, size_t skip);
 /* Report rt's goroutines other than self, folded; how many there are. o may be NULL: count only. */
 size_t rn__dump_others(struct out *o, struct rt *rt, const struct g *self);
 /* Their number; if there are any and fd >= 0, "runnel: N goroutines left<when>:" and the report. from is for
- * rn__out_stuck. */
-size_t rn__leaks(struct rt *rt, int fd, const char *when, uintptr_t from);
+ * rn__out_stuck. *ret_lost: how many contexts nobody can end any more, which are reported too. */
+size_t rn__leaks(struct rt *rt, int fd, const char *when, uintptr_t from, size_t *ret_lost);
 /* Those who wait for locks in a circle: who for whom; and the entry of each. */
 struct lock_wait;
 void rn__out_circle(struct out *o, const struct lock_wait *wait, unsigned n);
@@ -76,14 +76,40 @@ void rn__trace_file(struct rt *rt);
 
 /* ---- leaks.c -------------------------------------------------------------------------------------------- */
 
+/* At the start of a runtime. */
+void rn__leaks_begin(void);
 /* If RUNNEL_LEAKS asks for it: what is left of rt besides the caller, after a while if that may be. */
 void rn__leaks_end(struct rt *rt, const char *when, bool may_wait);
 
 /* ---- stuck.c -------------------------------------------------------------------------------------------- */
 
-/* Which of rt's goroutines can never wake, if that can be told. The frames of self, the caller, that count begin at
- * from; 0: none do. */
-void rn__out_stuck(struct out *o, struct rt *rt, const struct g *self, uintptr_t from);
+/* Which of rt's goroutines can never wake, and which contexts are lost, if that can be told. The frames of self, the caller,
+ * that count begin at from; 0: none do. How many contexts. */
+size_t rn__out_stuck(struct out *o, struct rt *rt, const struct g *self, uintptr_t from);
+
+/* ---- lost.c --------------------------------------------------------------------------------------------- */
+
+enum { LOST_CALLS = 8 };
+struct lost_record {
+    struct lost_record *next, *prev;
+    uintptr_t hidden; /* the complement of the context's address */
+    uintptr_t pc[LOST_CALLS];
+    size_t calls;
+};
+struct lost {
+    uintptr_t hidden;
+    size_t size;
+    bool found; /* somebody can end it */
+    const struct lost_record *record;
+};
+
+/* Contexts that are made from now on get a record. */
+void rn__lost_begin(bool asked);
+/* Those that have one, and a user; while nothing else runs the list is right. */
+size_t rn__lost_count(void);
+size_t rn__lost_list(struct lost *ret, size_t room);
+/* Report those that were not found. */
+void rn__out_lost(struct out *o, struct lost *lost, size_t n);
 
 /* ---- stacks.c ------------------------------------------------------------------------------------------- */
 

@@ -736,7 +736,7 @@ NOINLINE void rn_dump(int fd)
     errno = saved;
 }
 
-size_t rn__leaks(struct rt *rt, int fd, const char *when, uintptr_t from)
+size_t rn__leaks(struct rt *rt, int fd, const char *when, uintptr_t from, size_t *ret_lost)
 {
     const struct g *self = rn__self();
     size_t n = rn__dump_others(NULL, rt, self);
@@ -744,24 +744,27 @@ size_t rn__leaks(struct rt *rt, int fd, const char *when, uintptr_t from)
     char small[SMALL];
     struct out o = {fd, 0, BUFFER, NULL};
 
-    if (n == 0 || fd < 0)
+    *ret_lost = 0;
+    if (fd < 0 || (n == 0 && rn__lost_count() == 0))
         return n;
     o.text = rn__pool_take(&pool, BUFFER);
     if (!o.text) {
         o.text = small;
         o.room = SMALL;
     }
-    rn__out_str(&o, "runnel: ");
-    out_count(&o, n, " goroutine");
-    rn__out_str(&o, " left");
-    rn__out_str(&o, when);
-    rn__out_str(&o, ":\n");
-    n = rn__dump_others(&o, rt, self);
-    rn__out_flush(&o);
+    if (n > 0) {
+        rn__out_str(&o, "runnel: ");
+        out_count(&o, n, " goroutine");
+        rn__out_str(&o, " left");
+        rn__out_str(&o, when);
+        rn__out_str(&o, ":\n");
+        n = rn__dump_others(&o, rt, self);
+        rn__out_flush(&o);
+    }
     o.text = small; /* the other has addresses in it that nobody else may have any more */
     o.room = SMALL;
     rn__pool_free(&pool);
-    rn__out_stuck(&o, rt, self, from);
+    *ret_lost = rn__out_stuck(&o, rt, self, from);
     rn__out_flush(&o);
     return n;
 }
@@ -772,11 +775,11 @@ NOINLINE size_t rn_leaks(int fd)
 {
     struct rt *rt;
     int saved = errno;
-    size_t n;
+    size_t n, lost;
 
     __builtin_unwind_init(); /* what the caller has in registers only is in this frame now */
     rt = rn__report_hold();
-    n = rt ? rn__leaks(rt, fd, "", (uintptr_t)__builtin_frame_address(0) - SAVED) : 0;
+    n = rt ? rn__leaks(rt, fd, "", (uintptr_t)__builtin_frame_address(0) - SAVED, &lost) : 0;
 
     if (rt)
         rn__rt_unref(rt);

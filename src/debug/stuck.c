@@ -9,6 +9,9 @@
  * same for wait groups, mutexes and so on, if they lie on a goroutine's stack; then a word that points anywhere
  * into that stack will do, or that the stack's own goroutine is alive.
  *
+ * Contexts that were never ended are looked for at the same time (lost.c): they are lost if no word points into them but
+ * the library's own in contexts and the heaps of timers.
+ *
  * Nobody is accused wrongly if the pointers of the program are in its memory as they are. That is so while nothing
  * else runs: registers of other threads are not seen. So it is only looked while all other goroutines are parked or
  * in queues, and all threads are the library's own; and if a goroutine was started or woken while we looked, all of it
@@ -29,6 +32,7 @@
 #include "debug/debug.h"
 #include "os/os.h"
 #include "sched/lot.h"
+#include "time/timer.h"
 
 enum { BUFFER = 1 << 20, TRIES = 10, BELOW = 256 << 10, OBJECTS_EACH = 4, OBJECTS_MORE = 1024 };
 
@@ -37,8 +41,9 @@ struct range {
 };
 struct object {
     uintptr_t lo, hi; /* two are the same or apart */
-    uint32_t who;
+    uint32_t who;     /* one who waits for it, or, with OF_CONTEXT, a context that is looked for */
 };
+#define OF_CONTEXT ((uint32_t)1 << 31)
 struct who {
     struct g *g;
     uint64_t id;
@@ -54,6 +59,8 @@ struct search {
     size_t count, room;
     struct object *objects;
     size_t object_count, object_room;
+    struct lost *lost;
+    size_t lost_count, lost_room;
     struct range *skip;
     size_t skip_count, skip_room;
     uint32_t *fresh; /* who has come alive and is to be searched: a stack */
@@ -174,6 +181,23 @@ static void collect(struct search *s)
     }
 }
 
+/* Contexts that somebody should end. */
+static void collect_contexts(struct search *s)
+{
+    size_t before = s->object_count;
+
+    s->lost_count = rn__lost_list(s->lost, s->lost_room);
+    for (size_t i = 0; i < s->lost_count && !s->failed; i++) {
+        uintptr_t lo = ~s->lost[i].hidden;
+
+        if (before + i == s->object_room)
+            s->failed = true;
+        else
+            s->objects[s->object_count++] =
+                (struct object){lo, lo + s->lost[i].size, (uint32_t)i | OF_CONTEXT};
+    }
+}
+
 /* ---- Sorting: no qsort, which may allocate --------------------------------------------------------------- */
 
 static void sift(struct object *o, size_t i, size_t n)
@@ -204,6 +228,25 @@ static void sort_objects(struct object *o, size_t n)
 
 /* ---- Searching ------------------------------------------------------------------------------------------- */
 
+/* Is what lies here the library's own knowledge of contexts: of parents and children, of deadlines? Nobody can end a
+ * context by it. */
+static bool among_contexts(const struct search *s, uintptr_t at)
+{
+    for (size_t i = 0; i < PROCS_MAX; i++) {
+        const struct timer_heap *h = &rn__timer_heaps[i];
+
+        if (at - (uintptr_t)h->at < h->room * sizeof *h->at)
+            return true;
+    }
+    for (size_t i = 0; i < s->lost_count; i++) {
+        uintptr_t ctx = ~s->lost[i].hidden;
+
+        if (at - ctx < s->lost[i].size)
+            return !rn__ctx_is_value((const rn_ctx *)ctx, at);
+    }
+    return false;
+}
+
 /* A word that was found at this address. */
 static void found(struct search *s, uintptr_t at, uintptr_t word)
 {
@@ -220,6 +263,12 @@ static void found(struct search *s, uintptr_t at, uintptr_t word)
     for (; lo > 0 && word < s->objects[lo - 1].hi; lo--) {
         const struct object *o = &s->objects[lo - 1];
 
+        if (o->who & OF_CONTEXT) {
+            struct lost *l = &s->lost[o->who & ~OF_CONTEXT];
+
+            l->found = l->found || !among_contexts(s, at);
+            continue;
+        }
         if (!s->who[o->who].alive && at - o->lo >= o->hi - o->lo) {
             s->who[o->who].alive = true;
             s->fresh[s->fresh_count++] = o->who;
@@ -316,6 +365,7 @@ static void search(struct search *s)
     s->count = s->object_count = s->skip_count = s->fresh_count = 0;
     s->failed = false;
     collect(s);
+    collect_contexts(s);
     if (s->failed || s->object_count == 0)
         return;
     sort_objects(s->objects, s->object_count);
@@ -363,15 +413,16 @@ static void out_stuck(struct out *o, const struct search *s, size_t n)
     rn__out_str(o, "\n");
 }
 
-void rn__out_stuck(struct out *o, struct rt *rt, const struct g *self, uintptr_t from)
+size_t rn__out_stuck(struct out *o, struct rt *rt, const struct g *self, uintptr_t from)
 {
+    size_t contexts = rn__lost_count() + 16, lost = 0;
     size_t goroutines = rn__goroutines(rt) + 64, slabs = 0, arenas = 0, size, n = 0;
     struct search *s;
     char *at;
     bool sure = false;
 
     if (rn__tools) /* they have memory, and threads, of their own */
-        return;
+        return 0;
     for (const struct slab *slab = load_acquire(&rt->slabs); slab; slab = slab->next)
         slabs++;
     for (const struct arena *a = load_acquire(&rt->arenas); a; a = a->next)
@@ -379,18 +430,21 @@ void rn__out_stuck(struct out *o, struct rt *rt, const struct g *self, uintptr_t
     slabs += arenas + 16;
     size = BUFFER + sizeof *s + slabs * sizeof *s->skip +
            goroutines * (sizeof *s->who + sizeof *s->fresh) +
-           (OBJECTS_EACH * goroutines + OBJECTS_MORE) * sizeof *s->objects + 256;
+           (OBJECTS_EACH * goroutines + OBJECTS_MORE + contexts) * sizeof *s->objects +
+           contexts * sizeof *s->lost + 256;
     size = (size + 65535) & ~(size_t)65535;
     at = rn__os_map(size);
     if (!at)
-        return;
+        return 0;
     s = (struct search *)(void *)(at + BUFFER);
     *s =
         (struct search){.memory = {at, BUFFER, memory_words}, .rt = rt, .self = self, .from = from};
     s->own = (struct range){(uintptr_t)at, (uintptr_t)at + size};
     s->objects = (struct object *)(void *)(s + 1);
-    s->object_room = OBJECTS_EACH * goroutines + OBJECTS_MORE;
-    s->who = (struct who *)(void *)(s->objects + s->object_room);
+    s->object_room = OBJECTS_EACH * goroutines + OBJECTS_MORE + contexts;
+    s->lost = (struct lost *)(void *)(s->objects + s->object_room);
+    s->lost_room = contexts;
+    s->who = (struct who *)(void *)(s->lost + s->lost_room);
     s->room = goroutines;
     s->skip = (struct range *)(void *)(s->who + s->room);
     s->skip_room = slabs - 1;
@@ -410,5 +464,10 @@ void rn__out_stuck(struct out *o, struct rt *rt, const struct g *self, uintptr_t
         n += !s->who[i].alive;
     if (n > 0)
         out_stuck(o, s, n);
+    for (size_t i = 0; sure && i < s->lost_count; i++)
+        lost += !s->lost[i].found;
+    if (lost > 0)
+        rn__out_lost(o, s->lost, s->lost_count);
     rn__os_unmap(at, size);
+    return lost;
 }

@@ -336,6 +336,7 @@ struct rt *rn__rt_hold(struct worker *w, bool *ret_held)
     spin_unlock(&start_lock);
     rn__signal_begin();
     rn__locks_begin();
+    rn__leaks_begin();
     return rt;
 }
 
@@ -557,6 +558,7 @@ static void run_start(struct rn__call *call)
         rn__panic("rn_run: out of memory");
     rn__signal_begin();
     rn__locks_begin();
+    rn__leaks_begin();
 
     spin_lock(&rt->lock);
     slot.next = rt->slots;

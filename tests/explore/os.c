@@ -259,6 +259,7 @@ void rn__os_signal_stack_free(void *stack)
 
 void rn__signal_begin(void) {}
 void rn__locks_begin(void) {}
+void rn__leaks_begin(void) {}
 
 void rn__trace_begin(struct rt *rt)
 {

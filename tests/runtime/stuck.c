@@ -280,3 +280,131 @@ PLAIN_TEST(at_the_end_of_a_run)
         "\nrunnel: 1 of them can never wake, for nothing that could wake them is reachable: 2\n");
     free(c.said);
 }
+
+/* ---- Contexts that nobody can end --------------------------------------------------------------------------------- */
+
+static int key;
+static rn_ctx *volatile kept_ctx, *volatile kept_value; /* or the compiler keeps nothing */
+static struct holds {
+    char before[40];
+    rn_ctx *volatile ctx;
+} *volatile holds;
+
+static __attribute__((noinline)) rn_ctx *make_ctx(rn_ctx *parent)
+{
+    return rn_ctx_with_cancel(parent);
+}
+static __attribute__((noinline)) int forget(void)
+{
+    (void)!!make_ctx(rn_ctx_background());
+    return 0;
+}
+static int forget_three(void)
+{
+    for (volatile int i = 0; i < 3; i++)
+        (void)!!make_ctx(rn_ctx_background());
+    return 0;
+}
+static int forget_after_cancel(void)
+{
+    rn_ctx_cancel(make_ctx(rn_ctx_background()));
+    return 0;
+}
+static int forget_deadline(void)
+{
+    (void)!!rn_ctx_with_timeout(rn_ctx_background(), RN_HOUR);
+    return 0;
+}
+/* The parent knows it, but does not give it away. */
+static int forget_child(void)
+{
+    kept_ctx = rn_ctx_with_cancel(rn_ctx_background());
+    (void)!!make_ctx(kept_ctx);
+    return 0;
+}
+/* A child knows it, but neither does that. */
+static int forget_parent(void)
+{
+    kept_value = rn_ctx_with_value(make_ctx(rn_ctx_background()), &key, NULL);
+    return 0;
+}
+
+static int keep_in_global(void)
+{
+    kept_ctx = rn_ctx_with_timeout(rn_ctx_background(), RN_HOUR);
+    return 0;
+}
+static int keep_in_heap(void)
+{
+    holds = malloc(sizeof *holds);
+    CHECK(holds != NULL);
+    holds->ctx = make_ctx(rn_ctx_background());
+    return 0;
+}
+static int keep_as_value(void)
+{
+    kept_value = rn_ctx_with_value(rn_ctx_background(), &key, make_ctx(rn_ctx_background()));
+    return 0;
+}
+static int end_it(void)
+{
+    rn_ctx *ctx = make_ctx(rn_ctx_background());
+
+    kept_value = rn_ctx_with_value(ctx, &key, NULL); /* keeps its memory */
+    rn_ctx_end(ctx);
+    return 0;
+}
+
+static int (*with_contexts)(void);
+static const char *leaks_asked;
+static void run_with_contexts(void)
+{
+    CHECK_EQ(setenv("RUNNEL_LEAKS", leaks_asked, 1), 0);
+    exit(rn_run(with_contexts));
+}
+static void says_lost(int (*fn)(void), const char *text)
+{
+    struct child c;
+
+    with_contexts = fn;
+    leaks_asked = "fatal";
+    c = run_child(run_with_contexts);
+    if (text) {
+        CHECK_EXIT(&c, 2);
+        begins(c.said, text);
+        has(c.said, " refers to ");
+        has(c.said, " any more: rn_ctx_end is missing. Made at\n\t");
+        CHECK_EQ(times_in(c.said, "ended, and"), 1);
+    } else {
+        CHECK_STR(c.said, "");
+        CHECK_EXIT(&c, 0);
+    }
+    free(c.said);
+    leaks_asked = "0";
+    c = run_child(run_with_contexts);
+    CHECK_EXIT(&c, 0);
+    CHECK_STR(c.said, "");
+    free(c.said);
+}
+PLAIN_TEST(contexts_that_nobody_can_end)
+{
+    static const char one[] = "\nrunnel: 1 context was never ended, and nothing";
+
+    if (NOT_THERE())
+        return;
+    says_lost(forget, one);
+    says_lost(forget_three, "\nrunnel: 3 contexts were never ended, and nothing");
+    says_lost(forget_after_cancel, one);
+    says_lost(forget_deadline, one);
+    says_lost(forget_child, one);
+    says_lost(forget_parent, one);
+}
+PLAIN_TEST(contexts_that_somebody_can_end)
+{
+    if (NOT_THERE())
+        return;
+    says_lost(keep_in_global, NULL);
+    says_lost(keep_in_heap, NULL);
+    says_lost(keep_as_value, NULL);
+    says_lost(end_it, NULL);
+}
