@@ -498,23 +498,44 @@ static void hold_it(rn_chan(int) held, rn_chan(int) end)
     rn_mutex_unlock(&at_one_address);
 }
 
-static void want_it(_Atomic int *n)
+static void want_it(void)
 {
-    ++*n;
     rn_mutex_lock(&at_one_address);
     rn_mutex_unlock(&at_one_address);
 }
 
-static void await_pipe(int fd, _Atomic int *n)
+static void await_pipe(int fd)
 {
-    ++*n;
     CHECK(rn_wait_fd(fd, RN_READ, NULL) > 0);
 }
 
-static void *parked_thread(void *arg)
+struct parked_thread {
+    rn_ticket ticket;
+    pthread_t thread;
+    _Atomic pid_t tid;
+};
+
+static void *park_thread(void *arg)
 {
-    rn_park(arg);
+    struct parked_thread *p = arg;
+
+    p->tid = gettid(); /* from here to its wait it sleeps nowhere */
+    rn_park(&p->ticket);
     return NULL;
+}
+
+static bool sleeps(pid_t tid)
+{
+    char path[64], state = 0;
+    FILE *f;
+
+    snprintf(path, sizeof path, "/proc/self/task/%ld/stat", (long)tid);
+    f = fopen(path, "r");
+    if (!f)
+        return false;
+    CHECK_EQ(fscanf(f, "%*d (%*[^)]) %c", &state), 1);
+    fclose(f);
+    return state == 'S';
 }
 
 static void in_turn(_Atomic int *n)
@@ -542,6 +563,15 @@ static void *late_waker(void *ticket)
     return NULL;
 }
 
+/* Goroutines that wait, at this moment. */
+static uint64_t waiting(void)
+{
+    struct rn_metrics m;
+
+    rn_metrics(&m, sizeof m);
+    return m.waiting;
+}
+
 static int childs_program(int fired_before)
 {
     _Atomic int n = 0;
@@ -549,8 +579,11 @@ static int childs_program(int fired_before)
     pthread_t thread;
     rn_wg wg = {0};
 
+    rn_mutex_lock(&at_one_address);
     for (int i = 0; i < 4; i++)
         rn_wg_go(&wg, in_turn, &n);
+    AWAIT(waiting() == 4); /* where those of the parent waited */
+    rn_mutex_unlock(&at_one_address);
     rn_wg_wait(&wg);
     if (n != 400)
         return 1;
@@ -582,9 +615,7 @@ enum { PARKED_THREADS = 6 };
 PLAIN_TEST(fork_leaves_the_parents_waits_behind)
 {
     rn_chan(int) held = rn_chan_make(int, 0), end = rn_chan_make(int, 0);
-    rn_ticket tickets[PARKED_THREADS];
-    pthread_t threads[PARKED_THREADS];
-    _Atomic int want = 0, await = 0;
+    struct parked_thread threads[PARKED_THREADS] = {0};
     pid_t pid;
 
     if (UNDER_TSAN)
@@ -593,15 +624,14 @@ PLAIN_TEST(fork_leaves_the_parents_waits_behind)
     rn_go(hold_it, held, end);
     CHECK_EQ(rn_recv(held), 1);
     for (int i = 0; i < 4; i++)
-        rn_go(want_it, &want);
-    rn_go(await_pipe, parents_pipe[0], &await);
+        rn_go(want_it);
+    rn_go(await_pipe, parents_pipe[0]);
     for (int i = 0; i < PARKED_THREADS; i++) {
-        rn_park_init(&tickets[i]);
-        CHECK_EQ(pthread_create(&threads[i], NULL, parked_thread, &tickets[i]), 0);
+        rn_park_init(&threads[i].ticket);
+        CHECK_EQ(pthread_create(&threads[i].thread, NULL, park_thread, &threads[i]), 0);
+        AWAIT(sleeps(threads[i].tid));
     }
-    AWAIT(want == 4 && await == 1);
-    test_let_run();
-    usleep(50000); /* until they wait indeed; were they not there yet, less would be tested */
+    AWAIT(waiting() == 1 + 4 + 1);
     rn_go_after(100 * RN_MILLISECOND, fire);
     pid = fork();
     if (pid == 0) {
@@ -614,8 +644,8 @@ PLAIN_TEST(fork_leaves_the_parents_waits_behind)
     CHECK_EQ(rn_sys(write(parents_pipe[1], "x", 1)), 1); /* and the parent's go on */
     rn_close(end);
     for (int i = 0; i < PARKED_THREADS; i++) {
-        CHECK(rn_ready(&tickets[i]));
-        CHECK_EQ(pthread_join(threads[i], NULL), 0);
+        CHECK(rn_ready(&threads[i].ticket));
+        CHECK_EQ(pthread_join(threads[i].thread, NULL), 0);
     }
     AWAIT(fired == 1);
     CHECK_EQ(rn_settle(RN_MINUTE), 0);
