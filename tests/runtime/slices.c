@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slices.c - when the monitor asks, when it takes, and when it knows nothing (decisions 12 and 13), to the tick.
+ *
+ * The monitor's own source, with a clock that the tests turn, a word of theirs on who sleeps in the kernel, and a wait
+ * between two looks that ends when they say so. So no test depends on how fast anything is.
+ */
+#include "os/os.h"
+#include "sched/rt.h"
+
+static int64_t test_now(void);
+static void test_wait(uint32_t *word, uint32_t value, int64_t until);
+static bool test_sleeps(int tid);
+
+#define rn__os_now test_now
+#define rn__os_futex_wait test_wait
+#define rn__os_thread_sleeps test_sleeps
+#include "sched/monitor.c"
+#undef rn__os_now
+#undef rn__os_futex_wait
+#undef rn__os_thread_sleeps
+
+#include "support.h"
+
+static const int64_t ms = 1000000;
+
+static _Atomic int64_t clock_ns = 1000000000; /* stands still unless turned */
+static _Atomic bool gated;                    /* the monitor looks when it is told to */
+static _Atomic bool asleep;                   /* all threads are */
+static _Atomic uint64_t waits, goes; /* the monitor's waits so far; the last that may end */
+static _Atomic bool held;            /* the monitor is at the gate */
+
+static int64_t test_now(void)
+{
+    return clock_ns;
+}
+
+static bool test_sleeps(int tid)
+{
+    (void)tid;
+    return asleep;
+}
+
+static void test_wait(uint32_t *word, uint32_t value, int64_t until)
+{
+    uint64_t mine = ++waits;
+
+    (void)until; /* of another clock */
+    if (!gated)
+        rn__os_futex_wait(word, value, rn__os_now() + ms);
+    while (gated && goes < mine) {
+        held = true;
+        rn__os_thread_sleep(100000);
+    }
+    held = false;
+}
+
+/* From now on there is a look only at each look(). No call of the library between the two: it would be an entry. */
+static void gate(void)
+{
+    gated = true;
+    while (!held)
+        ;
+}
+
+static void ungate(void)
+{
+    gated = false;
+    while (held)
+        ;
+}
+
+/* The clock goes on by ns, and the monitor looks once. */
+static void look_after(int64_t ns)
+{
+    uint64_t at = waits;
+
+    clock_ns += ns;
+    goes = at;
+    while (waits == at || !held)
+        ;
+}
+
+static bool mine(void)
+{
+    return worker_self()->proc != NULL;
+}
+
+static bool asked(void)
+{
+    return load_relaxed(&worker_self()->attention) & ATTEND_YIELD;
+}
+
+static void entry_and_back(void)
+{
+    struct worker *w = worker_self();
+
+    rt_enter(w);
+    rt_leave(w);
+}
+
+static void set(_Atomic int *flag)
+{
+    *flag = 1;
+}
+
+/* D12: who computes keeps its processor as long as nobody waits for it. */
+GO_TEST_PROCS(d12_who_computes_alone_keeps_its_processor, 1)
+{
+    gate();
+    for (int i = 0; i < 100; i++) {
+        look_after(ms);
+        CHECK(mine() && !asked());
+    }
+    ungate();
+}
+
+/* D12: and if somebody does, for a slice. */
+GO_TEST_PROCS(d12_who_computes_is_taken_from_after_a_slice, 1)
+{
+    _Atomic int flag = 0;
+
+    rn_go(set, &flag);
+    gate();
+    look_after(0);
+    for (int i = 0; i < 10; i++) {
+        CHECK(mine());
+        look_after(ms);
+    }
+    CHECK(!mine());
+    while (!flag)
+        ;
+    ungate();
+}
+
+/* D12: a monitor that has slept for far longer than it wanted to was stopped together with all others: what it saw
+ * before says nothing, and it begins anew. */
+GO_TEST_PROCS(d12_a_monitor_that_woke_late_takes_nothing, 1)
+{
+    _Atomic int flag = 0;
+
+    rn_go(set, &flag);
+    gate();
+    look_after(0);
+    look_after(5 * ms);
+    CHECK(mine());
+    look_after(1000 * ms);
+    CHECK(mine());
+    for (int i = 0; i < 9; i++) {
+        look_after(ms);
+        CHECK(mine());
+    }
+    look_after(ms);
+    CHECK(!mine());
+    while (!flag)
+        ;
+    ungate();
+}
+
+/* D12: and asks nobody to yield. */
+GO_TEST_PROCS(d12_a_monitor_that_woke_late_asks_nobody, 1)
+{
+    _Atomic int flag = 0;
+
+    rn_go(set, &flag);
+    gate();
+    look_after(0);
+    entry_and_back();
+    look_after(1000 * ms);
+    CHECK(mine() && !asked());
+    for (int i = 0; i < 9; i++) {
+        entry_and_back();
+        look_after(ms);
+        CHECK(mine() && !asked());
+    }
+    entry_and_back();
+    look_after(ms);
+    CHECK(mine() && asked());
+    ungate();
+}
+
+/* D12: who enters between any two looks is asked to yield after a slice, and taken from after the second. */
+GO_TEST_PROCS(d12_who_enters_is_asked_after_one_slice_and_taken_from_after_two, 1)
+{
+    _Atomic int flag = 0;
+
+    rn_go(set, &flag);
+    gate();
+    look_after(0);
+    for (int i = 1; i <= 20; i++) {
+        CHECK(mine());
+        CHECK_EQ(asked(), i > 10);
+        entry_and_back();
+        look_after(ms);
+    }
+    CHECK(!mine());
+    while (!flag)
+        ;
+    ungate();
+}
+
+/* D12: who sleeps in the kernel is taken from at the second look, and who does so between entries is not. */
+GO_TEST_PROCS(d12_who_sleeps_is_taken_from_at_once, 1)
+{
+    _Atomic int flag = 0;
+
+    asleep = true;
+    rn_go(set, &flag);
+    gate();
+    look_after(0);
+    for (int i = 0; i < 5; i++) {
+        entry_and_back();
+        look_after(0);
+        CHECK(mine());
+    }
+    look_after(0);
+    CHECK(!mine());
+    while (!flag)
+        ;
+    asleep = false;
+    ungate();
+}
+
+enum { PROCS = 2, LOOPS = 8, TICKS = 200, SLICE = 10 };
+
+static void loop(_Atomic int *begun, _Atomic bool *end)
+{
+    ++*begun;
+    while (!*end)
+        ;
+}
+
+/* D13: of all that compute, at most as many as there are processors go on beside them in each slice. */
+GO_TEST_PROCS(d13_no_more_go_on_without_a_processor_per_slice, PROCS)
+{
+    struct rt *rt = worker_self()->rt;
+    uint32_t without[TICKS];
+    _Atomic int begun = 0;
+    _Atomic bool end = false;
+    rn_wg wg = {0};
+
+    for (int i = 0; i < LOOPS; i++)
+        rn_wg_go(&wg, loop, &begun, &end);
+    while (begun < 1) /* the second processor has come for one */
+        ;
+    gate();
+    for (int t = 0; t < TICKS; t++) {
+        look_after(ms);
+        without[t] = load_relaxed(&rt->blocked);
+        CHECK(t < SLICE || without[t] - without[t - SLICE] <= PROCS);
+        /* Each processor that was taken goes to the next; of two at once the monitor wakes one now, one at its next look. */
+        while (begun < LOOPS && (uint32_t)begun < 1 + without[t])
+            look_after(0);
+    }
+    CHECK_EQ(begun, LOOPS);
+    end = true;
+    ungate();
+    rn_wg_wait(&wg);
+}
