@@ -7,6 +7,8 @@
 #include "held.h"
 #include "process.h"
 
+#include <runnel/errno.h>
+
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -390,4 +392,60 @@ GO_TEST_PROCS(rt_a_signal_to_one_without_a_processor, 1)
     }
     CHECK_EQ(on_usual, 10);
     rn_chan_release(one);
+}
+
+/* ---- errno ------------------------------------------------------------------------------------------------------------- */
+
+struct disturbed {
+    long tid;
+    _Atomic int here, leaves, hits;
+};
+
+/* With the only processor: interrupt the one that has made its call and waits for a processor. */
+static void disturb(struct disturbed *d)
+{
+    int before = on_usual;
+
+    d->here = 1;
+    while (!d->leaves)
+        ;
+    while (!thread_sleeps(d->tid))
+        ;
+    CHECK_EQ(syscall(SYS_tgkill, getpid(), d->tid, SIGUSR1), 0);
+    while (on_usual == before)
+        ;
+    d->hits += proc_is_mine(); /* else it may have had one, and not waited any more */
+}
+
+static int fail(struct disturbed *d, int code)
+{
+    while (!d->here)
+        ;
+    errno = code;
+    d->leaves = 1;
+    return -1;
+}
+
+/* D35: errno, and what is made of it, are the call's own, whatever becomes of the thread until it has a processor again. */
+GO_TEST_PROCS(d35_errno_outlives_the_wait_for_a_processor, 1)
+{
+    struct sigaction a = {.sa_handler = usual}; /* calls are not restarted */
+    struct disturbed d = {0};
+    rn_wg wg = {0};
+
+    CHECK_EQ(sigaction(SIGUSR1, &a, NULL), 0);
+    for (int i = 0; i < 10 || (d.hits < 2 && i < 1000 && !UNDER_TSAN); i++) {
+        d.tid = thread_id();
+        d.here = d.leaves = 0;
+        rn_wg_go(&wg, disturb, &d);
+        errno = 0;
+        if (i % 2) {
+            CHECK_EQ(rn_sys(fail(&d, 1000 + i)), -(1000 + i));
+        } else {
+            CHECK_EQ(rn_blocking(fail(&d, 1000 + i)), -1);
+            CHECK_EQ(errno, 1000 + i);
+        }
+        rn_wg_wait(&wg);
+    }
+    CHECK(d.hits > 0 || UNDER_TSAN); /* which keeps signals back */
 }

@@ -228,6 +228,21 @@ int count_threads(void)
     return count_entries("/proc/self/task");
 }
 
+bool thread_sleeps(long tid)
+{
+    char path[64], state = 0;
+    FILE *f;
+
+    snprintf(path, sizeof path, "/proc/self/task/%ld/stat", tid);
+    f = fopen(path, "r");
+    if (!f)
+        test_fail(__FILE__, __LINE__, "%s: %s", path, strerror(errno));
+    if (fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+        test_fail(__FILE__, __LINE__, "%s is not as expected", path);
+    fclose(f);
+    return state == 'S';
+}
+
 int count_fds(void)
 {
     return count_entries("/proc/self/fd") - 1; /* the one that reads it */

@@ -53,6 +53,8 @@ bool quota_begin(struct quota *q);
 void quota_end(const struct quota *q);
 
 int count_threads(void);
+/* Does this thread of the process sleep in the kernel? */
+bool thread_sleeps(long tid);
 /* The same, before a test starts any. */
 int count_threads_at_rest(void);
 int count_maps(void);

@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -245,6 +246,40 @@ PLAIN_TEST(stall_operations_that_always_succeed)
 {
     CHECK_EQ(rn_set_procs(1), 0);
     CHECK_EQ(rn_run(busy_channels), 0);
+}
+
+/* ---- errno of a call ---------------------------------------------------------------------------------------------------- */
+
+static int move_and_fail(int i, _Atomic int *moves)
+{
+    pid_t me = gettid();
+
+    rn_sleep(i % 3 * 1000);
+    *moves += gettid() != me;
+    return i % 2 ? close(-1) : open("/nonexistent/nowhere", O_RDONLY);
+}
+
+static void fail_elsewhere(_Atomic int *moves)
+{
+    for (int i = 0; i < test_times(300); i++) {
+        errno = 0; /* a compiler may keep its address; here it is plain errno */
+        CHECK_EQ(rn_sys(move_and_fail(i, moves)), i % 2 ? -EBADF : -ENOENT);
+    }
+}
+
+/* D35: rn_sys knows why the call failed, also if it waited inside and failed on another thread. */
+GO_TEST_PROCS(d35_sys_looks_at_the_thread_where_the_call_ended, 4)
+{
+    _Atomic int moves = 0;
+
+    for (int round = 0; round < 5 || moves == 0; round++) {
+        rn_wg wg = {0};
+
+        CHECK(round < 100);
+        for (int i = 0; i < 16; i++)
+            rn_wg_go(&wg, fail_elsewhere, &moves);
+        rn_wg_wait(&wg);
+    }
 }
 
 /* ---- Threads ---------------------------------------------------------------------------------------------------------- */
@@ -524,20 +559,6 @@ static void *park_thread(void *arg)
     return NULL;
 }
 
-static bool sleeps(pid_t tid)
-{
-    char path[64], state = 0;
-    FILE *f;
-
-    snprintf(path, sizeof path, "/proc/self/task/%ld/stat", (long)tid);
-    f = fopen(path, "r");
-    if (!f)
-        return false;
-    CHECK_EQ(fscanf(f, "%*d (%*[^)]) %c", &state), 1);
-    fclose(f);
-    return state == 'S';
-}
-
 static void in_turn(_Atomic int *n)
 {
     for (int i = 0; i < 100; i++) {
@@ -629,7 +650,7 @@ PLAIN_TEST(fork_leaves_the_parents_waits_behind)
     for (int i = 0; i < PARKED_THREADS; i++) {
         rn_park_init(&threads[i].ticket);
         CHECK_EQ(pthread_create(&threads[i].thread, NULL, park_thread, &threads[i]), 0);
-        AWAIT(sleeps(threads[i].tid));
+        AWAIT(threads[i].tid && thread_sleeps(threads[i].tid));
     }
     AWAIT(waiting() == 1 + 4 + 1);
     rn_go_after(100 * RN_MILLISECOND, fire);
