@@ -595,6 +595,7 @@ void rn_exit(int result)
         rn__panic("rn_exit: not a goroutine");
     while (g->defers)
         rn__defer_run(g->defers);
+    rn__exceptions_save(g); /* of a catch block that it does not come back to */
     if (g->rt->has_main && g->id == 1)
         store_relaxed(&g->rt->main_exited, 1);
     rn__g_end(g, result);

@@ -740,22 +740,27 @@ static NOINLINE void errno_set(int value)
 
 /*
  * C++ keeps the exceptions that are being handled in the thread (struct __cxa_eh_globals of the Itanium ABI: a pointer
- * and a count). In a program with libstdc++ they go with the goroutine, so that it may wait inside a catch block.
+ * and a count). In a program with libstdc++ they go with the goroutine, so that it may wait inside a catch block. What
+ * ends in one, by rn_exit, leaves none to the goroutine that begins on the thread after it.
  */
 void *__cxa_get_globals(void) __attribute__((weak));
 
-static COLD void exceptions_save(struct g *g)
+COLD void rn__exceptions_save(struct g *g)
 {
-    void **at = __cxa_get_globals();
+    void **at = __cxa_get_globals ? __cxa_get_globals() : NULL;
 
+    if (!at)
+        return;
     g->exceptions[0] = at[0];
     g->exceptions[1] = at[1];
     at[0] = at[1] = NULL;
 }
-static COLD void exceptions_restore(const struct g *g)
+COLD void rn__exceptions_restore(const struct g *g)
 {
-    void **at = __cxa_get_globals();
+    void **at = __cxa_get_globals ? __cxa_get_globals() : NULL;
 
+    if (!at)
+        return;
     at[0] = g->exceptions[0];
     at[1] = g->exceptions[1];
 }
@@ -812,10 +817,10 @@ void rn__park(struct g *g, enum wait_reason why, const void *on, bool (*unlink)(
         note_park(w, g, why, on);
         store_relaxed(&g->status, G_WAITING);
         if (unlikely(__cxa_get_globals))
-            exceptions_save(g);
+            rn__exceptions_save(g);
         leave_cpu(w, g, AFTER_NOTHING);
         if (unlikely(__cxa_get_globals))
-            exceptions_restore(g);
+            rn__exceptions_restore(g);
         rt_leave(worker_self());
     }
     g->unlink_always = false;
@@ -894,10 +899,10 @@ void rn__yield_to(enum g_after after)
     store_relaxed(&g->status, G_RUNNABLE);
     w->yielded = true;
     if (unlikely(__cxa_get_globals))
-        exceptions_save(g);
+        rn__exceptions_save(g);
     leave_cpu(w, g, after);
     if (unlikely(__cxa_get_globals))
-        exceptions_restore(g);
+        rn__exceptions_restore(g);
     rt_leave(worker_self());
     errno_set(saved);
 }

@@ -576,7 +576,9 @@ static void run_start(struct rn__call *call)
     note_spawn(w, f);
     w->handed = task_of_fresh(f); /* in no queue, or another thread might be faster */
     signal_stack = rn__overflow_thread();
+    rn__exceptions_save(&w->self); /* rn_run may be called in a catch block */
     rn__sched_loop(w);
+    rn__exceptions_restore(&w->self);
     rn__os_signal_stack_free(signal_stack);
 
     rn__monitor_exclude(w);
