@@ -12,6 +12,10 @@
  * (pass a pointer, or rn_go_copy, or send it over a channel); arrays other than string literals,
  * which would dangle (pass &a[0] if the array outlives the goroutine); more than 14 arguments.
  * fn returns void or a scalar. A bit-field argument needs a cast.
+ *
+ * clang's -fsanitize=cfi-icall ends the program at the capturing call, whose target has no one type, and no header can
+ * see that flag: functions that use these macros need __attribute__((no_sanitize("cfi-icall"))), or their files
+ * -fno-sanitize=cfi-icall.
  */
 #ifndef RUNNEL_CALL_H
 #define RUNNEL_CALL_H
@@ -21,6 +25,9 @@
 #if defined(__has_feature)
 #if __has_feature(shadow_call_stack)
 #error "runnel: -fsanitize=shadow-call-stack reserves a register that argument capture needs"
+#endif
+#if __has_feature(kcfi)
+#error "runnel: -fsanitize=kcfi wants to know each function's type, and the library's thunk stands for any"
 #endif
 #endif
 

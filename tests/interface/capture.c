@@ -11,6 +11,39 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+#ifdef CAPTURE_OTHER_WAY
+/*
+ * D3: as compilers do that keep the record in another register: on aarch64 gcc and older clang have it in x18, clang
+ * from 20 on in x15. The calls of this one go the other's way in; and the register that was right is spoilt.
+ */
+__asm__(".text\n"
+        ".p2align 4\n"
+        ".type other_way, %function\n"
+        "other_way:\n"
+        "        hint    #34\n"
+#if defined(__clang__) && __clang_major__ >= 20
+        "        mov     x18, x15\n"
+        "        mov     x15, #1\n"
+        "        adrp    x16, :got:rn__capture_at\n"
+        "        ldr     x16, [x16, :got_lo12:rn__capture_at]\n"
+#else
+        "        mov     x15, x18\n"
+        "        mov     x18, #1\n"
+        "        adrp    x16, :got:rn__capture_x15_at\n"
+        "        ldr     x16, [x16, :got_lo12:rn__capture_x15_at]\n"
+#endif
+        "        ldr     x16, [x16]\n"
+        "        br      x16\n"
+        ".size other_way, . - other_way\n");
+void other_way(void);
+/* The library's are variables too: of a function that it sees, gcc knows the type. */
+extern volatile uintptr_t other_way_at;
+volatile uintptr_t other_way_at = (uintptr_t)&other_way;
+
+#undef RN__CAPTURE_AT
+#define RN__CAPTURE_AT other_way_at
+#endif
+
 static _Atomic int arrived;
 
 /* Waits for the goroutine started last. */

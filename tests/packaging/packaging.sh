@@ -150,6 +150,8 @@ int wait_for(rn_chan(int) ch)
     return 0;
 }
 END
+    echo 'void call(void *record, void (*fn)(int));
+void call(void *record, void (*fn)(int)) { __builtin_call_with_static_chain(fn(1), record); }' >"$dir/chain.c"
     tried=0
     for compiler in gcc gcc-13 gcc-14 clang clang-14 clang-16 clang-19 clang-20 clang-21; do
         command -v "$compiler" >/dev/null || continue
@@ -161,15 +163,33 @@ END
             exit 1
         fi
         grep -q TIMEOUT "$dir/said" || { cat "$dir/said" >&2; exit 1; }
-        # A flag that takes away the register that a captured call needs; not every compiler knows the architecture.
-        set -- "$compiler" --target=aarch64-linux-gnu -ffixed-x18 -ffreestanding -fsyntax-only \
-            -I"$prefix/include" -x c "$prefix/include/runnel/call.h"
-        "$@" 2>/dev/null || continue
-        if LC_ALL=C "$@" -fsanitize=shadow-call-stack 2>"$dir/said"; then
-            echo "packaging.sh: $compiler -fsanitize=shadow-call-stack is let through" >&2
-            exit 1
+        # The header's way in is that of the register in which this compiler passes the record.
+        set -- "$compiler" --target=aarch64-linux-gnu -ffreestanding -O2 -I"$prefix/include" -x c
+        if "$@" -S -o "$dir/chain.s" "$dir/chain.c" 2>/dev/null; then
+            register=$(sed -n 's/^[[:space:]]*mov[[:space:]]*\(x1[58]\), x0.*/\1/p' "$dir/chain.s")
+            echo '#include <runnel/call.h>
+RN__CAPTURE_AT' >"$dir/way.c"
+            way=$("$@" -E -P "$dir/way.c" | tail -n 1)
+            case $register:$way in
+            x18:rn__capture_at | x15:rn__capture_x15_at) ;;
+            *)
+                echo "packaging.sh: $compiler passes the record in '$register', the header takes $way" >&2
+                exit 1
+                ;;
+            esac
         fi
-        grep -q 'reserves a register' "$dir/said" || { cat "$dir/said" >&2; exit 1; }
+        # Flags under which a captured call cannot work; not every compiler knows them, or the architecture.
+        for flag in "shadow-call-stack:reserves a register" "kcfi:function's type"; do
+            set -- "$compiler" --target=aarch64-linux-gnu -ffixed-x18 -ffreestanding -fsyntax-only \
+                -I"$prefix/include" -x c
+            "$@" "-fsanitize=${flag%%:*}" /dev/null 2>/dev/null || continue
+            "$@" "$prefix/include/runnel/call.h"
+            if LC_ALL=C "$@" "-fsanitize=${flag%%:*}" "$prefix/include/runnel/call.h" 2>"$dir/said"; then
+                echo "packaging.sh: $compiler -fsanitize=${flag%%:*} is let through" >&2
+                exit 1
+            fi
+            grep -q "${flag#*:}" "$dir/said" || { cat "$dir/said" >&2; exit 1; }
+        done
     done
     [ "$tried" -gt 0 ]
     ;;
