@@ -131,6 +131,22 @@ GO_TEST_PROCS(d35_short_calls_keep_the_processor_until_one_blocks, 1)
     close(fds[1]);
 }
 
+/* D10: what is inlined touches its object alone: locks that are free do not bring a processor back. See docs/stalls.md. */
+GO_TEST_PROCS(d10_a_free_lock_is_no_call, 1)
+{
+    rn_mutex mutex = {0};
+
+    lose_processor();
+    for (int i = 0; i < 1000; i++) {
+        rn_mutex_lock(&mutex);
+        CHECK(!proc_is_mine());
+        rn_mutex_unlock(&mutex);
+        CHECK(!proc_is_mine());
+    }
+    rn_yield();
+    CHECK(proc_is_mine());
+}
+
 /* D10: odd inside, even outside, and an entry in an entry ends nothing. */
 GO_TEST(d10_entries_nest)
 {
