@@ -31,6 +31,34 @@ GO_TEST(signal_notify_sends_each)
     rn_chan_release(ch);
 }
 
+static bool on_alternate_stack(int sig)
+{
+    struct sigaction now;
+
+    CHECK_EQ(sigaction(sig, NULL, &now), 0);
+    CHECK((now.sa_flags & SA_SIGINFO) || (now.sa_handler != SIG_DFL && now.sa_handler != SIG_IGN));
+    return now.sa_flags & SA_ONSTACK;
+}
+
+/* A goroutine's stack is small, and a signal's frame with all vector registers is large: the library's handlers run on
+ * their thread's alternate stack. */
+GO_TEST(signal_our_handlers_take_the_alternate_stack)
+{
+    rn_ctx *ctx = rn_ctx_with_signals(rn_ctx_background(), SIGUSR2);
+    rn_chan(int) ch = rn_chan_make(int, 1);
+
+    CHECK_EQ(rn_signal_notify(ch, SIGUSR1), 0);
+    CHECK_EQ(rn_dump_on_signal(SIGQUIT), 0);
+    CHECK(on_alternate_stack(SIGUSR1));
+    CHECK(on_alternate_stack(SIGUSR2));
+    CHECK(on_alternate_stack(SIGQUIT));
+    if (!UNDER_ASAN && !UNDER_TSAN)         /* theirs comes first */
+        CHECK(on_alternate_stack(SIGSEGV)); /* which sees the stack that is full */
+    rn_signal_stop(ch);
+    rn_ctx_end(ctx);
+    rn_chan_release(ch);
+}
+
 /* Who has no room misses it, and nobody waits for him. */
 GO_TEST(signal_notify_never_waits)
 {
