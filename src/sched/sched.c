@@ -296,6 +296,7 @@ static bool worker_give(struct worker *w, struct proc *p)
 }
 
 static void *worker_thread(void *arg);
+static void keeper_tell(struct rt *rt);
 
 /* rt->lock held. */
 static void slot_unlink(struct rt *rt, struct worker_slot *slot)
@@ -313,6 +314,16 @@ struct start {
     struct proc *proc;
     struct worker_slot *slot;
 };
+
+/*
+ * The caller, no worker that goes idle, has left a processor idle. If it was the last, those who sleep have not seen
+ * that nothing runs any more: the keeper shall look, for a deadlock and for goroutines without a stack.
+ */
+static COLD void came_to_rest(struct rt *rt)
+{
+    if (all_idle(rt))
+        keeper_tell(rt);
+}
 
 /* A new worker thread for p, counted as spinning. If the kernel refuses one, p is idle again and the next
  * wake tries anew (decision 25). */
@@ -373,6 +384,7 @@ static COLD void worker_new(struct rt *rt, struct proc *p)
         }
         sub_seq_cst(&rt->spinning, 1);
         call_waiter(rt);
+        came_to_rest(rt);
     } else if (unlikely(load_relaxed(&rt->refused))) {
         store_relaxed(&rt->refused, false);
     }
@@ -1257,6 +1269,7 @@ static bool idle_wait(struct worker *w)
                 w->in_list = true;
             } else if (!idle_put(rt, w)) {
                 spin_unlock(&rt->lock);
+                came_to_rest(rt);
                 return false;
             }
         }
@@ -1288,6 +1301,8 @@ static bool idle_wait(struct worker *w)
             rn__stack_retry(rt);
             if (keeper)
                 until = soon(until, STACK_RETRY_NS);
+            else
+                keeper_tell(rt); /* to do so from now on */
         }
         while (load_acquire(&w->futex) == 0) { /* pairs with worker_tell, which is before a break */
             if (w->polls) {
@@ -1630,7 +1645,7 @@ void rn__proc_lend(struct worker *w)
     struct rt *rt = w->rt;
     struct proc *p = w->proc;
     bool work = queued(p) > 0 || load_relaxed(&rt->global_len) > 0 ||
-                load_relaxed(&p->timers->count) > 0;
+                load_relaxed(&p->timers->count) > 0 || load_relaxed(&rt->starving) > 0;
 
     note_without(w, p, false);
     w->proc = NULL;
@@ -1715,8 +1730,8 @@ static bool run_locked(struct worker *w)
             rn__wake_one(rt);
         if (load_relaxed(&rt->global_len))
             rn__wake_one(rt);
-        if (all_idle(rt))
-            rn__deadlock_check(rt);
+        if (all_idle(rt) && (rn__deadlock_check(rt) || load_relaxed(&rt->starving)))
+            keeper_tell(rt);
     } else if (w->requeue) {
         rn__inject(rt, task_of_g(g));
     }

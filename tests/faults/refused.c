@@ -103,6 +103,7 @@ int __wrap_getaddrinfo(const char *host, const char *service, const struct addri
 void __real_freeaddrinfo(struct addrinfo *list);
 void __wrap_freeaddrinfo(struct addrinfo *list);
 
+static void (*refuse_wait)(void); /* before the answer that there is no thread */
 static bool meets_itself; /* connect: the socket gets the address that it is to connect to */
 
 long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f)
@@ -140,6 +141,8 @@ int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *attr, void *(*fn)(
 {
     int err = refused(THREAD);
 
+    if (err && refuse_wait)
+        refuse_wait();
     return err ? err : __real_pthread_create(t, attr, fn, arg);
 }
 ssize_t __wrap_read(int fd, void *buf, size_t size)
@@ -777,6 +780,55 @@ GO_TEST(refused_stack_waits_for_one)
     refuse_no_more();
 }
 
+/* Memory that comes back is found, whoever was the last to find nothing to do: also when the one who looks at the time,
+ * until a timer that is far away, went to sleep before. */
+static void *gives_memory_back(void *arg)
+{
+    struct timespec a_while = {0, 20000000};
+
+    (void)arg;
+    nanosleep(&a_while, NULL);
+    refuse_no_more();
+    return NULL;
+}
+static void tells(rn_chan(int) ch, int fd)
+{
+    rn_send(ch, 1);
+    CHECK_EQ(__real_write(fd, "x", 1), 1);
+}
+GO_TEST_PROCS(refused_stack_memory_comes_back, 2)
+{
+    rn_chan(int) ch = rn_chan_make(int, 1);
+    int fds[2];
+
+    CHECK_EQ(pipe(fds), 0);
+    for (int bits = 19; bits <= 30;
+         bits++) { /* each size for the first time, so that memory is asked for */
+        pthread_t thread;
+        int before = refusals;
+        char byte;
+
+        rn_sleep(RN_MILLISECOND); /* the other thread is idle */
+        refuse(SYS_mmap, ENOMEM, 0, 1000000);
+        CHECK_EQ(__real_pthread_create(&thread, NULL, gives_memory_back, NULL), 0);
+        rn_go_with(RN_ATTR(.stack_size = (size_t)1 << bits), tells, ch, fds[1]);
+        if (bits % 2) { /* or the last is one that blocks in C, when the other has gone to sleep */
+            struct timespec a_while = {0, 5000000};
+
+            nanosleep(&a_while, NULL);
+            CHECK_EQ(rn_blocking(__real_read(fds[0], &byte, 1)), 1);
+            CHECK_EQ(rn_recv(ch), 1);
+        } else {
+            CHECK_EQ(rn_select(rn_on_recv(ch, NULL), rn_on_timeout(RN_HOUR)), 0);
+            CHECK_EQ(__real_read(fds[0], &byte, 1), 1);
+        }
+        CHECK_EQ(pthread_join(thread, NULL), 0);
+        CHECK(refusals > before);
+    }
+    CHECK_EQ(close(fds[0]) + close(fds[1]), 0);
+    rn_chan_release(ch);
+}
+
 /* An unknown error has a text also where there is no room for its number. */
 GO_TEST(refused_errmsg)
 {
@@ -868,6 +920,59 @@ PLAIN_TEST(refused_thread_is_asked_for_again)
         CHECK_EQ(refusals - before, times);
         rn_chan_release(gate);
     }
+}
+
+/* Somebody asks for a thread, with a processor in his hands, while all others find nothing to do; and is refused. Then
+ * nothing runs, and it is found out that nothing ever will. */
+static _Atomic bool thread_asked, first_parks, nothing_left;
+static int first_tid;
+static bool asleep(int tid)
+{
+    char name[64], text[256] = {0};
+    const char *state;
+    int fd;
+
+    snprintf(name, sizeof(name), "/proc/self/task/%d/stat", tid);
+    fd = __real_open(name, O_RDONLY);
+    CHECK(fd >= 0);
+    CHECK(__real_read(fd, text, sizeof(text) - 1) > 0);
+    close(fd);
+    state = strrchr(text, ')');
+    CHECK(state);
+    return state[2] == 'S';
+}
+static void refuses_late(void)
+{
+    thread_asked = true;
+    while (!first_parks || !nothing_left || !asleep(first_tid))
+        sched_yield();
+}
+static void takes_note(void)
+{
+    nothing_left = true;
+}
+static void *asks_for_a_thread(void *arg)
+{
+    refuse(THREAD, EAGAIN, 0, 1);
+    refuse_wait = refuses_late;
+    rn_go(takes_note);
+    return arg;
+}
+DEATH_TEST_PROCS(refused_thread_when_all_are_idle, 2,
+                 "fatal error: all goroutines are asleep - deadlock!")
+{
+    pthread_t thread;
+
+    refuse(THREAD, EAGAIN, 0, 1000000);
+    rn_sleep(RN_MILLISECOND); /* rn_run's thread does a worker's work from now on */
+    refuse_no_more();
+    first_tid = (int)syscall(SYS_gettid);
+    CHECK_EQ(__real_pthread_create(&thread, NULL, asks_for_a_thread, NULL), 0);
+    CHECK_EQ(pthread_detach(thread), 0);
+    while (!thread_asked) /* makes no call that lets another run */
+        ;
+    first_parks = true;
+    rn_select_array(NULL, 0);
 }
 
 /* No stack for signal handlers: the worker does without. */

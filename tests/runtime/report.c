@@ -230,10 +230,38 @@ static void deadlock_locked2_run(void)
     (void)!rn_run(deadlock_locked2);
 }
 
+/* The last that finds nothing to do is locked, and a thread of which nothing is known ends only after that. */
+static void *thread_ends(void *arg)
+{
+    struct timespec a_while = {0, 50000000};
+
+    nanosleep(&a_while, NULL);
+    return arg;
+}
+static int deadlock_locked_last(void)
+{
+    struct timespec a_while = {0, 20000000};
+    pthread_t t;
+
+    empty = rn_chan_make(int, 0);
+    rn_go(wait_empty);
+    rn_yield();
+    nanosleep(&a_while, NULL); /* the other workers sleep */
+    rn_lock_thread();
+    if (pthread_create(&t, NULL, thread_ends, NULL) != 0)
+        return 1;
+    return rn_recv(empty);
+}
+static void deadlock_locked_last_run(void)
+{
+    (void)!rn_run(deadlock_locked_last);
+}
+
 PLAIN_TEST(rt_05_also_when_locked_to_threads)
 {
     CHECK_FATAL(deadlock_locked_run, DEADLOCK);
     CHECK_FATAL(deadlock_locked2_run, DEADLOCK);
+    CHECK_FATAL(deadlock_locked_last_run, DEADLOCK);
 }
 
 static void deadlock_without_run(void)
