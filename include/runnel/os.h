@@ -126,7 +126,8 @@ RN__API RN__NODISCARD int rn_file_load(struct rn_ctx *ctx, const char *path, siz
  * Replace the file at path by size bytes of data, so that whoever reads it sees all of the old or all of the new, also
  * after a crash: written beside it under another name, synced, renamed, the folder synced. An existing file keeps its
  * mode, a new one gets mode & ~umask; a symbolic link is replaced by the file. Returns 0, or an error with the old file
- * as it was and nothing left beside it.
+ * as it was and nothing left beside it; but -EIO also if the new file is in place and the disk refused to say that its
+ * folder is written.
  */
 RN__API RN__NODISCARD int rn_file_replace(struct rn_ctx *ctx, const char *path, const void *data,
                                           size_t size, mode_t mode);
@@ -247,7 +248,8 @@ RN__API RN__NODISCARD int rn_exec_start(struct rn_ctx *ctx, const rn_exec_option
  * ret may be NULL. The memory in *ret is the child's, until its last release.
  *
  * Returns 0 whatever the exit status; the error of the context given to rn_exec_start, if that has ended it, with *ret
- * filled in; -ECHILD; -ENOMEM if there was none for the output, with *ret filled in.
+ * filled in; -ECHILD; -ENOMEM if there was none for the output, or the error of reading that or of writing the input, with
+ * *ret filled in.
  */
 RN__API int rn_child_wait(rn_child *child, rn_exec_result *ret);
 RN__API int rn_child_wait_ctx(struct rn_ctx *ctx, rn_child *child, rn_exec_result *ret);

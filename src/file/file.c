@@ -565,25 +565,18 @@ int rn_file_load(struct rn_ctx *ctx, const char *path, size_t limit, char **ret_
     return err;
 }
 
-/* The folder of path is on the disk, with the names in it. */
-static int sync_folder(struct rn_ctx *ctx, const char *path)
+/* The folder of path, to be synced. */
+static int open_folder(struct rn_ctx *ctx, const char *path, rn_file **ret_f)
 {
     char folder[PATH_MAX];
     const char *slash = strrchr(path, '/');
     size_t n = slash ? (size_t)(slash - path) : 0;
-    rn_file *f;
-    int err;
 
     if (slash == path)
         n = 1;
     memcpy(folder, path, n);
     folder[n] = 0;
-    err = rn_file_open_ctx(ctx, slash ? folder : ".", O_RDONLY | O_DIRECTORY, 0, &f);
-    if (err)
-        return err;
-    err = rn_file_sync_ctx(ctx, f);
-    rn_file_close(f);
-    return err == -EINVAL ? 0 : err; /* a filesystem that has nothing to say about folders */
+    return rn_file_open_ctx(ctx, slash ? folder : ".", O_RDONLY | O_DIRECTORY, 0, ret_f);
 }
 
 int rn_file_replace(struct rn_ctx *ctx, const char *path, const void *data, size_t size,
@@ -592,20 +585,26 @@ int rn_file_replace(struct rn_ctx *ctx, const char *path, const void *data, size
     char beside[PATH_MAX];
     struct stat old;
     bool had = false;
-    rn_file *f = NULL;
+    rn_file *f = NULL, *folder;
     int err;
 
     if (strlen(path) + 20 > sizeof beside)
         return -ENAMETOOLONG;
+    err =
+        open_folder(ctx, path, &folder); /* first: what fails shall fail with the old file there */
+    if (err)
+        return err;
     for (int tries = 0;; tries++) {
         snprintf(beside, sizeof beside, "%s.%08x.new", path, (unsigned)rn__random());
         err = rn_file_open_ctx(ctx, beside, O_WRONLY | O_CREAT | O_EXCL, mode, &f);
         if (err != -EEXIST || tries == 100)
             break;
     }
-    if (err)
+    if (err == -EEXIST) {
+        rn_file_close(folder);
         return err;
-    if (lstat(path, &old) == 0) {
+    }
+    if (!err && lstat(path, &old) == 0) {
         had = S_ISREG(old.st_mode);
         if (S_ISDIR(old.st_mode))
             err = -EISDIR;
@@ -625,8 +624,12 @@ int rn_file_replace(struct rn_ctx *ctx, const char *path, const void *data, size
     if (!err)
         err = rn_blocking(rn__os_rename(beside, path));
     if (err) {
-        rn__os_unlink(beside);
+        rn_file_close(folder);
+        rn__os_unlink(
+            beside); /* which may be there although its open has failed, for want of memory */
         return rn_errorf(err, "replace %.90s: %s", path, rn_errmsg(err));
     }
-    return sync_folder(NULL, path); /* it is done: the context ends nothing any more */
+    err = rn_file_sync_ctx(NULL, folder); /* it is done: the context ends nothing any more */
+    rn_file_close(folder);
+    return err == -EINVAL ? 0 : err; /* a filesystem that has nothing to say about folders */
 }

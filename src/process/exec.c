@@ -77,6 +77,7 @@ struct stream {
     size_t room, limit;
     bool over; /* more came than the limit */
     bool lost; /* there was no memory for it */
+    int err;   /* of reading or writing; 0 */
 };
 
 struct rn_child {
@@ -276,6 +277,8 @@ static void finish(struct rn_child *c)
         if (s->lost && !c->err)
             c->err = -ENOMEM;
     }
+    for (int i = 0; i < 3 && !c->err; i++)
+        c->err = c->stream[i].err;
     c->result.cut = c->cut;
     if (c->desc)
         rn__fd_close(c->desc, c->gen);
@@ -326,6 +329,8 @@ static void feed(struct rn_child *c)
         s->data += n;
         s->size -= (size_t)n;
     }
+    if (n < 0 && n != -EPIPE) /* who reads no more has refused it: that is no error */
+        s->err = (int)n;
     if (n < 0 || s->size == 0)
         stream_close(c, s);
 }
@@ -363,6 +368,7 @@ static void drain(struct rn_child *c, struct stream *s)
     if (n == -EAGAIN)
         return;
     if (n <= 0) {
+        s->err = (int)n;
         stream_close(c, s);
     } else if (keep) {
         s->size += (size_t)n;

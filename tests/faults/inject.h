@@ -13,12 +13,13 @@
 #include <stddef.h>
 
 enum fault_kind {
-    FAULT_ALLOC,   /* malloc, calloc, realloc, posix_memalign: NULL */
+    FAULT_ALLOC,   /* malloc and its like, strdup: NULL */
     FAULT_MAP,     /* mmap, also as a system call: ENOMEM */
     FAULT_PROTECT, /* madvise and mprotect: refused */
     FAULT_THREAD,  /* pthread_create: EAGAIN */
-    FAULT_WAIT,    /* a futex wait returns at once, as after a signal */
+    FAULT_WAIT,    /* a wait for a futex or in epoll returns at once, as after a signal */
     FAULT_POLL,    /* epoll, eventfd, timerfd, pipe2: refused */
+    FAULT_CALL,    /* sockets, files, processes: an error that the call may have */
     FAULT_KINDS,
     FAULT_NONE = FAULT_KINDS
 };

@@ -593,25 +593,25 @@ int main(int argc, char **argv)
         {"quota", enter_cgroup, 0, false, 1},
     };
     static const struct condition no_guards = {"mappings", refuse_guards, EINVAL, false, 0};
-    static const struct program fill = {"fill", fill_mappings};
+    static const struct program fill = {"fill", fill_mappings, false};
     /* Programs for conditions of their own. needs: the text with which it must end; NULL: 0. */
     static const struct {
         struct condition condition;
         struct program program;
         const char *needs;
     } special[] = {
-        {{"locked", limit_threads, 1, false, 0}, {"alone", locked_alone}, NULL},
-        {{"locked", limit_threads, 2, false, 0}, {"alone", locked_alone}, NULL},
-        {{"locked", limit_threads, 3, false, 0}, {"alone", locked_alone}, NULL},
-        {{"locked", limit_threads, 3, false, 0}, {"pair", locked_pair}, NULL},
-        {{"locked", limit_threads, 4, false, 0}, {"pair", locked_pair}, NULL},
-        {{"locked", limit_threads, 1, false, 0}, {"kind", locked_kind}, NULL},
-        {{"locked", limit_threads, 2, false, 0}, {"kind", locked_kind}, NULL},
-        {{"locked", limit_threads, 3, false, 0}, {"kind", locked_kind}, NULL},
-        {{"locked", limit_threads, 1, true, 0}, {"last", locked_last}, NO_THREAD},
-        {{"locked", limit_threads, 2, true, 0}, {"last", locked_last}, NO_THREAD},
-        {{"stacks", limit_space, 500 << 20, true, 0}, {"timer", stack_timer}, NO_STACK},
-        {{"stacks", nothing, 0, false, 0}, {"back", stack_back}, NULL},
+        {{"locked", limit_threads, 1, false, 0}, {"alone", locked_alone, false}, NULL},
+        {{"locked", limit_threads, 2, false, 0}, {"alone", locked_alone, false}, NULL},
+        {{"locked", limit_threads, 3, false, 0}, {"alone", locked_alone, false}, NULL},
+        {{"locked", limit_threads, 3, false, 0}, {"pair", locked_pair, false}, NULL},
+        {{"locked", limit_threads, 4, false, 0}, {"pair", locked_pair, false}, NULL},
+        {{"locked", limit_threads, 1, false, 0}, {"kind", locked_kind, false}, NULL},
+        {{"locked", limit_threads, 2, false, 0}, {"kind", locked_kind, false}, NULL},
+        {{"locked", limit_threads, 3, false, 0}, {"kind", locked_kind, false}, NULL},
+        {{"locked", limit_threads, 1, true, 0}, {"last", locked_last, false}, NO_THREAD},
+        {{"locked", limit_threads, 2, true, 0}, {"last", locked_last, false}, NO_THREAD},
+        {{"stacks", limit_space, 500 << 20, true, 0}, {"timer", stack_timer, false}, NO_STACK},
+        {{"stacks", nothing, 0, false, 0}, {"back", stack_back, false}, NULL},
     };
 
     signal(SIGPIPE, SIG_IGN);

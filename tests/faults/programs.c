@@ -480,7 +480,8 @@ static int threads(void)
     return 0;
 }
 
-const struct program programs[] = {
-    {"channels", channels}, {"locks", locks}, {"contexts", contexts}, {"groups", groups},
-    {"time", times},        {"kinds", kinds}, {"many", many},         {"errors", errors},
-    {"threads", threads},   {NULL, NULL}};
+const struct program programs[] = {{"channels", channels, false}, {"locks", locks, false},
+                                   {"contexts", contexts, false}, {"groups", groups, false},
+                                   {"time", times, false},        {"kinds", kinds, false},
+                                   {"many", many, false},         {"errors", errors, false},
+                                   {"threads", threads, false},   {NULL, NULL, false}};

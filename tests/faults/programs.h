@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * programs.h - small programs that together use every primitive. Each returns 0 if all that it computed is right, or
- * the number of the check that failed; it leaves nothing behind. Some say how much they lacked: see runs_without.
+ * the number of the check that failed; it leaves nothing behind.
  */
 #ifndef RN_TESTS_PROGRAMS_H
 #define RN_TESTS_PROGRAMS_H
 
+#include <stdbool.h>
+
 struct program {
     const char *name;
     int (*run)(void);
+    bool
+        keeps; /* what the library keeps for the life of the process: as much as without faults is right */
 };
 extern const struct program programs[];
 
