@@ -211,10 +211,10 @@ PLAIN_TEST(rt_a_million_goroutines_parked_at_once)
 static _Atomic int trim_ready;
 
 /* How many of the pages that end before `end` are in memory, of n. */
-static int pages_held(const char *end, int n)
+static int pages_held(uintptr_t end, int n)
 {
     unsigned char held[64];
-    uintptr_t begin = ((uintptr_t)end & ~(uintptr_t)4095) - (uintptr_t)n * 4096;
+    uintptr_t begin = (end & ~(uintptr_t)4095) - (uintptr_t)n * 4096;
     int sum = 0;
 
     CHECK(n <= (int)sizeof held);
@@ -232,7 +232,8 @@ static void deep_then_wait(bool trim, rn_recv_only(rn_unit) go_on, _Atomic int *
     (void)use_stack(60000);
     if (trim)
         rn_stack_trim();
-    *held += pages_held(here - 2 * 4096, 10); /* the frames of the calls lie in the two pages */
+    *held += pages_held((uintptr_t)here - 2 * 4096,
+                        10); /* the frames of the calls lie in the two pages */
     trim_ready++;
     (void)rn_recv(go_on);
     for (size_t i = 0; i < sizeof here; i++)
@@ -255,7 +256,7 @@ GO_TEST(stack_trim)
         for (int i = 0; i < N; i++)
             rn_go(deep_then_wait, (bool)trim, go_on, &held);
         AWAIT(trim_ready == N);
-        CHECK_EQ(held, trim ? 0 : N * 10);
+        CHECK(trim ? held == 0 : held >= N * 8); /* a compiler may leave a page out */
         rn_close(go_on);
         rn_settle(RN_MINUTE);
         rn_chan_release(go_on);
