@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -290,6 +291,8 @@ long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f)
     if (((err = FAILING(polls, number)) != 0 && !(number == SYS_epoll_ctl && b == EPOLL_CTL_DEL) &&
          fails(FAULT_POLL)) ||
         ((err = FAILING(calls, number)) != 0 && fails(FAULT_CALL))) {
+        if (err == ECONNRESET) /* then it is no more, for the peer too */
+            (void)__real_syscall(SYS_shutdown, a, SHUT_RDWR, 0, 0, 0, 0);
         errno = err;
         return -1;
     }
