@@ -107,15 +107,18 @@ ssize_t rn__os_sendmsg(int fd, const struct msghdr *m)
 
 ssize_t rn__os_sendfile(int fd, int in, int64_t *offset, size_t size)
 {
-    /* The kernel has no MSG_NOSIGNAL for this one: the signal, which is this thread's own, is held and taken away. */
+    /* The kernel has no MSG_NOSIGNAL for this one: the signal, which is this thread's own, is held and taken away. Where
+     * the thread holds it anyway one may be there already, which is somebody else's and stays. */
     static const uint64_t sigpipe = UINT64_C(1) << (SIGPIPE - 1);
     static const struct timespec now = {0, 0};
-    uint64_t before = 0;
+    uint64_t before = 0, waiting = 0;
     ssize_t n;
 
     syscall(SYS_rt_sigprocmask, SIG_BLOCK, &sigpipe, &before, sizeof before);
+    if (unlikely(before & sigpipe))
+        syscall(SYS_rt_sigpending, &waiting, sizeof waiting);
     n = CALL(SYS_sendfile, fd, in, offset, size);
-    if (n != (ssize_t)size && !(before & sigpipe)) /* also where a part went out before */
+    if (n != (ssize_t)size && !(waiting & sigpipe)) /* also where a part went out before */
         syscall(SYS_rt_sigtimedwait, &sigpipe, NULL, &now, sizeof sigpipe);
     if (!(before & sigpipe))
         syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
