@@ -8,9 +8,12 @@
  * progress. A driver whose context ends lets go, and another goes on with the same question. So there is no thread and
  * no goroutine of the resolver's that the end of an rn_run could take away, and a plain thread needs none.
  *
- * What the end of an rn_run does take away are goroutines in the midst of a lookup. So flights are joined only by those
- * of the same run (plain threads are one of their own), and whoever looks for one clears away those of runs that are
- * over. `waiting` decides between that and a driver that is still computing: who changes it first has the flight.
+ * What the end of an rn_run does take away are goroutines in the midst of a lookup: in their wait, whoever drives, or
+ * woken and not yet there. So flights are joined only by those of the same run (plain threads are one of their own), and
+ * whoever looks for one clears away those of runs that are over. Goroutines that still compute by then may use theirs:
+ * `inside` counts those that are in no wait, and the last of them frees what is cleared away. After a wait a goroutine
+ * asks, under the lock, whether its run is over, before it touches its flight: if it is not, nobody has cleared that
+ * away. All that is to be freed hangs on the flight while somebody waits: who waits only borrows.
  *
  * r->lock guards the table of flights, the cache, the files, and what is shared in a flight; it is a thread's mutex, held
  * for short and never across a wait. channel and poll are the driver's.
@@ -38,11 +41,22 @@
 enum { CACHE_DEFAULT = 1024, PARALLEL_DEFAULT = 100 };
 enum { TYPES = 2, ADDRS = 32, SEARCH_MAX = 16 };
 enum { UDP_SIZE = 1232 }; /* what passes without fragments (DNS flag day 2020) */
-enum waiting { NOT_WAITING, WAITING, CLEARED_AWAY };
 
 struct query {
     struct flight *f;
     int index;
+};
+
+/* Who follows a driver waits until its step is over: the channel is closed then. */
+struct step {
+    struct step *next; /* those that are over */
+    rn_chan(rn_unit) over;
+};
+
+/* What one who waits has from the cache. */
+struct kept {
+    struct kept *next;
+    struct answer *answer;
 };
 
 struct flight {
@@ -52,15 +66,18 @@ struct flight {
     int types[TYPES], count;
     struct query queries[TYPES];
     uint64_t run;
-    uint32_t waiting; /* atomic: an enum waiting */
 
     /* Guarded by r->lock: */
-    int refs;
-    bool listed, driven;
-    int left; /* answers that are still to come */
+    int refs;   /* who looks it up */
+    int inside; /* of those, who is not in a wait */
+    bool open;  /* others may join; it has a place of r->parallel */
+    bool driven;
+    bool cleared; /* out of the table although somebody may be inside */
+    int left;     /* answers that are still to come */
     struct answer *answers[TYPES];
-    int following; /* who waits for progress: closed after a step of the driver's, or when it leaves */
-    rn_chan(rn_unit) progress; /* NULL: nobody waits */
+    struct step *step; /* that somebody follows; NULL: nobody does */
+    struct step *past; /* whoever followed may still be on the way */
+    struct kept *kept;
 
     /* The driver's: */
     ares_channel channel;
@@ -92,8 +109,11 @@ struct want {
     const int *types;
     int count;
     struct answer *answers[TYPES];
-    void (*arrived)(void *arg, struct answer *a); /* each as it comes; may be NULL */
+    /* Who wants addresses is told them as they come, which may wait, and gets no answers. */
+    rn_found_fn *found;
     void *arg;
+    bool told[TYPES];
+    int errs[TYPES]; /* of those that are told */
 };
 
 static rn_time clock_now(const rn_dns *r)
@@ -184,6 +204,17 @@ static void on_answer(void *arg, int status, int timeouts, unsigned char *data, 
 
 /* ---- Flights -------------------------------------------------------------------------------------------------- */
 
+static void steps_free(struct step *s)
+{
+    struct step *next;
+
+    for (; s; s = next) {
+        next = s->next;
+        rn_chan_release(s->over);
+        free(s);
+    }
+}
+
 /* Nobody can use it any more. */
 static void flight_free(struct flight *f)
 {
@@ -196,11 +227,15 @@ static void flight_free(struct flight *f)
     }
     for (int i = 0; i < f->count; i++)
         rn__dns_answer_unref(f->answers[i]);
-    if (f->bound) /* the driver's, who is no more; and those of who followed it */
+    if (f->bound) /* of a driver who is no more */
         rn_ctx_end(f->bound);
-    for (; f->progress && f->following > 0; f->following--)
-        rn_chan_release(f->progress);
-    rn_chan_release(f->progress);
+    steps_free(f->step);
+    steps_free(f->past);
+    for (struct kept *k = f->kept, *next; k; k = next) {
+        next = k->next;
+        rn__dns_answer_unref(k->answer);
+        free(k);
+    }
     free(f);
 }
 
@@ -220,7 +255,7 @@ static int flight_new(rn_dns *r, const char *name, const int *types, int count,
         f->queries[i] = (struct query){f, i};
     }
     f->run = rn__run_number();
-    f->refs = 1;
+    f->refs = f->inside = 1;
     f->poll = rn__dns_poll_new();
     err = f->poll < 0 ? f->poll : channel_new(r, f, &f->channel);
     if (err) {
@@ -239,7 +274,12 @@ static void unlist(rn_dns *r, struct flight *f)
     while (*at != f)
         at = &(*at)->next;
     *at = f->next;
-    f->listed = false;
+}
+
+/* Plain threads have no run that could be over. */
+static bool is_over(uint64_t run)
+{
+    return run && rn__run_gone(run);
 }
 
 /* Clear away what goroutines have left that went with their runs; under the lock. What is to be freed. */
@@ -248,14 +288,14 @@ static struct flight *clear_away(rn_dns *r, int64_t *ret_places)
     struct flight *gone = NULL, *next;
 
     for (struct flight *f = r->flights; f; f = next) {
-        uint32_t waiting = WAITING;
-
         next = f->next;
-        if (!f->run || !rn__run_gone(f->run))
+        if (!is_over(f->run))
             continue;
         unlist(r, f);
-        ++*ret_places;
-        if (f->driven && cas_acq_rel(&f->waiting, &waiting, CLEARED_AWAY)) {
+        *ret_places += f->open;
+        f->open = false;
+        f->cleared = true;
+        if (f->inside == 0) {
             f->next = gone;
             gone = f;
         }
@@ -263,12 +303,42 @@ static struct flight *clear_away(rn_dns *r, int64_t *ret_places)
     return gone;
 }
 
+/* Of a goroutine whose run is over: its next call that waits is its end. */
+static _Noreturn void does_not_return(void)
+{
+    for (;;)
+        rn_yield();
+}
+
+/* The caller will be in a wait next, from which it may not return. Under the lock, which is given up. */
+static void step_out(rn_dns *r, struct flight *f)
+{
+    bool last = --f->inside == 0 && f->cleared;
+
+    pthread_mutex_unlock(&r->lock);
+    if (last) { /* it is of a run that is over */
+        flight_free(f);
+        does_not_return();
+    }
+}
+
+/* It has returned; takes the lock. */
+static void step_in(rn_dns *r, struct flight *f, uint64_t run)
+{
+    pthread_mutex_lock(&r->lock);
+    if (is_over(run)) { /* f may be no more */
+        pthread_mutex_unlock(&r->lock);
+        does_not_return();
+    }
+    f->inside++;
+}
+
 static struct flight *find(const rn_dns *r, const char *name, const int *types, int count)
 {
     uint64_t run = rn__run_number();
 
     for (struct flight *f = r->flights; f; f = f->next)
-        if (f->run == run && f->count == count &&
+        if (f->open && f->run == run && f->count == count &&
             memcmp(f->types, types, (size_t)count * sizeof *types) == 0 &&
             strcasecmp(f->name, name) == 0)
             return f;
@@ -306,6 +376,7 @@ static int board(struct rn_ctx *ctx, rn_dns *r, struct want *w, struct flight **
         f = n > 0 ? find(r, w->name, missing, n) : NULL;
         if (f) {
             f->refs++;
+            f->inside++;
             r->stats.joined++;
         } else if (n == 0) {
             r->stats.hits++;
@@ -314,7 +385,7 @@ static int board(struct rn_ctx *ctx, rn_dns *r, struct want *w, struct flight **
             f = mine;
             mine = NULL;
             has_place = false; /* it is the flight's */
-            f->listed = true;
+            f->open = true;
             f->next = r->flights;
             r->flights = f;
             r->stats.asked++;
@@ -331,6 +402,10 @@ static int board(struct rn_ctx *ctx, rn_dns *r, struct want *w, struct flight **
         if (mine) /* something has come meanwhile: ask for the rest */
             flight_free(mine);
         mine = NULL;
+        for (int i = 0; i < w->count && !has_place; i++) { /* looked for again after the wait */
+            rn__dns_answer_unref(w->answers[i]);
+            w->answers[i] = NULL;
+        }
         if (!has_place)
             err = rn_sem_acquire(ctx, &r->parallel, 1);
         has_place = !err;
@@ -348,61 +423,107 @@ static int board(struct rn_ctx *ctx, rn_dns *r, struct want *w, struct flight **
 /* Under the lock, which is given up. */
 static void leave(rn_dns *r, struct flight *f)
 {
-    bool last = --f->refs == 0, listed = f->listed;
+    bool last = --f->refs == 0, closes = f->open && (last || f->left == 0);
 
     /* Nobody joins one that is over: its answer is kept, or is not to be. */
-    if (f->listed && (last || f->left == 0))
+    if (closes)
+        f->open = false;
+    if (last && !f->cleared)
         unlist(r, f);
-    listed = listed && !f->listed;
+    last |= --f->inside == 0 && f->cleared;
     pthread_mutex_unlock(&r->lock);
     if (last)
         flight_free(f);
-    if (listed)
+    if (closes)
         rn_sem_release(&r->parallel, 1);
 }
 
-enum { GONE = 1 };
-
-/* A step, as the driver: wait, and let c-ares work. 0, an error, or GONE: f is no more. */
-static int drive(struct rn_ctx *ctx, struct flight *f)
+/* A step, as the driver: wait, and let c-ares work. Under the lock, which is given up meanwhile. */
+static int drive(struct rn_ctx *ctx, rn_dns *r, struct flight *f)
 {
     struct dns_ready ready[16];
     struct timeval tv, *t;
-    uint32_t waiting = WAITING;
+    uint64_t run = f->run;
+    int n, err, poll = f->poll;
     rn_dur d;
     rn_ctx *bound;
-    int n, err;
 
     if (!f->started) {
         f->started = true;
+        pthread_mutex_unlock(&r->lock);
         for (int i = 0; i < f->count; i++)
             ares_query(f->channel, f->name, 1 /* IN */, f->types[i], on_answer, &f->queries[i]);
+        pthread_mutex_lock(&r->lock);
         return 0;
     }
     t = ares_timeout(f->channel, NULL, &tv);
     d = t ? t->tv_sec * RN_SECOND + t->tv_usec * RN_MICROSECOND + RN_MILLISECOND : RN_SECOND;
     f->bound = bound = rn_ctx_with_timeout(ctx ? ctx : rn_ctx_background(), d);
-    store_release(&f->waiting, WAITING); /* pairs with clear_away */
-    err = rn_wait_fd(f->poll, RN_READ, bound);
-    if (!cas_acq_rel(&f->waiting, &waiting, NOT_WAITING))
-        return GONE;
+    step_out(r, f);
+    err = rn_wait_fd(poll, RN_READ, bound);
+    step_in(r, f, run);
     f->bound = NULL;
+    pthread_mutex_unlock(&r->lock);
     rn_ctx_end(bound);
     n = ctx ? rn_ctx_err(ctx) : 0;
-    if (n)
-        return n;
-    if (err < 0 && err != -ETIMEDOUT)
-        return err;
-    n = rn__dns_poll_get(f->poll, ready, 16);
-    for (int i = 0; i < n; i++)
-        ares_process_fd(f->channel, ready[i].readable ? ready[i].fd : ARES_SOCKET_BAD,
-                        ready[i].writable ? ready[i].fd : ARES_SOCKET_BAD);
-    if (n == 0)
-        ares_process_fd(f->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-    return 0;
+    if (n) {
+        err = n;
+    } else if (err >= 0 || err == -ETIMEDOUT) {
+        err = 0;
+        n = rn__dns_poll_get(poll, ready, 16);
+        for (int i = 0; i < n; i++)
+            ares_process_fd(f->channel, ready[i].readable ? ready[i].fd : ARES_SOCKET_BAD,
+                            ready[i].writable ? ready[i].fd : ARES_SOCKET_BAD);
+        if (n == 0)
+            ares_process_fd(f->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+    }
+    pthread_mutex_lock(&r->lock);
+    return err;
 }
 
-/* What has come of w; the places, as bits. Under the lock. */
+/* Wait until the driver's step is over. Under the lock, which is given up meanwhile. */
+static int follow(struct rn_ctx *ctx, rn_dns *r, struct flight *f)
+{
+    uint64_t run = f->run;
+    rn_chan(rn_unit) over;
+    int err;
+
+    if (!f->step) {
+        struct step *s = calloc(1, sizeof *s);
+
+        if (!s)
+            return -ENOMEM;
+        err = rn_chan_make_err(&s->over, 0);
+        if (err) {
+            free(s);
+            return err;
+        }
+        f->step = s;
+    }
+    over = f->step->over;
+    step_out(r, f);
+    err = rn_recv_ctx(ctx, over, (rn_unit *)NULL);
+    step_in(r, f, run);
+    return err == -EPIPE ? 0 : err; /* closed */
+}
+
+/* The driver's step is over, or it leaves. Under the lock, which is given up meanwhile. */
+static void land(rn_dns *r, struct flight *f)
+{
+    struct step *s = f->step;
+
+    f->driven = false;
+    if (!s)
+        return;
+    f->step = NULL;
+    s->next = f->past; /* for those who have not seen it yet */
+    f->past = s;
+    pthread_mutex_unlock(&r->lock);
+    rn_close(s->over);
+    pthread_mutex_lock(&r->lock);
+}
+
+/* What has come of w, borrowed; the places, as bits. Under the lock. */
 static unsigned collect(struct flight *f, struct want *w)
 {
     unsigned fresh = 0;
@@ -410,76 +531,110 @@ static unsigned collect(struct flight *f, struct want *w)
     for (int i = 0; i < w->count; i++)
         for (int j = 0; j < f->count; j++)
             if (w->types[i] == f->types[j] && !w->answers[i] && f->answers[j]) {
-                w->answers[i] = rn__dns_answer_ref(f->answers[j]);
+                w->answers[i] = f->answers[j];
                 fresh |= 1u << i;
             }
     return fresh;
 }
 
-static void tell(struct want *w, unsigned which)
+/* Tell of some places. own: the answers are w's own, and are given up before. */
+static void tell(struct want *w, unsigned which, bool own)
 {
-    for (int i = 0; w->arrived && i < w->count; i++)
-        if (which & 1u << i)
-            w->arrived(w->arg, w->answers[i]);
+    rn_addr addrs[TYPES][ADDRS];
+    int n[TYPES] = {0};
+
+    for (int i = 0; i < w->count; i++) {
+        struct answer *a = w->answers[i];
+
+        if (!(which & 1u << i))
+            continue;
+        for (size_t j = 0; j < a->pub.count && n[i] < ADDRS; j++)
+            addrs[i][n[i]++] = a->records[j].addr;
+        w->told[i] = true;
+        w->errs[i] = a->err;
+        if (own) {
+            rn__dns_answer_unref(a);
+            w->answers[i] = NULL;
+        }
+    }
+    for (int i = 0; i < w->count; i++)
+        if (n[i] > 0)
+            w->found(w->arg, addrs[i], n[i]);
 }
 
-/* Get all that is wanted; the caller has references to the answers then, whatever is returned. */
+/* What w has from the cache becomes f's, and is borrowed from there. False: no memory. Under the lock. */
+static bool lend(struct flight *f, struct want *w)
+{
+    for (int i = 0; i < w->count; i++) {
+        struct kept *k = w->answers[i] ? malloc(sizeof *k) : NULL;
+
+        if (!w->answers[i])
+            continue;
+        if (!k) {
+            rn__dns_answer_unref(w->answers[i]);
+            w->answers[i] = NULL;
+            for (; ++i < w->count; w->answers[i] = NULL)
+                rn__dns_answer_unref(w->answers[i]);
+            return false;
+        }
+        *k = (struct kept){f->kept, w->answers[i]};
+        f->kept = k;
+    }
+    return true;
+}
+
+/* Get all that is wanted; the caller has references to the answers then, whatever is returned, unless it is told. */
 static int ask(struct rn_ctx *ctx, rn_dns *r, struct want *w)
 {
-    rn_chan(rn_unit) progress;
     unsigned kept = 0;
     struct flight *f;
+    uint64_t run;
     int err = board(ctx, r, w, &f);
 
+    for (int i = 0; i < w->count && err && w->found; i++) {
+        rn__dns_answer_unref(w->answers[i]);
+        w->answers[i] = NULL;
+    }
     if (err)
         return err;
     for (int i = 0; i < w->count; i++)
         kept |= w->answers[i] ? 1u << i : 0;
-    tell(w, kept);
-    if (!f)
+    if (!f) {
+        if (w->found)
+            tell(w, kept, true);
         return 0;
+    }
     pthread_mutex_lock(&r->lock);
+    run = f->run;
+    if (!lend(f, w)) {
+        err = -ENOMEM;
+    } else if (kept && w->found) {
+        step_out(r, f);
+        tell(w, kept, false);
+        step_in(r, f, run);
+    }
     while (!err) {
         unsigned fresh = collect(f, w);
 
-        if (fresh && w->arrived) {
-            pthread_mutex_unlock(&r->lock);
-            tell(w, fresh);
-            pthread_mutex_lock(&r->lock);
+        if (fresh && w->found) {
+            step_out(r, f);
+            tell(w, fresh, false);
+            step_in(r, f, run);
         } else if (f->left == 0) {
             break;
         } else if (!f->driven) {
             f->driven = true;
-            pthread_mutex_unlock(&r->lock);
-            err = drive(ctx, f);
-            if (err == GONE) {
-                rn_yield(); /* does not return: the caller is of a run that is over */
-                return -ECANCELED;
-            }
-            pthread_mutex_lock(&r->lock);
-            f->driven = false;
-            progress = f->progress;
-            f->progress = NULL;
-            if (progress) {
-                pthread_mutex_unlock(&r->lock);
-                rn_close(progress);
-                rn_chan_release(progress);
-                pthread_mutex_lock(&r->lock);
-            }
+            err = drive(ctx, r, f);
+            land(r, f);
         } else {
-            if (!f->progress)
-                err = rn_chan_make_err(&f->progress, 0);
-            if (err)
-                break;
-            progress = rn_chan_retain(f->progress);
-            f->following++;
-            pthread_mutex_unlock(&r->lock);
-            err = rn_recv_ctx(ctx, progress, (rn_unit *)NULL);
-            err = err == -EPIPE ? 0 : err; /* closed */
-            rn_chan_release(progress);
-            pthread_mutex_lock(&r->lock);
-            f->following--;
+            err = follow(ctx, r, f);
         }
+    }
+    for (int i = 0; i < w->count; i++) {
+        if (w->found)
+            w->answers[i] = NULL;
+        else if (w->answers[i])
+            rn__dns_answer_ref(w->answers[i]);
     }
     leave(r, f);
     return err;
@@ -713,13 +868,8 @@ static int no_such(const char *name, int err)
     return err;
 }
 
-static void arrived(void *arg, struct answer *a)
+static void arrived(void *arg, const rn_addr *addrs, int n)
 {
-    rn_addr addrs[ADDRS];
-    int n = 0;
-
-    for (size_t i = 0; i < a->pub.count && n < ADDRS; i++)
-        addrs[n++] = a->records[i].addr;
     found(arg, addrs, n);
 }
 
@@ -730,16 +880,15 @@ static int ask_host(struct rn_ctx *ctx, rn_dns *r, const char *name, int family,
     struct want w = {.name = name,
                      .types = family == 4 ? both + 1 : both,
                      .count = family ? 1 : 2,
-                     .arrived = arrived,
+                     .found = arrived,
                      .arg = to};
     int err = ask(ctx, r, &w), worst = 0;
 
     for (int i = 0; i < w.count; i++) {
-        int e = w.answers[i] ? w.answers[i]->err : -ENOMEM;
+        int e = w.told[i] ? w.errs[i] : -ENOMEM;
 
         if (e && e != -ENOENT && e != -ENODATA)
             worst = e;
-        rn__dns_answer_unref(w.answers[i]);
     }
     if (err)
         return err;

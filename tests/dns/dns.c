@@ -504,8 +504,11 @@ static int first_run(rn_dns *r)
 {
     rn_dns_stats stats;
 
-    for (int i = 0; i < 5; i++) /* are in their wait when the run ends */
+    for (int i = 0; i < 5; i++) { /* are in their wait when the run ends */
         rn_go(look_for, (rn_ctx *)NULL, r, i % 2 ? "silent.test" : "other.silent.test", 12345);
+        AWAIT((rn_dns_get_stats(r, &stats), stats.asked) ==
+              (i ? 2 : 1)); /* or it waits for a place */
+    }
     AWAIT((rn_dns_get_stats(r, &stats), stats.asked) == 2 && stats.joined == 3);
     test_let_run();
     return 0;
@@ -521,18 +524,48 @@ static int second_run(rn_dns *r)
     return 0;
 }
 
-/* What goroutines were looking up when their run ended is cleared away by the next lookup, and its place is free. */
-PLAIN_TEST(dns_survives_a_run)
+/* A server that takes questions, and answers when told. */
+static int mute_server(char at[64])
 {
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n = sizeof in;
-    int mute = socket(AF_INET, SOCK_DGRAM, 0), before; /* it takes questions, and that is all */
-    char at[64];
-    static rn_dns *r; /* those that went with their run keep it */
+    int mute = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
     CHECK_EQ(bind(mute, (struct sockaddr *)&in, n), 0);
     CHECK_EQ(getsockname(mute, (struct sockaddr *)&in, &n), 0);
-    snprintf(at, sizeof at, "127.0.0.1:%d", ntohs(in.sin_port));
+    snprintf(at, 64, "127.0.0.1:%d", ntohs(in.sin_port));
+    return mute;
+}
+
+/* Answer the next question of IPv4: 192.0.2.7, to be kept for a minute. Those of IPv6 stay without an answer. */
+static void answer_ipv4(int mute)
+{
+    static const unsigned char answer[] = {0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 7};
+    unsigned char text[600];
+    struct sockaddr_in from;
+    socklen_t length;
+    size_t end;
+
+    do {
+        length = sizeof from;
+        CHECK(recvfrom(mute, text, 512, 0, (struct sockaddr *)&from, &length) > 17);
+        for (end = 12; text[end]; end += text[end] + 1u)
+            ;
+        end += 5;
+    } while (text[end - 3] != 1);
+    text[2] |= 0x80; /* an answer */
+    text[3] = 0x80;
+    text[7] = 1;  /* of one record */
+    text[11] = 0; /* and nothing more */
+    memcpy(text + end, answer, sizeof answer);
+    CHECK_EQ(sendto(mute, text, end + sizeof answer, 0, (struct sockaddr *)&from, length),
+             (long long)(end + sizeof answer));
+}
+
+static rn_dns *patient_resolver(const char *at)
+{
+    rn_dns *r;
+
     CHECK_EQ(rn_dns_new(&(rn_dns_options){.servers = at,
                                           .search = "",
                                           .hosts_file = "",
@@ -542,11 +575,92 @@ PLAIN_TEST(dns_survives_a_run)
                                           .resolv_file = "/nonexistent"},
                         &r),
              0);
+    return r;
+}
+
+/* What goroutines were looking up when their run ended is cleared away by the next lookup, and its place is free. */
+PLAIN_TEST(dns_survives_a_run)
+{
+    static rn_dns *r; /* those that went with their run keep it */
+    char at[64];
+    int mute = mute_server(at), before;
+
+    r = patient_resolver(at);
     before = open_descriptors();
     CHECK_EQ(rn_run(first_run, r), 0);
     CHECK(open_descriptors() > before);
     CHECK_EQ(rn_run(second_run, r), 0);
     CHECK_EQ(open_descriptors(), before);
+    rn_dns_release(r);
+    close(mute);
+}
+
+static void cancel_once_joined(rn_ctx *ctx, rn_dns *r)
+{
+    rn_dns_stats stats;
+
+    while ((rn_dns_get_stats(r, &stats), stats.joined) < 3)
+        rn_yield();
+    rn_ctx_cancel(ctx);
+    rn_ctx_release(ctx);
+}
+
+/* Who has the work gives up, and the run ends before those who are woken for it have taken it over. */
+static int run_of_the_driver(rn_dns *r)
+{
+    rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background());
+
+    for (int i = 0; i < 3; i++)
+        rn_go(look_for, (rn_ctx *)NULL, r, "silent.test", 12345);
+    rn_go(cancel_once_joined, rn_ctx_retain(ctx), r);
+    look_for(ctx, r, "silent.test", -ECANCELED);
+    rn_ctx_end(ctx);
+    return 0;
+}
+
+PLAIN_TEST(dns_survives_a_run_that_nobody_drives)
+{
+    static rn_dns *r;
+    char at[64];
+    int mute = mute_server(at), before;
+
+    CHECK_EQ(rn_set_procs(1), 0);
+    r = patient_resolver(at);
+    before = open_descriptors();
+    CHECK_EQ(rn_run(run_of_the_driver, r), 0);
+    CHECK(open_descriptors() > before);
+    CHECK_EQ(rn_run(second_run, r), 0);
+    CHECK_EQ(open_descriptors(), before);
+    rn_dns_release(r);
+    close(mute);
+}
+
+/* With a half of the answer in hand, and with one from the cache. */
+static int half_run(rn_dns *r, int mute)
+{
+    rn_dns_stats stats;
+
+    rn_go(look_for, (rn_ctx *)NULL, r, "one.test", 12345);
+    answer_ipv4(mute); /* blocks, while others go on */
+    AWAIT((rn_dns_get_stats(r, &stats), stats.entries) == 1);
+    rn_go(look_for, (rn_ctx *)NULL, r, "one.test", 12345);
+    AWAIT((rn_dns_get_stats(r, &stats), stats.asked) == 2);
+    test_let_run();
+    return 0;
+}
+
+PLAIN_TEST(dns_survives_a_run_with_half_an_answer)
+{
+    static rn_dns *r;
+    char at[64];
+    int mute = mute_server(at), before;
+
+    r = patient_resolver(at);
+    before = open_descriptors();
+    CHECK_EQ(rn_run(half_run, r, mute), 0);
+    CHECK_EQ(rn_run(second_run, r), 0);
+    CHECK_EQ(open_descriptors(), before);
+    rn_dns_flush(r); /* AddressSanitizer's leak finder sees what is left of the answer */
     rn_dns_release(r);
     close(mute);
 }
