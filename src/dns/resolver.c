@@ -541,6 +541,7 @@ static unsigned collect(struct flight *f, struct want *w)
 static void tell(struct want *w, unsigned which, bool own)
 {
     rn_addr addrs[TYPES][ADDRS];
+    rn_found_fn *found = w->found;
     int n[TYPES] = {0};
 
     for (int i = 0; i < w->count; i++) {
@@ -559,7 +560,7 @@ static void tell(struct want *w, unsigned which, bool own)
     }
     for (int i = 0; i < w->count; i++)
         if (n[i] > 0)
-            w->found(w->arg, addrs[i], n[i]);
+            found(w->arg, addrs[i], n[i]);
 }
 
 /* What w has from the cache becomes f's, and is borrowed from there. False: no memory. Under the lock. */

@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/filter.h>
 #include <runnel/httpd.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -473,6 +475,48 @@ GO_TEST(httpd_timeouts)
         ;
     CHECK(n == -ECONNRESET || n == -EPIPE);
     rn_conn_close(c);
+    server_end(&s);
+}
+
+/* Clients that vanish without a word, in each phase: a filter drops what would reach them, so that they acknowledge nothing.
+ * The server is rid of each by itself. */
+GO_TEST(httpd_half_open_clients)
+{
+    static const char *const said[] = {
+        "",                                                              /* nothing */
+        "GET / HT",                                                      /* a part of a head */
+        "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab", /* of a body */
+        "GET / HTTP/1.1\r\nHost: x\r\n\r\n",                             /* one, and now it idles */
+        "GET /endless HTTP/1.1\r\nHost: x\r\n\r\n",                      /* one for much */
+    };
+    enum { EACH = 10, SAID = sizeof said / sizeof *said };
+    rn_httpd_options o = {.head_timeout = 80 * RN_MILLISECOND,
+                          .body_timeout = 80 * RN_MILLISECOND,
+                          .idle_timeout = 80 * RN_MILLISECOND,
+                          .write_timeout = 80 * RN_MILLISECOND};
+    struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
+    struct sock_fprog drop = {1, &nothing};
+    rn_conn *c[SAID * EACH];
+    struct server s;
+    size_t before;
+
+    server_start(&s, &o);
+    rn_httpd_handle(s.h, "GET /endless", big, INT_MAX);
+    rn_conn_close(dial(&s));
+    AWAIT((before = rn_count()) == 3); /* this one, the server, and who looks after its times */
+    for (int i = 0; i < SAID * EACH; i++) {
+        const char *what = said[i % SAID];
+
+        c[i] = dial(&s);
+        CHECK_EQ(rn_write(c[i], what, strlen(what)), strlen(what));
+        if (i % SAID >= 3)
+            CHECK_EQ(rn_wait_read(c[i]), 0); /* the answer has begun */
+        if (setsockopt(rn_conn_fd(c[i]), SOL_SOCKET, SO_ATTACH_FILTER, &drop, sizeof drop) != 0)
+            test_skip("the kernel takes no filter for a socket");
+    }
+    AWAIT(rn_count() == before);
+    for (int i = 0; i < SAID * EACH; i++)
+        rn_conn_close(c[i]);
     server_end(&s);
 }
 
