@@ -195,6 +195,16 @@ static int on_cert(SSL *ssl, void *arg)
     return 1;
 }
 
+/* The name is accepted, whatever it is: on_cert has chosen. Else OpenSSL does not keep it with a session of TLS 1.2, and one
+ * that is resumed would have none. */
+static int on_name(SSL *ssl, int *alert, void *arg)
+{
+    (void)ssl;
+    (void)alert;
+    (void)arg;
+    return SSL_TLSEXT_ERR_OK;
+}
+
 /* A session of a client's: 1 keeps the reference. */
 static int on_session(SSL *ssl, SSL_SESSION *session)
 {
@@ -288,6 +298,7 @@ static int setup_ctx(rn_tls_config *c, struct setup *s, const struct setup *befo
         return rn_errorf(-EINVAL, "tls: certificate: %s", rn__tls_reason());
     if (s->cert_count > 1)
         SSL_CTX_set_cert_cb(ctx, on_cert, s);
+    SSL_CTX_set_tlsext_servername_callback(ctx, on_name);
     SSL_CTX_set_cert_verify_callback(ctx, on_verify, c);
     if (c->alpn_size) {
         if (SSL_CTX_set_alpn_protos(ctx, c->alpn_wire, (unsigned int)c->alpn_size) != 0)

@@ -47,14 +47,14 @@ static bool half_open(enum network n, struct ends *ret)
     return true;
 }
 
-static void read_into(rn_ctx *ctx, rn_conn *c, ssize_t *result)
+static void read_into(rn_ctx *ctx, rn_conn *c, _Atomic ssize_t *result)
 {
     char b;
 
     *result = rn_read_ctx(ctx, c, &b, 1);
 }
 /* More than the kernel keeps. */
-static void write_into(rn_ctx *ctx, rn_conn *c, ssize_t *result)
+static void write_into(rn_ctx *ctx, rn_conn *c, _Atomic ssize_t *result)
 {
     size_t size = 30000000;
     char *all = calloc(1, size);
@@ -64,7 +64,7 @@ static void write_into(rn_ctx *ctx, rn_conn *c, ssize_t *result)
 }
 
 enum side { READS, WRITES };
-static void wait_begin(rn_wg *wg, enum side side, rn_ctx *ctx, rn_conn *c, ssize_t *result)
+static void wait_begin(rn_wg *wg, enum side side, rn_ctx *ctx, rn_conn *c, _Atomic ssize_t *result)
 {
     *result = 1;
     if (side == READS)
@@ -72,7 +72,7 @@ static void wait_begin(rn_wg *wg, enum side side, rn_ctx *ctx, rn_conn *c, ssize
     else
         rn_wg_go(wg, write_into, ctx, c, result);
     test_let_run();
-    CHECK_EQ(*(volatile ssize_t *)result, 1); /* it waits */
+    CHECK_EQ(*result, 1); /* it waits */
 }
 
 GO_TEST(half_open_ends_by_a_deadline)
@@ -81,7 +81,7 @@ GO_TEST(half_open_ends_by_a_deadline)
     {
         for (int side = READS; side <= WRITES; side++) {
             rn_wg wg = {0};
-            ssize_t result;
+            _Atomic ssize_t result;
             struct ends e;
 
             if (!half_open(n, &e))
@@ -102,7 +102,7 @@ GO_TEST(half_open_ends_by_a_context_and_by_a_close)
         for (int side = READS; side <= WRITES; side++) {
             rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background());
             rn_wg wg = {0};
-            ssize_t result;
+            _Atomic ssize_t result;
             struct ends e;
 
             if (half_open(n, &e)) {
@@ -162,7 +162,7 @@ GO_TEST(half_open_ends_by_a_user_timeout)
     {
         rn_ctx *over = rn_ctx_with_cancel(rn_ctx_background());
         rn_wg wg = {0};
-        ssize_t result;
+        _Atomic ssize_t result;
         struct ends e;
 
         if (half_open(n, &e)) {
