@@ -27,7 +27,8 @@
 #error "runnel: -fsanitize=shadow-call-stack reserves a register that argument capture needs"
 #endif
 #if __has_feature(kcfi)
-#error "runnel: -fsanitize=kcfi wants to know each function's type, and the library's thunk stands for any"
+#error                                                                                             \
+    "runnel: -fsanitize=kcfi wants to know each function's type, and the library's thunk stands for any"
 #endif
 #endif
 

@@ -47,7 +47,21 @@ RN__END
 #ifndef __cplusplus
 
 #define rn_select(...)                                                                             \
-    rn_select_array((rn_case[]){__VA_ARGS__}, sizeof((rn_case[]){__VA_ARGS__}) / sizeof(rn_case))
+    rn__select((rn_case[]){__VA_ARGS__}, sizeof((rn_case[]){__VA_ARGS__}) / sizeof(rn_case))
+
+/* One case and rn_default is a try, as Go compiles it too: the compiler knows the kinds, and makes no case. */
+static inline __attribute__((always_inline)) int rn__select(rn_case *cases, size_t n)
+{
+    if (n == 2 && cases[1].rn__kind == RN__CASE_DEFAULT) {
+        void *ch = (void *)(uintptr_t)cases[0].rn__ch;
+
+        if (cases[0].rn__kind == RN__CASE_RECV)
+            return rn__try_recv(ch, cases[0].rn__elem, cases[0].rn__ok) ? 0 : 1;
+        if (cases[0].rn__kind == RN__CASE_SEND)
+            return rn__try_send(ch, cases[0].rn__elem) ? 0 : 1;
+    }
+    return rn_select_array(cases, n);
+}
 
 /* rn_on_send(ch, value): the value is kept in the case. */
 #define rn_on_send(ch, ...)                                                                        \

@@ -10,8 +10,9 @@
  * Where work waits, that costs the wake-up of a thread and a way back through the queue, some ten microseconds: more than
  * many a call that might block takes when it does not. So each place in the program that makes such calls is
  * remembered by how many of its calls in a row took less than SHORT_US. After TRUSTED of them its calls keep the
- * processor, until one takes longer; that one loses it to the monitor, which looks every millisecond or so, as it loses it
- * in a call that nobody marked. So a call that does block after many that did not costs others a tick or two, once.
+ * processor, until one loses it to the monitor, which looks every millisecond or so, as it is lost in a call that nobody
+ * marked. So a call that does block after many that did not costs others a tick or two, once. One call in MEASURED is timed
+ * then, for those that take longer, but not a tick.
  *
  * The places are in a table, by a hash of the address after the call, without locks: two places with one hash, or two
  * threads at one, spoil a count at worst, and a processor is lent that need not be, or the monitor takes it.
@@ -19,7 +20,7 @@
 #include "base/tools.h"
 #include "sched/rt.h"
 
-enum { PLACES = 256, PLACE_BITS = 8, TRUSTED = 32, SHORT_US = 20 };
+enum { PLACES = 256, PLACE_BITS = 8, TRUSTED = 32, MEASURED = 8, SHORT_US = 20 };
 
 static uint8_t places[PLACES]; /* atomic: short calls in a row, up to TRUSTED */
 
@@ -47,7 +48,12 @@ void rn__block_enter(void)
         return;
     place = place_of(__builtin_return_address(0));
     g->block_place = place;
-    if (!place_is_trusted(place)) {
+    if (place_is_trusted(place)) {
+        if (++w->block_calls % MEASURED != 0) {
+            g->block_began = 0;
+            return;
+        }
+    } else {
         rt_enter(w);
         if (likely(w->proc)) /* else the monitor has taken it already */
             rn__proc_lend(w);
@@ -79,10 +85,14 @@ void rn__block_leave(void)
 
     if (g->kind != G_GOROUTINE || --g->block_depth > 0)
         return;
-    place_learn(g, arch_ticks() - g->block_began);
+    if (g->block_began)
+        place_learn(g, arch_ticks() - g->block_began);
     rt_enter(w);
-    if (!w->proc) /* it has one if it waited inside, or kept it */
+    if (!w->proc) { /* it has one if it waited inside, or kept it */
+        if (!g->block_began)
+            store_relaxed(g->block_place, 0);
         rn__proc_regain(w);
+    }
     rt_leave(w);
     errno = saved;
 }

@@ -97,6 +97,7 @@ struct worker {
     bool in_list;   /* in rt->idle_workers or rt->keeper; guarded by rt->lock */
     bool polls;     /* the keeper, and it sleeps in the poller; guarded by rt->lock */
     uint64_t random;
+    uint32_t block_calls; /* calls of rn_blocking that kept the processor */
     struct worker *next_idle;
     int tid; /* the kernel's number of the thread */
     struct worker_slot *slot;
