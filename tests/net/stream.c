@@ -1185,6 +1185,7 @@ GO_TEST(reads_that_stop_in_the_middle)
 static void await_something(rn_conn *c, rn_ctx *ctx, int *result)
 {
     *result = rn_wait_read_ctx(ctx, c);
+    rn_ctx_release(ctx);
 }
 
 GO_TEST(wait_read_takes_nothing)
@@ -1213,7 +1214,7 @@ GO_TEST(wait_read_takes_nothing)
             CHECK_EQ(rn_wait_read(e.server), 0);
             CHECK_EQ(rn_read(e.server, buf, i % 3 ? 1 : sizeof buf), 1);
         }
-        rn_wg_go(&wg, await_something, e.server, ctx, &result);
+        rn_wg_go(&wg, await_something, e.server, rn_ctx_retain(ctx), &result);
         test_let_run();
         rn_ctx_end(ctx);
         rn_wg_wait(&wg);

@@ -104,6 +104,7 @@ static void want_mutex_ctx(rn_ctx *ctx)
 {
     if (rn_mutex_lock_ctx(ctx, &mu) == 0)
         rn_mutex_unlock(&mu);
+    rn_ctx_release(ctx);
 }
 static void want_rw(void)
 {
@@ -140,7 +141,7 @@ GO_TEST_PROCS(a_mutex_and_its_holder, 1)
     take_by(hold_mutex, 1);
     rn_go(want_mutex);
     says("goroutine 3 [sync.Mutex.Lock]:\n  on %p, locked by goroutine 2 \"holder\"\n", &mu);
-    rn_go(want_mutex_ctx, ctx);
+    rn_go(want_mutex_ctx, rn_ctx_retain(ctx));
     says("goroutine 4 [sync.Mutex.Lock]:\n  on %p, locked by goroutine 2 \"holder\"\n", &mu);
     rn_ctx_end(ctx);
     open_gate();
@@ -335,6 +336,7 @@ static void hold_deep(rn_mutex *m, int depth, _Atomic uint64_t *who)
 static void want_under(rn_ctx *ctx, rn_mutex *m)
 {
     CHECK_EQ(rn_mutex_lock_ctx(ctx, m), -ECANCELED);
+    rn_ctx_release(ctx);
 }
 GO_TEST(on_stacks_of_all_sizes)
 {
@@ -361,7 +363,7 @@ GO_TEST(on_stacks_of_all_sizes)
             char at[40], line[100];
             char *report, *found;
 
-            rn_go(want_under, ctx, &m[i][j]);
+            rn_go(want_under, rn_ctx_retain(ctx), &m[i][j]);
             snprintf(at, sizeof(at), " on %p", (void *)&m[i][j]);
             report = said_with(at);
             found = strstr(report, at);
