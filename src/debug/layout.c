@@ -16,7 +16,7 @@
 
 #include "debug/debug.h"
 
-/* In the order in which rntop's reader uses them. */
+/* In the order in which rntop's reader uses them; the script for gdb (runnel-gdb.py) takes some of the same. */
 #define VARIABLE(var) {#var, (uint64_t)(uintptr_t)&(var)},
 #define FUNCTION(f) VARIABLE(f) /* a place in the library's code */
 #define SIZE(type) {#type ".size", sizeof(struct type)},
@@ -91,6 +91,7 @@ const struct layout rn__layout = {
         FIELD(fresh, id)
         FIELD(fresh, in_use)
         FIELD(fresh, created_at)
+        FIELD(fresh, name)
         CONSTANT(G_ROOM)
         SIZE(g)
         FIELD(g, sp)

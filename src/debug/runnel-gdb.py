@@ -12,7 +12,9 @@ runnel-gdb.py - goroutines in gdb, of a live process and of a core file.
 gdb loads this by itself with librunnel if it lies beside the library under the library's name with
 "-gdb.py" (where make install puts it), and by "source" else.
 
-How: the control blocks are found in the arenas, as src/debug/dump.c does it. A running goroutine is its
+How: where the library keeps what is told by its table (src/debug/layout.h), which an ELF note leads to, so that it needs no debug
+information and no symbol of the library's; the program's own says functions, lines and locals. The control blocks
+are found in the arenas, as src/debug/dump.c does it. A running goroutine is its
 thread. For a parked one an unwinder says, while the command runs, that the caller of the selected thread's
 innermost frame is the goroutine: its saved registers are read from its stack, none is written, so it works
 on cores too. Frame 0 is therefore a stand-in, and the goroutine begins at frame 1; "goroutine ID bt" leaves
@@ -24,7 +26,7 @@ import struct
 import gdb
 from gdb.unwinder import Unwinder
 
-STATES = ("free", "runnable", "running", "waiting", "dead")
+MAGIC = 0x31304C454E4E5552 # LAYOUT_MAGIC
 
 # Saved registers in struct arch_frame, by gdb's architecture: name, offset; then pc, sp, size.
 LAYOUT = {
@@ -38,26 +40,24 @@ LAYOUT = {
 
 
 class Goroutine:
-    def __init__(self, g):
-        self.g = g
-        self.id = int(g["id"])
-        try:
-            self.name = g["name"].string()
-        except gdb.error:
-            self.name = ""
-        self.status = STATES[int(g["status"])]
-        self.low = int(g["stack_lo"].cast(LONG()))
-        self.high = int(g["stack_hi"].cast(LONG()))
-        self.sp = int(g["sp"].cast(LONG()))
-        self.on_cpu = int(g["on_cpu"]) != 0
+    def __init__(self, g, high):
+        self.g, self.high = g, high
+        self.id = number(g, "g.id", 8)
+        self.name = text(g + entry("g.name"))
+        self.status = number(g, "g.status", 1)
+        self.low = number(g, "g.stack_lo", 8)
+        self.sp = number(g, "g.sp", 8)
+        self.on_cpu = number(g, "g.on_cpu", 4) != 0
+
+    def running(self):
+        return self.status == entry("G_RUNNING")
 
     def state(self):
-        if self.status != "waiting":
-            return self.status
-        try:
-            return gdb.parse_and_eval("rn__wait_text")[int(self.g["why"])].string()
-        except gdb.error:
-            return "waiting"
+        if self.running():
+            return "running"
+        if self.status == entry("G_RUNNABLE"):
+            return "runnable"
+        return text(read_word(entry("rn__wait_text") + 8 * number(self.g, "g.why", 1)))
 
     def thread(self):
         """The thread whose stack pointer is on this goroutine's stack; None if it is off the CPU."""
@@ -83,9 +83,61 @@ def layout():
     return LAYOUT[name]
 
 
-def read_word(address):
-    data = gdb.selected_inferior().read_memory(address, 8)
-    return int.from_bytes(bytes(data), "little")
+def read(address, size):
+    return bytes(gdb.selected_inferior().read_memory(address, size))
+
+
+def read_word(address, size=8):
+    return int.from_bytes(read(address, size), "little")
+
+
+def text(address):
+    found = b""
+    while len(found) < 256 and b"\0" not in found:
+        found += read(address + len(found), 8)
+    return found.split(b"\0")[0].decode(errors="replace")
+
+
+entries = {} # the library's table, as of this command
+
+
+def read_table():
+    """The table of the library that is loaded, or of the program that it is linked into."""
+    entries.clear()
+    for note in re.findall(r"(0x[0-9a-f]+) - 0x[0-9a-f]+ is \.note\.runnel\b", gdb.execute("info files", to_string=True)):
+        try:
+            at = int(note, 16) + 20 # behind its head and "runnel"
+            at += int.from_bytes(read(at, 8), "little", signed=True)
+            if read_word(at) != MAGIC:
+                continue
+            size = read_word(at + 8)
+            at += 16
+            while read(at, 1) != b"\0":
+                name = read(at, size - 8).split(b"\0")[0].decode()
+                entries[name] = read_word(at + size - 8)
+                at += size
+        except gdb.MemoryError: # not loaded yet
+            entries.clear()
+        if entries:
+            return
+    raise gdb.GdbError("runnel: librunnel is not loaded")
+
+
+def entry(name):
+    if name not in entries:
+        raise gdb.GdbError("runnel: this librunnel does not say where %s is" % name)
+    return entries[name]
+
+
+def number(address, field, size):
+    return read_word(address + entry(field), size)
+
+
+def runtime():
+    """The address of the runtime, with the table read; 0 if there is none."""
+    read_table()
+    at = entry("rn__rt") # 0 in a program that has not begun
+    return read_word(at) if at else 0
 
 
 pointers = {}  # by thread number; valid while the process stands still
@@ -105,51 +157,35 @@ def stack_pointer(thread):
     return pointers[thread.num]
 
 
-def room_of_control_block():
-    """G_ROOM of rt.h."""
-    return int(gdb.parse_and_eval("(int)G_ROOM"))
-
-
 def goroutines():
     """All that have a stack, by id; records that have not run yet are not among them."""
     pointers.clear()
-    try:
-        rt = gdb.parse_and_eval("rn__rt")
-    except gdb.error:
-        raise gdb.GdbError("runnel: librunnel, with its debug information, is not loaded")
+    rt = runtime()
     found = []
-    if int(rt.cast(LONG())) == 0:
-        return found
-    room = room_of_control_block()
-    pointer = gdb.lookup_type("struct g").pointer()
-    arena = rt["arenas"]
-    while int(arena.cast(LONG())) != 0:
-        base = int(arena["base"].cast(LONG()))
-        size = int(arena["stack_bytes"])
-        for i in range(int(arena["carved"])):
-            g = gdb.Value(base + (i + 1) * size - room).cast(pointer)
-            status = int(g["status"])
-            if 0 < status < 4 and int(g["id"]) != 0:
-                found.append(Goroutine(g))
-        arena = arena["next"]
-    return sorted(found, key=lambda x: x.id)
+    arena = number(rt, "rt.arenas", 8) if rt else 0
+    while arena:
+        base, size = number(arena, "arena.base", 8), number(arena, "arena.stack_bytes", 8)
+        for i in range(number(arena, "arena.carved", 4)):
+            high = base + (i + 1) * size
+            g = Goroutine(high - entry("G_ROOM"), high)
+            if g.id and g.status not in (entry("G_FREE"), entry("G_DEAD")):
+                found.append(g)
+        arena = number(arena, "arena.next", 8)
+    return sorted(found, key=lambda g: g.id)
 
 
 def records():
-    """Started goroutines that have not run yet, by id."""
-    rt = gdb.parse_and_eval("rn__rt")
+    """Started goroutines that have not run yet, by id: id, name, function."""
+    rt = runtime()
     found = []
-    if int(rt.cast(LONG())) == 0:
-        return found
-    count = int(gdb.parse_and_eval("(int)SLAB_RECORDS"))
-    slab = rt["slabs"]
-    while int(slab.cast(LONG())) != 0:
-        for i in range(count):
-            f = slab["record"][i]
-            if int(f["in_use"]):
-                found.append(f)
-        slab = slab["next"]
-    return sorted(found, key=lambda f: int(f["id"]))
+    slab = number(rt, "rt.slabs", 8) if rt else 0
+    while slab:
+        for i in range(entry("SLAB_RECORDS")):
+            f = slab + entry("slab.record") + i * entry("fresh.size")
+            if number(f, "fresh.in_use", 4):
+                found.append((number(f, "fresh.id", 8), text(f + entry("fresh.name")), number(f, "fresh.fn", 8)))
+        slab = number(slab, "slab.next", 8)
+    return sorted(found)
 
 
 def function_at(pc):
@@ -180,6 +216,8 @@ def where(pc, is_call):
 
 def is_internal(pc):
     """A function of the library's, linked as a shared or the static one."""
+    if "librunnel.so" in (gdb.solib_name(pc) or ""):
+        return True
     function = function_at(pc - 1)
     if not function:
         return gdb.execute("info symbol %d" % (pc - 1), to_string=True).startswith("rn_")
@@ -245,7 +283,7 @@ def in_goroutine(g, command):
         if was_thread is not None:
             was_thread.switch()
         return
-    if g.on_cpu or g.status == "running":
+    if g.on_cpu or g.running():
         print("  (on a CPU, but on no thread's stack: it is just being switched)")
         return
     unwinder.goroutine = g
@@ -306,11 +344,9 @@ class InfoGoroutines(gdb.Command):
             elif thread is not None:
                 place = "thread %d" % thread.num
             print("%6d%s [%s] %s" % (g.id, ' "%s"' % g.name if g.name else "", g.state(), place))
-        for f in records():
-            if int(f["id"]) not in ids:
-                name = f["name"].string()
-                print("%6d%s [runnable] %s" % (int(f["id"]), ' "%s"' % name if name else "",
-                                             where(int(f["call"]["fn"].cast(LONG())), False)))
+        for id_, name, function in records():
+            if id_ not in ids:
+                print("%6d%s [runnable] %s" % (id_, ' "%s"' % name if name else "", where(function, False)))
 
 
 class GoroutineCommand(gdb.Command):

@@ -72,6 +72,25 @@ expect "\"unborn\" \[runnable\] never at "
 expect "^Saved corefile .* with the stacks of goroutines\$"
 check_parked
 
+# The library as it is installed: without debug information and symbols. The program says what it can.
+what="stripped library"
+mkdir "$dir/lib"
+cp -L "$libdir/librunnel.so.0" "$dir/lib/"
+for script in "$libdir"/librunnel.so.*-gdb.py; do
+    cp "$script" "$dir/lib/librunnel.so.0-gdb.py"
+done
+if strip "$dir/lib/librunnel.so.0" 2>/dev/null; then
+    (
+        IFS='|'
+        # shellcheck disable=SC2086
+        run_gdb -iex "add-auto-load-safe-path $dir/lib" -ex "set environment LD_LIBRARY_PATH $dir/lib" \
+            -ex "break all_are_there" -ex run -ex "info sharedlibrary librunnel" $look "$program"
+    )
+    expect "(\*).*$dir/lib/librunnel.so.0\$"
+    expect "\"unborn\" \[runnable\] never at "
+    check_parked
+fi
+
 what="core of gdb's"
 (
     IFS='|'
