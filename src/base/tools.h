@@ -10,7 +10,8 @@
 
 #include "base/base.h"
 
-enum { TOOL_TSAN = 1, TOOL_ASAN = 2, TOOL_VALGRIND = 4 };
+enum { TOOL_TSAN = 1, TOOL_ASAN = 2, TOOL_VALGRIND = 4, TOOL_READERS = 8 };
+enum { TOOLS_OUTSIDE = TOOL_TSAN | TOOL_ASAN | TOOL_VALGRIND }; /* not the library's own */
 extern uint32_t rn__tools;
 
 void __tsan_acquire(void *addr) __attribute__((weak));

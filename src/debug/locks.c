@@ -10,6 +10,10 @@
  * Only on request: a mutex has no owner, and who uses one as a semaphore may lock it twice and have it unlocked by
  * another; that is not to be told from a deadlock.
  *
+ * Readers. A read-write mutex counts its readers and does not know them. While RUNNEL_LOCKS asks, each is written down here
+ * (TOOL_READERS in rn__tools, which is asked in any case), so that one that waits for a lock that it has read-locked itself is
+ * found. One that another goroutine has unlocked for it is still taken for a reader.
+ *
  * Locks of the thread, as pthread mutexes are: librunnel-locks knows who has which (src/locks), and is asked by each goroutine
  * that is about to wait, yield or end, before it leaves. One that is locked to its thread comes back there: it may
  * wait, but not end. What was reported is forgotten, since the goroutine may unlock it on any thread. Each place is reported
@@ -19,6 +23,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/tools.h"
 #include "debug/debug.h"
 #include "os/os.h"
 #include "sync/holder.h"
@@ -123,6 +128,84 @@ static NOINLINE void report_circle(struct g *g, const struct lock_wait *wait, un
     report_end(&r, g->rt);
 }
 
+/* ---- Readers ------------------------------------------------------------------------------------------------- */
+
+/* Who has read-locked what, in no order; a slot is free if its tag is 0. What is not found room for is not known. */
+enum { READERS_ROOM = 4096, READERS_NEAR = 16 };
+static struct spin readers_lock;
+static struct read {
+    const void *lock;
+    uint32_t tag, times;
+} readers[READERS_ROOM];
+
+static struct read *reads(uint32_t tag, const void *on, bool make)
+{
+    size_t at = mixed((uintptr_t)on + tag) >> 40;
+    struct read *room = NULL;
+
+    for (size_t i = 0; i < READERS_NEAR; i++) {
+        struct read *r = &readers[(at + i) % READERS_ROOM];
+
+        if (r->tag == tag && r->lock == on)
+            return r;
+        if (!room && r->tag == 0)
+            room = r;
+    }
+    if (!make || !room)
+        return NULL;
+    *room = (struct read){on, tag, 0};
+    return room;
+}
+
+static void watch_reader(const void *on, bool in)
+{
+    const struct g *g = rn__self();
+    struct read *r;
+
+    if (g->kind != G_GOROUTINE)
+        return;
+    spin_lock(&readers_lock);
+    r = reads(g->tag, on, in);
+    if (r)
+        r->times += in ? 1 : (uint32_t)-1;
+    if (r && r->times == 0)
+        r->tag = 0;
+    spin_unlock(&readers_lock);
+}
+
+/* Does g wait for a lock that it has read-locked itself? The writer that holds it up, or it is, waits for its end. */
+static bool reads_itself(const struct g *g)
+{
+    const void *on = load_relaxed(&g->locking);
+    bool does;
+
+    if (!on || (load_relaxed(&g->lockings) & LOCKING_KIND) == LOT_MUTEX)
+        return false;
+    spin_lock(&readers_lock);
+    does = reads(g->tag, on, false) != NULL;
+    spin_unlock(&readers_lock);
+    return does;
+}
+
+static NOINLINE void report_reader(struct g *g)
+{
+    bool writes = (load_relaxed(&g->lockings) & LOCKING_KIND) == LOT_RW_WRITER;
+    uintptr_t pc[FRAMES_MAX];
+    struct report r;
+
+    report_begin(&r);
+    rn__out_str(&r.o, "locked in a circle:\n  goroutine ");
+    rn__out_int(&r.o, g->id);
+    rn__out_str(&r.o, " waits for ");
+    rn__out_hex(&r.o, (uintptr_t)load_relaxed(&g->locking));
+    rn__out_str(
+        &r.o, writes ? ", locked for reading by itself\n"
+                     : ", locked for reading by itself, for a writer that waits for its unlock\n");
+    report_self(&r, g, rn__wait_text[writes ? WAIT_RWMUTEX_LOCK : WAIT_RWMUTEX_RLOCK], pc,
+                rn__walk_self(pc, FRAMES_MAX, 2));
+    report_end(&r, g->rt);
+}
+
 static void watch(struct g *g)
 {
     struct lock_wait wait[CIRCLE_MAX];
@@ -133,6 +216,8 @@ static void watch(struct g *g)
         n = rn__lock_circle(g->rt, g, true, wait);
         if (n > 0 && is_new(circle_sum(wait, n)))
             report_circle(g, wait, n);
+        else if (n == 0 && reads_itself(g) && is_new(mixed(((uint64_t)g->tag << 32) + g->lockings)))
+            report_reader(g);
     }
     errno = saved;
 }
@@ -235,6 +320,11 @@ void rn__locks_begin(void)
 
     fatal = asked && strcmp(ask, "fatal") == 0;
     store_relaxed(&rn__lock_watch, asked ? watch : NULL);
+    store_release(&rn__reader_watch, asked ? watch_reader : NULL); /* pairs with tell_reader */
+    if (asked)
+        or_acq_rel(&rn__tools, (uint32_t)TOOL_READERS);
+    else if (rn__tools & TOOL_READERS)
+        and_acq_rel(&rn__tools, ~(uint32_t)TOOL_READERS);
     if (asked && load_relaxed(&held_leave))
         store_relaxed(&rn__leave_watch, stacks ? watch_both : watch_leave);
     else

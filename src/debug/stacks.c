@@ -179,7 +179,7 @@ int rn_stacks(int fd)
 void (*rn__stacks_begin(void))(struct g *, enum leave)
 {
     const char *ask = getenv("RUNNEL_STACKS");
-    bool asked = ask && *ask && strcmp(ask, "0") != 0 && !rn__tools;
+    bool asked = ask && *ask && strcmp(ask, "0") != 0 && !(rn__tools & TOOLS_OUTSIDE);
 
     store_relaxed(&on, asked);
     return asked ? rn__stacks_leave : NULL;

@@ -421,7 +421,7 @@ size_t rn__out_stuck(struct out *o, struct rt *rt, const struct g *self, uintptr
     char *at;
     bool sure = false;
 
-    if (rn__tools) /* they have memory, and threads, of their own */
+    if (rn__tools & TOOLS_OUTSIDE) /* they have memory, and threads, of their own */
         return 0;
     for (const struct slab *slab = load_acquire(&rt->slabs); slab; slab = slab->next)
         slabs++;

@@ -55,6 +55,9 @@ unsigned rn__lock_circle(struct rt *rt, struct g *g, bool patient, struct lock_w
 /* Atomic: called, if not NULL, by each goroutine that is about to wait for a lock and is in the queue for it. */
 extern void (*rn__lock_watch)(struct g *g);
 
+/* Atomic: called, with TOOL_READERS in rn__tools, by each that has read-locked a lock or is about to unlock it. */
+extern void (*rn__reader_watch)(const void *lock, bool in);
+
 /* w is in the queue of a lock, whose bucket is locked. A wait that ctx may end is no reason for a deadlock. */
 enum { LOCKING_KIND = 3, LOCKING_ONE = 4 }; /* of lockings; the kind is the lot's tag */
 _Static_assert((LOT_MUTEX | LOT_RW_READER | LOT_RW_WRITER) <= LOCKING_KIND, "a tag is a kind");

@@ -286,6 +286,26 @@ void rn_rwmutex_unlock(rn_rwmutex *m)
         unlock_slow(m);
 }
 
+void (*rn__reader_watch)(const void *lock, bool in);
+
+static COLD void tell_reader(const rn_rwmutex *m, bool in)
+{
+    void (*watch)(const void *, bool) = load_acquire(&rn__reader_watch);
+
+    if (in)
+        edge_acquire(writers_edge(m));
+    else
+        edge_release(readers_edge(m));
+    if (watch && (rn__tools & TOOL_READERS))
+        watch(m, in);
+}
+/* The caller is in, or about to leave. */
+static inline void reader(const rn_rwmutex *m, bool in)
+{
+    if (unlikely(rn__tools & (TOOL_TSAN | TOOL_READERS)))
+        tell_reader(m, in);
+}
+
 /* ---- Readers ---------------------------------------------------------------------------------------- */
 
 /* A waiting reader ended with its runtime: it does not count any more. */
@@ -319,7 +339,7 @@ void rn_rwmutex_rlock(rn_rwmutex *m)
     tool_read(m, sizeof *m);
     if (unlikely(add_acq_rel(word_of(m), 1) & WRITER)) /* E1 */
         reader_wait(m);
-    edge_acquire(writers_edge(m));
+    reader(m, true);
 }
 
 bool rn_rwmutex_try_rlock(rn_rwmutex *m)
@@ -329,7 +349,7 @@ bool rn_rwmutex_try_rlock(rn_rwmutex *m)
     tool_read(m, sizeof *m);
     while (!(state & WRITER)) {
         if (cas_acquire(word_of(m), &state, state + 1)) { /* E1 */
-            edge_acquire(writers_edge(m));
+            reader(m, true);
             return true;
         }
     }
@@ -364,7 +384,7 @@ void rn_rwmutex_runlock(rn_rwmutex *m)
 {
     uint64_t before;
 
-    edge_release(readers_edge(m));
+    reader(m, false);
     before = sub_release(word_of(m), 1); /* E2 */
     if (unlikely((before & WRITER) || !(before & READERS)))
         runlock_slow(m, before);

@@ -634,6 +634,91 @@ PLAIN_TEST(locked_twice)
     free(c.said);
 }
 
+/* A reader that locks once more behind a writer, for reading or for writing, waits for itself. */
+static void read_twice(void)
+{
+    rn_rwmutex_rlock(&rw);
+    rn_go(want_rw);
+    while (rn_rwmutex_try_rlock(&rw)) { /* until the writer waits */
+        rn_rwmutex_runlock(&rw);
+        rn_yield();
+    }
+    rn_rwmutex_rlock(&rw);
+    rn_rwmutex_runlock(&rw);
+}
+static void read_then_write(void)
+{
+    CHECK(rn_rwmutex_try_rlock(&rw));
+    rn_rwmutex_lock(&rw);
+    rn_rwmutex_unlock(&rw);
+}
+static int one_reads_twice(void)
+{
+    rn_go_with(RN_ATTR(.name = "reader"), read_twice);
+    free(said_with("[sync.RWMutex.RLock]:\n"));
+    rn_rwmutex_runlock(&rw); /* the first one's, which is allowed */
+    test_expect_settled(__FILE__, __LINE__);
+    return 3;
+}
+static int one_reads_then_writes(void)
+{
+    rn_go(read_then_write);
+    free(said_with("[sync.RWMutex.Lock]:\n"));
+    rn_rwmutex_runlock(&rw);
+    test_expect_settled(__FILE__, __LINE__);
+    return 3;
+}
+PLAIN_TEST(readers_that_wait_for_themselves)
+{
+    struct child c = with_locks("1", one_reads_twice);
+
+    CHECK_EXIT(&c, 3);
+    begins(c.said, "runnel: locked in a circle:\n  goroutine 2 waits for 0x");
+    has(c.said, ", locked for reading by itself, for a writer that waits for its unlock\n\n"
+                "goroutine 2 \"reader\" [sync.RWMutex.RLock]:\n\t");
+    CHECK_EQ(times_in(c.said, "circle"), 1);
+    free(c.said);
+    c = with_locks("1", one_reads_then_writes);
+    CHECK_EXIT(&c, 3);
+    has(c.said, ", locked for reading by itself\n\ngoroutine 2 [sync.RWMutex.Lock]:\n\t");
+    free(c.said);
+    c = with_locks("fatal", one_reads_twice);
+    CHECK_EXIT(&c, 2);
+    free(c.said);
+}
+
+/* Others' read locks, and those that were given back, are nobody's fault. */
+static void read_twice_and_then_write(int n)
+{
+    for (int i = 0; i < n; i++) {
+        rn_rwmutex_rlock(&rw);
+        rn_yield();
+        rn_rwmutex_runlock(&rw);
+        if (rn_rwmutex_try_rlock(&rw))
+            rn_rwmutex_runlock(&rw);
+        rn_rwmutex_lock(&rw);
+        rn_yield();
+        rn_rwmutex_unlock(&rw);
+    }
+}
+static int readers_in_order(void)
+{
+    rn_wg wg = {0};
+
+    for (int i = 0; i < 10; i++)
+        rn_wg_go(&wg, read_twice_and_then_write, test_times(1000));
+    rn_wg_wait(&wg);
+    return 0;
+}
+PLAIN_TEST(readers_are_not_accused)
+{
+    struct child c = with_locks("fatal", readers_in_order);
+
+    CHECK_EXIT(&c, 0);
+    CHECK_STR(c.said, "");
+    free(c.said);
+}
+
 /* Locks in one order, however many wait: nothing is said. */
 static void lock_in_order(int n)
 {
