@@ -11,14 +11,17 @@
 static int64_t test_now(void);
 static void test_wait(uint32_t *word, uint32_t value, int64_t until);
 static bool test_sleeps(int tid);
+static void test_fence_all(void);
 
 #define rn__os_now test_now
 #define rn__os_futex_wait test_wait
 #define rn__os_thread_sleeps test_sleeps
+#define rn__os_fence_all test_fence_all
 #include "sched/monitor.c"
 #undef rn__os_now
 #undef rn__os_futex_wait
 #undef rn__os_thread_sleeps
+#undef rn__os_fence_all
 
 #include "support.h"
 
@@ -35,10 +38,22 @@ static int64_t test_now(void)
     return clock_ns;
 }
 
+static _Atomic bool enter, asked_for, fenced;
+
+/* The monitor asks between its two looks at the entry. */
 static bool test_sleeps(int tid)
 {
     (void)tid;
+    asked_for = true;
+    while (enter)
+        rn__os_thread_yield();
     return asleep;
+}
+
+static void test_fence_all(void)
+{
+    rn__os_fence_all();
+    fenced = true;
 }
 
 static void test_wait(uint32_t *word, uint32_t value, int64_t until)
@@ -70,6 +85,14 @@ static void ungate(void)
         ;
 }
 
+static void entry_and_back(void)
+{
+    struct worker *w = worker_self();
+
+    rt_enter(w);
+    rt_leave(w);
+}
+
 /* The clock goes on by ns, and the monitor looks once. */
 static void look_after(int64_t ns)
 {
@@ -89,14 +112,6 @@ static bool mine(void)
 static bool asked(void)
 {
     return load_relaxed(&worker_self()->attention) & ATTEND_YIELD;
-}
-
-static void entry_and_back(void)
-{
-    struct worker *w = worker_self();
-
-    rt_enter(w);
-    rt_leave(w);
 }
 
 static void set(_Atomic int *flag)
@@ -214,9 +229,58 @@ GO_TEST_PROCS(d12_who_sleeps_is_taken_from_at_once, 1)
         CHECK(mine());
     }
     look_after(0);
+    CHECK(!mine() && (fenced || worker_self()->rt->fences)); /* M6, the fence, M7 */
+    while (!flag)
+        ;
+    asleep = false;
+    ungate();
+}
+
+/* D10: whoever is inside the runtime keeps its processor, however long that is. */
+GO_TEST_PROCS(d10_nothing_is_taken_inside_an_entry, 1)
+{
+    struct worker *w = worker_self();
+    _Atomic int flag = 0;
+
+    rn_go(set, &flag);
+    gate();
+    rt_enter(w);
+    for (int i = 0; i < 50; i++) {
+        look_after(ms);
+        CHECK(mine());
+    }
+    rt_leave(w);
+    look_after(ms);
     CHECK(!mine());
     while (!flag)
         ;
+    ungate();
+}
+
+/* D10: nor is it taken from one that was inside between the monitor's two looks. */
+GO_TEST_PROCS(d10_nothing_is_taken_after_an_entry_between_the_looks, 1)
+{
+    _Atomic int flag = 0;
+
+    asleep = true;
+    rn_go(set, &flag);
+    gate();
+    for (int i = 0; i < 5; i++) {
+        uint64_t at;
+
+        look_after(0);
+        at = waits;
+        asked_for = false;
+        enter = true;
+        goes = at;
+        while (!asked_for)
+            ;
+        entry_and_back();
+        enter = false;
+        while (waits == at || !held)
+            ;
+        CHECK(mine());
+    }
     asleep = false;
     ungate();
 }
