@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """echo and proxy from outside: python3 test_net.py ECHO PROXY"""
 import os
+import resource
 import signal
 import socket
 import struct
@@ -10,12 +11,13 @@ import threading
 import time
 import unittest
 
-ECHO, PROXY = sys.argv[1:3]
+ECHO, PROXY = sys.argv[1:3]  # or --hold, see below
 
 
 class Program:
-    def __init__(self, *args):
-        self.process = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def __init__(self, *args, descriptors=None):
+        limit = descriptors and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors)))
+        self.process = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=limit)
         host, port = self.process.stdout.readline().split()[-1].rsplit(":", 1)
         self.at = (host, int(port))
 
@@ -31,6 +33,9 @@ class Program:
         with open("/proc/%d/stat" % self.process.pid) as f:
             fields = f.read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def descriptors(self):
+        return len(os.listdir("/proc/%d/fd" % self.process.pid))
 
     def rss(self):
         with open("/proc/%d/statm" % self.process.pid) as f:
@@ -116,5 +121,88 @@ class NoTarget(unittest.TestCase):
         self.assertIn("dial tcp 127.0.0.1:1", err)
 
 
+def hold(host, port, count):
+    """Hold so many connections, each with a byte that is to come back. Commands by lines: "all" waits for all of the
+    bytes, "ping" sends one more over the first and waits for it, a number closes so many of the last."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    held = []
+    for _ in range(count):
+        held.append(socket.create_connection((host, port), timeout=120))
+        held[-1].sendall(b"x")
+    print("held", flush=True)
+    for command in sys.stdin:
+        if command == "all\n":
+            for s in held:
+                assert s.recv(1) == b"x"
+        elif command == "ping\n":
+            held[0].sendall(b"y")
+            assert held[0].recv(1) == b"y"
+        else:
+            for _ in range(int(command)):
+                held.pop().close()
+        print("done", flush=True)
+
+
+class Holder:
+    """hold() in a process of its own, whose descriptors are its own too."""
+
+    def __init__(self, program, count):
+        self.process = subprocess.Popen([sys.executable, __file__, "--hold", *map(str, program.at), str(count)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout.readline() == "held\n"
+
+    def ask(self, command):
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == "done\n", command
+
+    def end(self):
+        self.process.communicate()
+
+
+class Descriptors(unittest.TestCase):
+    def await_descriptors(self, program, count):
+        for _ in range(6000):
+            now = program.descriptors()
+            if now == count:
+                return
+            time.sleep(0.01)
+        self.assertEqual(now, count)
+
+    def test_limit_reached_and_released(self):
+        """20,000 descriptors are in use; 200 more connections wait until some are free, and nobody else minds."""
+        limit = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 2000 if "RUNNEL_SANITIZED" in os.environ else 20000)
+        echo = Program(ECHO, "127.0.0.1:0", descriptors=limit)
+        with echo.connect() as s:
+            s.sendall(b"x")
+            self.assertEqual(s.recv(1), b"x")
+        before = 0
+        while before != echo.descriptors():
+            before = echo.descriptors()
+            time.sleep(0.1)
+        first = Holder(echo, limit // 2)
+        first.ask("all")
+        second = Holder(echo, limit - limit // 2 - before + 200)
+        self.await_descriptors(echo, limit)
+        cpu = echo.cpu()
+        time.sleep(1)
+        self.assertLess(echo.cpu() - cpu, 0.1)  # it does not try all the time
+        self.assertEqual(echo.descriptors(), limit)
+        first.ask("ping")
+        first.ask("300")
+        second.ask("all")
+        self.await_descriptors(echo, limit - 100)
+        second.end()
+        first.end()
+        self.await_descriptors(echo, before)
+        with echo.connect() as s:
+            s.sendall(b"x")
+            self.assertEqual(s.recv(1), b"x")
+        self.assertEqual(echo.stop()[::2], (0, ""))
+
+
 if __name__ == "__main__":
+    if sys.argv[1] == "--hold":
+        hold(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+        sys.exit()
     unittest.main(argv=sys.argv[:1] + sys.argv[3:])
