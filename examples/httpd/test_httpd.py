@@ -3,9 +3,11 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 
 HTTPD = sys.argv[1]
@@ -83,6 +85,52 @@ class Files(unittest.TestCase):
         self.start("--links")
         self.assertEqual(self.curl("/in"), (200, b"hello\n"))
         self.assertEqual(self.curl("/out")[0], 404)
+
+    def ask(self, path):
+        """The whole answer over a connection of its own; b"" if it is refused: at the call, or without a word."""
+        host, port = self.url[len("http://"):].split(":")
+        answer = bytearray()
+        try:
+            with socket.create_connection((host, int(port)), timeout=60) as s:
+                s.sendall(("GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % path).encode())
+                while True:
+                    part = s.recv(1 << 16)
+                    if not part:
+                        break
+                    answer += part
+        except (ConnectionRefusedError, ConnectionResetError, BrokenPipeError):
+            pass
+        return bytes(answer)
+
+    def test_sigterm_under_load(self):
+        """Who asks when the end is called for is answered or refused, none by half; and the log knows of each."""
+        counts, lock, enough = {"a.txt": 0, "large.bin": 0}, threading.Lock(), threading.Event()
+        problems = []
+
+        def load(name, body):
+            while True:
+                answer = self.ask("/" + name)
+                if not answer:
+                    return
+                if not answer.startswith(b"HTTP/1.1 200") or answer.split(b"\r\n\r\n", 1)[1] != body:
+                    problems.append((name, len(answer), answer[:100]))
+                    return
+                with lock:
+                    counts[name] += 1
+                    if counts["a.txt"] > 300 and counts["large.bin"] > 10:
+                        enough.set()
+
+        threads = [threading.Thread(target=load, args=args)
+                   for args in [("a.txt", b"hello\n")] * 8 + [("large.bin", self.data)] * 4]
+        for t in threads:
+            t.start()
+        self.assertTrue(enough.wait(120))
+        out = self.stop()
+        for t in threads:
+            t.join()
+        self.assertEqual(problems, [])
+        for name, size in (("a.txt", 6), ("large.bin", 3000000)):
+            self.assertEqual(out.count('"GET /%s" 200 %d\n' % (name, size)), counts[name])
 
     def test_log_and_end(self):
         self.curl("/a.txt")

@@ -631,6 +631,91 @@ GO_TEST(httpd_ends_in_order_under_load)
     }
 }
 
+/* One request over a connection that is kept, and its answer, whose end is tail. Is it the last? */
+static bool last_answer(rn_conn *c, const char *request, const char *tail)
+{
+    char in[4000];
+    size_t have = 0, t = strlen(tail);
+    ssize_t n;
+
+    CHECK_EQ(rn_write(c, request, strlen(request)), strlen(request));
+    do {
+        n = rn_read(c, in + have, sizeof in - 1 - have);
+        CHECK(n > 0);
+        have += (size_t)n;
+        in[have] = 0;
+    } while (have < t || strcmp(in + have - t, tail) != 0);
+    return strstr(in, "Connection: close\r\n") != NULL;
+}
+
+/* While it drains, connections that idled are answered and told that it was the last time, and new ones too. */
+GO_TEST(httpd_drains)
+{
+    static const char request[] = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
+    rn_httpd_options o = {.drain = 2 * RN_SECOND, .grace = 60 * RN_SECOND};
+    struct server s;
+    rn_conn *idle, *fresh;
+    char b;
+
+    server_start(&s, &o);
+    idle = dial(&s);
+    CHECK(!last_answer(idle, request, "\r\n\r\na"));
+    rn_ctx_cancel(s.ctx);
+    while (!last_answer(idle, request, "\r\n\r\na"))
+        rn_yield(); /* the end has not begun yet */
+    CHECK_EQ(rn_read(idle, &b, 1), 0);
+    fresh = dial(&s);
+    CHECK(last_answer(fresh, request, "\r\n\r\na"));
+    rn_conn_close(idle);
+    rn_conn_close(fresh);
+    server_end(&s);
+}
+
+static void slowly(rn_httpd_request *rq, rn_httpd_response *rs, _Atomic bool *began,
+                   rn_recv_only(rn_unit) go_on)
+{
+    (void)rq;
+    rn_httpd_write(rs, "one ", 4);
+    CHECK_EQ(rn_httpd_flush(rs), 0);
+    *began = true;
+    (void)rn_recv(go_on);
+    for (int i = 0; i < 1000; i++)
+        rn_httpd_write(rs, "more ", 5);
+    rn_httpd_write(rs, "end", 3);
+}
+
+/* An answer that has begun when the end does is given whole, long after the last connection was accepted. */
+GO_TEST(httpd_finishes_what_it_began)
+{
+    static const char request[] = "GET /slowly HTTP/1.1\r\nHost: x\r\n\r\n";
+    rn_httpd_options o = {.drain = RN_MILLISECOND, .grace = 60 * RN_SECOND};
+    rn_chan(rn_unit) go_on = rn_chan_make(rn_unit, 0);
+    _Atomic bool began = false;
+    struct server s;
+    rn_conn *c, *more;
+    char *all;
+
+    server_start(&s, &o);
+    rn_httpd_handle(s.h, "GET /slowly", slowly, &began, go_on);
+    c = dial(&s);
+    CHECK_EQ(rn_write(c, request, sizeof request - 1), sizeof request - 1);
+    AWAIT(began);
+    rn_ctx_cancel(s.ctx);
+    while (rn_dial("tcp", s.at, &more) == 0) { /* until nobody listens */
+        rn_conn_close(more);
+        rn_yield();
+    }
+    test_let_run();
+    rn_close(go_on);
+    all = read_all(c);
+    CHECK(strncmp(all, "HTTP/1.1 200 OK\r\n", 17) == 0);
+    CHECK(strstr(all, "one ") && strstr(all, "end\r\n0\r\n\r\n"));
+    free(all);
+    rn_conn_close(c);
+    server_end(&s);
+    rn_chan_release(go_on);
+}
+
 /* A client may vanish at each byte; the server goes on, and keeps nothing. */
 GO_TEST(httpd_resets)
 {
