@@ -173,6 +173,7 @@ class Descriptors(unittest.TestCase):
         """20,000 descriptors are in use; 200 more connections wait until some are free, and nobody else minds."""
         limit = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 2000 if "RUNNEL_SANITIZED" in os.environ else 20000)
         echo = Program(ECHO, "127.0.0.1:0", descriptors=limit)
+        self.addCleanup(echo.process.kill)
         with echo.connect() as s:
             s.sendall(b"x")
             self.assertEqual(s.recv(1), b"x")

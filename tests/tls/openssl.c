@@ -228,8 +228,10 @@ struct theirs {
 static struct theirs theirs_start(const struct identity *ca, const struct identity *server)
 {
     struct theirs t = {.f = files_new(ca, server)};
-    const char *argv[] = {"openssl", "s_server", "-accept", "127.0.0.1:0", "-cert",       t.f.cert,
-                          "-key",    t.f.key,    "-rev",    "-alpn",       "http/1.1,h2", NULL};
+    /* A bound for what a failed test would leave behind. */
+    const char *argv[] = {"timeout",     "600",   "openssl",     "s_server", "-accept",
+                          "127.0.0.1:0", "-cert", t.f.cert,      "-key",     t.f.key,
+                          "-rev",        "-alpn", "http/1.1,h2", NULL};
     char said[4096] = "", *at;
     size_t n = 0;
     ssize_t more;
@@ -254,7 +256,7 @@ static struct theirs theirs_start(const struct identity *ca, const struct identi
 
 static void theirs_end(struct theirs *t)
 {
-    (void)rn_child_signal(t->child, SIGKILL);
+    (void)rn_child_signal_group(t->child, SIGKILL);
     (void)rn_child_wait(t->child, NULL);
     rn_child_release(t->child);
     files_end(&t->f);
