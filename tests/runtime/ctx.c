@@ -365,14 +365,26 @@ GO_TEST(ctx_16_a_past_deadline_is_done_at_once)
     rn_ctx_end(ages);
 }
 
+static unsigned long long timers_armed(void)
+{
+    struct rn_metrics m;
+
+    rn_metrics(&m, sizeof m);
+    return m.timers;
+}
+
 GO_TEST(ctx_17_a_parents_earlier_deadline_wins)
 {
     rn_ctx *parent = rn_ctx_with_timeout(rn_ctx_background(), RN_MINUTE);
+    unsigned long long before = timers_armed();
     rn_ctx *child = rn_ctx_with_timeout_cause(parent, RN_HOUR, -EIO);
-    rn_ctx *sooner = rn_ctx_with_timeout(parent, RN_SECOND * 30);
     rn_ctx *plain = rn_ctx_with_cancel(parent);
+    rn_ctx *sooner;
     rn_time p, c;
 
+    CHECK_EQ(timers_armed(), before); /* none of their own */
+    sooner = rn_ctx_with_timeout(parent, RN_SECOND * 30);
+    CHECK_EQ(timers_armed(), before + 1);
     CHECK(rn_ctx_deadline(parent, &p));
     CHECK(rn_ctx_deadline(child, &c));
     CHECK_EQ(c, p);
@@ -417,6 +429,27 @@ GO_TEST(ctx_18_33_cancelled_before_it_expires)
     (void)rn_recv(rn_ctx_done(ctx));
     ended(ctx, -ETIMEDOUT, -EIO);
     rn_ctx_end(ctx);
+}
+
+/* CTX-19: the timer is gone when the context has ended, however it did, and not only when it is freed. */
+GO_TEST(ctx_19_the_timer_goes_with_the_end)
+{
+    unsigned long long before = timers_armed();
+
+    for (int way = 0; way < 3; way++) {
+        rn_ctx *parent = rn_ctx_with_cancel(rn_ctx_background());
+        rn_ctx *ctx = rn_ctx_with_timeout(parent, way == 2 ? RN_MILLISECOND : RN_HOUR);
+
+        CHECK(way == 2 || timers_armed() == before + 1);
+        if (way == 2)
+            (void)rn_recv(rn_ctx_done(ctx));
+        else
+            rn_ctx_cancel(way ? parent : ctx);
+        CHECK(rn_ctx_err(ctx) != 0);
+        CHECK_EQ(timers_armed(), before);
+        rn_ctx_end(ctx);
+        rn_ctx_end(parent);
+    }
 }
 
 GO_TEST(ctx_19_many_live_deadlines)

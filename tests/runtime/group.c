@@ -65,6 +65,11 @@ GO_TEST(eg_02_03_the_first_error_in_time_stays)
         rn_errorf(results[k][first[k]], "overwritten");
         CHECK_EQ(rn_group_wait(&g), results[k][first[k]]); /* again: the same, message and all */
         CHECK_STR(rn_errmsg(results[k][first[k]]), text);
+        rn_group_go(&g, succeed); /* and what is started after a wait replaces it neither */
+        CHECK_EQ(rn_group_wait(&g), results[k][first[k]]);
+        rn_group_go(&g, fail_with, -EAGAIN, "later");
+        CHECK_EQ(rn_group_wait(&g), results[k][first[k]]);
+        CHECK_STR(rn_errmsg(results[k][first[k]]), text);
         for (int i = 0; i < 4; i++)
             rn_chan_release(turn[i]);
     }
@@ -276,6 +281,24 @@ PLAIN_TEST(eg_12_changing_the_limit_while_active_panics)
 {
     CHECK_PANICS(limit_while_active_run,
                  "errgroup: modify limit while 3 goroutines in the group are still active");
+}
+
+GO_TEST(eg_12_no_limit_may_be_set_at_any_time)
+{
+    rn_group g = {0};
+    rn_chan(int) gate = rn_chan_make(int, 0);
+
+    rn_group_set_limit(&g, 2);
+    for (int i = 0; i < 2; i++)
+        CHECK(rn_group_try_go(&g, ignore_cancellation, gate));
+    CHECK(!rn_group_try_go(&g, succeed));
+    rn_group_set_limit(&g, -1);
+    for (int i = 0; i < 10; i++)
+        CHECK(rn_group_try_go(&g, ignore_cancellation, gate));
+    for (int i = 0; i < 12; i++)
+        rn_send(gate, 0);
+    CHECK_EQ(rn_group_wait(&g), 0);
+    rn_chan_release(gate);
 }
 
 static int panic_in_task(void)

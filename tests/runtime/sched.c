@@ -730,10 +730,20 @@ GO_TEST(rt_30_31_a_locked_goroutine_stays_and_is_alone)
     rn_yield();
     CHECK_EQ(thread_id(), me); /* one lock is left */
     CHECK(!w.seen);
+    w.forbidden = 0;
+    rn_unlock_thread();
+    rn_unlock_thread(); /* surplus: it is not owed by the next lock */
+    rn_lock_thread();
+    me = thread_id();
+    w.forbidden = me;
+    for (int i = 0; i < test_times(500); i++) {
+        rn_yield();
+        CHECK_EQ(thread_id(), me);
+    }
+    CHECK(!w.seen);
+    rn_unlock_thread();
     w.stop = 1;
     rn_wg_wait(&wg);
-    rn_unlock_thread();
-    rn_unlock_thread(); /* surplus */
     rn_close(in);
     CHECK_EQ(rn_settle(RN_MINUTE), 0);
     rn_chan_release(in);

@@ -183,6 +183,43 @@ GO_TEST(time_06_sleeps_end_in_the_order_of_their_deadlines)
     test_fail(__FILE__, __LINE__, "out of order ten times in a row");
 }
 
+static void note_place(rn_time at, _Atomic int *waiting, _Atomic int *place, int *got)
+{
+    ++*waiting;
+    CHECK_EQ(rn_select(rn_on_deadline(at)), 0);
+    *got = (*place)++;
+}
+
+/* TIME-06: whatever is due by the time that somebody looks comes in the order of the deadlines. */
+GO_TEST_PROCS(time_06_what_is_due_comes_in_order, 1)
+{
+    enum { N = 50 };
+    int good = 0;
+
+    for (int round = 0; good < 20 && round < 1000; round++) {
+        _Atomic int waiting = 0, place = 0;
+        int got[N] = {0};
+        rn_wg wg = {0};
+        rn_time start = rn_now() + (test_is_slow() ? 100 : 5) * MS;
+        bool in_time;
+
+        for (int i = 0; i < N; i++) { /* each number once, in no order */
+            int at = (i * 37 + round) % N;
+
+            rn_wg_go(&wg, note_place, start + at * 1000, &waiting, &place, &got[at]);
+        }
+        AWAIT(waiting == N);
+        in_time = rn_now() < start; /* else the machine has been elsewhere, and some were late */
+        while (rn_now() <= start + N * 1000) /* with the processor */
+            ;
+        rn_wg_wait(&wg);
+        for (int i = 0; i < N && in_time; i++)
+            CHECK_EQ(got[i], i);
+        good += in_time;
+    }
+    CHECK(good > 0);
+}
+
 GO_TEST(time_07_a_million_timers_of_no_duration)
 {
     rn_timer t = {0};

@@ -236,6 +236,29 @@ GO_TEST(sem_10_cancel_against_release)
     }
 }
 
+/* SEM-10: who is cancelled before it goes on fails, and units that it has been given by then are free again. */
+GO_TEST_PROCS(sem_10_cancelled_before_it_goes_on, 1)
+{
+    for (int i = 0; i < 100; i++) {
+        rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background());
+        rn_sem sem = RN_SEM(2);
+
+        passed = 0;
+        CHECK_EQ(rn_sem_acquire(NULL, &sem, 2), 0);
+        rn_go(acquire_under, ctx, &sem, 1 + i % 2, -ECANCELED);
+        rn_yield(); /* it waits */
+        if (i % 4 < 2)
+            rn_ctx_cancel(ctx);
+        rn_sem_release(&sem, 2);
+        rn_ctx_cancel(ctx);
+        CHECK_EQ(passed, 0);
+        AWAIT(passed == 1);
+        CHECK(rn_sem_try_acquire(&sem, 2));
+        test_expect_settled(__FILE__, __LINE__);
+        rn_ctx_end(ctx);
+    }
+}
+
 /* SEM-11 and the interface: zero units come at once; a negative number is refused. */
 GO_TEST(sem_11_zero_and_negative)
 {
