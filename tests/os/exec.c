@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,8 +21,8 @@
 
 #define SHELL(text) ((const char *const[]){"/bin/sh", "-c", (text), NULL})
 
-/* No child of ours is there, running or dead. */
-static void no_children(void)
+/* No child of ours is there, running or dead. Not inlined: whoever calls may have looked at another thread's errno. */
+static __attribute__((noinline)) void no_children(void)
 {
     siginfo_t info = {0};
 
@@ -139,11 +140,46 @@ GO_TEST(exec_failures)
     CHECK_EQ(rn_exec_with(NULL, &o, &r), -EBADF);
     o.in = (rn_stdio)RN_STDIO_PIPE;
     CHECK_EQ(rn_exec_with(NULL, &o, &r), -EINVAL);
+    o.in = (rn_stdio)RN_STDIO_OUTPUT;
+    CHECK_EQ(rn_exec_with(NULL, &o, &r), -EINVAL);
+    o.in = (rn_stdio){.rn__kind = 99};
+    CHECK_EQ(rn_exec_with(NULL, &o, &r), -EINVAL);
     o.in = (rn_stdio)RN_STDIO_NULL;
+    o.out = (rn_stdio)RN_STDIO_DATA("x", 1);
+    CHECK_EQ(rn_exec_with(NULL, &o, &r), -EINVAL);
+    o.out = (rn_stdio)RN_STDIO_NULL;
     o.argv = (const char *const[]){NULL};
     CHECK_EQ(rn_exec_with(NULL, &o, &r), -EINVAL);
     rn_exec_free(&r);
     CHECK_EQ(open_now() + 1, before); /* that of path */
+    no_children();
+}
+
+/* What PATH leads to may be no program: the search goes on, and the reason is told if nothing better comes. */
+GO_TEST(exec_finds_no_program_in_the_path)
+{
+    char dir[] = "/tmp/runnel-path-XXXXXX", at[100], path[300];
+    rn_exec_result r;
+    rn_exec_options o = {.argv = (const char *const[]){"echo", "hello", NULL},
+                         .out = RN_STDIO_KEEP(SIZE_MAX)};
+    int fd;
+
+    CHECK(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s:/usr/bin:/bin", dir);
+    CHECK_EQ(setenv("PATH", path, 1), 0);
+    snprintf(at, sizeof at, "%s/a-folder", dir);
+    CHECK_EQ(mkdir(at, 0700), 0);
+    CHECK_EQ(rn_exec(NULL, "a-folder"), -EACCES);
+    rmdir(at);
+    snprintf(at, sizeof at, "%s/echo", dir);
+    fd = open(at, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    CHECK(fd >= 0);
+    close(fd);
+    CHECK_EQ(rn_exec_with(NULL, &o, &r), 0); /* not that one */
+    CHECK_STR(r.out, "hello\n");
+    rn_exec_free(&r);
+    unlink(at);
+    rmdir(dir);
     no_children();
 }
 

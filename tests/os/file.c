@@ -282,6 +282,42 @@ FILE_TEST(file_errors)
 }
 
 /* A disk that is full: the error, what was written before, and a replacement that leaves the old file alone. */
+/* Buffers without bytes among more than the kernel takes at once; too many, too large; after the close. */
+FILE_TEST(file_corners)
+{
+    static char text[200], got[200], long_path[5000];
+    struct iovec iov[201], huge[2] = {{text, SIZE_MAX / 2}, {text, SIZE_MAX / 2}};
+    struct stat st;
+    rn_file *f;
+    int err;
+
+    for (int i = 0; i < 200; i++) {
+        text[i] = (char)('a' + i % 26);
+        iov[i] = (struct iovec){got + i - i % 2, i % 2 ? 2 : 0};
+    }
+    iov[200] = (struct iovec){got, 0};
+    CHECK_EQ(rn_file_open(path_of("f"), O_RDWR | O_CREAT | O_EXCL, 0600, &f), 0);
+    CHECK_EQ(rn_file_pwrite(f, text, 200, 0), 200);
+    CHECK_EQ(rn_file_preadv_ctx(NULL, f, iov, 201, 0), 200);
+    CHECK(memcmp(text, got, 200) == 0);
+    CHECK_EQ(rn_file_preadv_ctx(NULL, f, iov, 1025, 0), -EINVAL);
+    CHECK_EQ(rn_file_preadv_ctx(NULL, f, huge, 2, 0), -EINVAL);
+    CHECK(rn_file_retain(f) == f);
+    rn_file_close(f);
+    CHECK_EQ(rn_file_read(f, got, 1), -ECANCELED);
+    CHECK_EQ(rn_file_seek(f, 0, SEEK_SET), -ECANCELED);
+    CHECK_EQ(rn_file_truncate(f, 0), -ECANCELED);
+    CHECK_EQ(rn_file_stat(f, &st), -ECANCELED);
+    rn_file_release(f);
+    unlink(path_of("f"));
+    memset(long_path, 'x', sizeof long_path - 1);
+    CHECK_EQ(rn_file_replace(NULL, long_path, "", 0, 0600), -ENAMETOOLONG);
+    err = rn_file_replace(NULL, "/dev", "", 0,
+                          0600); /* of the root folder, where root alone may write */
+    CHECK(err == -EISDIR || err == -EACCES || err == -EROFS);
+    folder_gone();
+}
+
 FILE_TEST(file_disk_full)
 {
     size_t n = 1 << 20, size;

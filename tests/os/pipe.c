@@ -134,6 +134,26 @@ static void wait_into(rn_conn *c, rn_send_only(int) out)
 {
     rn_send(out, rn_wait_read(c));
 }
+/* What only sockets can do says so, and a closed end that it is closed. */
+GO_TEST(pipe_is_no_socket)
+{
+    rn_conn *r, *w;
+    rn_addr a;
+    char byte;
+    int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+
+    CHECK(fd >= 0);
+    CHECK_EQ(rn_pipe(&r, &w), 0);
+    CHECK_EQ(rn_addr_parse(&a, "udp4", "127.0.0.1:9"), 0);
+    CHECK_EQ(rn_recv_from(r, &byte, 1, &a), -ENOTSOCK);
+    CHECK_EQ(rn_send_to(w, "x", 1, &a), -ENOTSOCK);
+    rn_conn_cancel(w);
+    CHECK_EQ(rn_send_file(w, fd, 0, 10), -ECANCELED);
+    rn_conn_release(w);
+    rn_conn_close(r);
+    close(fd);
+}
+
 GO_TEST(pipe_wait_read)
 {
     rn_chan(int) ch = rn_chan_make(int, 1);

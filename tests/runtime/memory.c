@@ -265,6 +265,16 @@ GO_TEST(stack_trim)
     }
 }
 
+PLAIN_TEST(stack_trim_on_a_plain_thread)
+{
+    char here[100];
+
+    memset(here, 7, sizeof here);
+    rn_stack_trim(); /* its stack is not ours: nothing happens */
+    for (size_t i = 0; i < sizeof here; i++)
+        CHECK_EQ(here[i], 7);
+}
+
 /* ---- Out of memory ------------------------------------------------------------------------------------------- */
 
 /* Allow this much more address space than there is now. */
