@@ -829,6 +829,17 @@ GO_TEST_PROCS(refused_stack_memory_comes_back, 2)
     rn_chan_release(ch);
 }
 
+GO_TEST(refused_trace)
+{
+    refuse(SYS_mmap, ENOMEM, 0, 100);
+    CHECK_EQ(rn_trace_start(), -ENOMEM);
+    CHECK(!rn_trace_on());
+    refuse_no_more();
+    CHECK_EQ(rn_trace_start(), 0);
+    CHECK(rn_trace_on());
+    rn_trace_stop();
+}
+
 /* An unknown error has a text also where there is no room for its number. */
 GO_TEST(refused_errmsg)
 {

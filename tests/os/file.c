@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -315,6 +317,53 @@ FILE_TEST(file_corners)
     err = rn_file_replace(NULL, "/dev", "", 0,
                           0600); /* of the root folder, where root alone may write */
     CHECK(err == -EISDIR || err == -EACCES || err == -EROFS);
+    folder_gone();
+}
+
+/* What another has a lease on is opened when he has given it up; a socket's name is no file; a writer that came and went
+ * without a byte was one. */
+static int leased = -1;
+static void give_lease_up(int sig)
+{
+    (void)sig;
+    fcntl(leased, F_SETLEASE, F_UNLCK);
+}
+FILE_TEST(file_opens_what_others_have)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    char *path = strdup(path_of("f")), byte;
+    rn_file *f;
+    int fd;
+
+    CHECK(path);
+    leased = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    CHECK(leased >= 0);
+    signal(SIGIO, give_lease_up);
+    if (fcntl(leased, F_SETLEASE, F_WRLCK) == 0) { /* not every filesystem has leases */
+        CHECK_EQ(rn_file_open(path, O_RDONLY, 0, &f), 0);
+        CHECK_EQ(fcntl(leased, F_GETLEASE), F_UNLCK);
+        rn_file_close(f);
+    }
+    close(leased);
+    unlink(path);
+
+    CHECK(strlen(path) < sizeof at.sun_path);
+    strcpy(at.sun_path, path);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof at) == 0);
+    CHECK_EQ(rn_file_open(path, O_WRONLY, 0, &f), -ENXIO);
+    close(fd);
+    unlink(path);
+
+    CHECK_EQ(mkfifo(path, 0600), 0);
+    CHECK_EQ(rn_file_open(path, O_RDONLY, 0, &f), 0);
+    fd = open(path, O_WRONLY | O_CLOEXEC);
+    CHECK(fd >= 0);
+    close(fd);
+    CHECK_EQ(rn_file_read(f, &byte, 1), 0);
+    rn_file_close(f);
+    unlink(path);
+    free(path);
     folder_gone();
 }
 

@@ -24,7 +24,7 @@ static void start_control(void)
 static void stuck_are(const char *ids)
 {
     rn_time bound = rn_now() + 60 * RN_SECOND;
-    char text[100];
+    char text[700];
 
     snprintf(text, sizeof(text),
              " of them can never wake, for nothing that could wake them is reachable: %s\n", ids);
@@ -65,6 +65,21 @@ static void send_one(rn_chan(int) ch)
 {
     rn_send(ch, 1);
 }
+/* Of very many the first are named. */
+ONE_PROC_TEST(stuck_in_great_numbers)
+{
+    char ids[600] = "2";
+
+    if (NOT_THERE())
+        return;
+    for (int i = 0; i < 70; i++)
+        rn_go(send_one, (rn_chan(int))NULL);
+    for (int i = 3; i < 2 + 64; i++)
+        snprintf(ids + strlen(ids), sizeof ids - strlen(ids), ", %d", i);
+    strcat(ids, ", ...");
+    stuck_are(ids);
+}
+
 static __attribute__((noinline)) void leave_sender(void)
 {
     rn_go(send_one, rn_chan_make(int, 0));
