@@ -24,7 +24,7 @@ static void start_control(void)
 static void stuck_are(const char *ids)
 {
     rn_time bound = rn_now() + 60 * RN_SECOND;
-    char text[700];
+    static char text[700]; /* on the stack it would hold what lay there before */
 
     snprintf(text, sizeof(text),
              " of them can never wake, for nothing that could wake them is reachable: %s\n", ids);
