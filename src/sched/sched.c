@@ -584,6 +584,7 @@ static inline task pick_quick(struct proc *p)
 /* A stack from p's own cache, or NULL. */
 static inline struct g *cached_stack(struct proc *p)
 {
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): find_task returns with a processor */
     struct g *g = p->stacks;
 
     if (g) {
