@@ -1,3 +1,0 @@
-module runnel/bench/http
-
-go 1.23

@@ -1,0 +1,3 @@
+module runnel/bench/serve
+
+go 1.23
