@@ -42,7 +42,8 @@
  * Once a second, when anything runs, it looks which CPUs the process may use, and changes the number of processors.
  *
  * The monitor is also the last resort of idle processors: work that waits at a processor whose holder has not picked for
- * a tick, or a timer that is due with nobody to mind it, gets a worker; where nobody idle polls for descriptors, it does.
+ * a tick, or a timer that is due with nobody to mind it, gets a worker; where nobody polls for descriptors, neither idle
+ * nor between tasks, it does.
  * It joins threads that ended early. When all processors are idle for DEEP_AFTER ticks it sleeps until one is taken, so
  * an idle program uses no CPU.
  *
@@ -119,9 +120,24 @@ static int64_t slice(void)
     return rn__tools & TOOL_VALGRIND ? 50 * slice_ns : slice_ns;
 }
 
-/* Look at every processor, rt->lock held; the suspects, and whether anything was different from last time. */
-static uint32_t look(struct rt *rt, int64_t now, struct suspect *s, bool *ret_wake,
-                     bool *ret_changed)
+/* What a look has found beside suspects. */
+struct sight {
+    bool wake;    /* work waits that somebody idle could come for */
+    bool changed; /* anything was different from last time */
+    bool polled;  /* a holder who picks task after task has polled not long ago, or we have */
+};
+
+static void glance(struct glance *seen, struct worker *w, uint32_t tick, uint32_t entry,
+                   int64_t now)
+{
+    seen->worker = w;
+    seen->tick = tick;
+    seen->entry = entry;
+    seen->since = now;
+}
+
+/* Look at every processor, rt->lock held; the suspects. */
+static uint32_t look(struct rt *rt, int64_t now, struct suspect *s, struct sight *ret)
 {
     uint32_t n = 0;
     int64_t clock = now_ns();
@@ -132,27 +148,35 @@ static uint32_t look(struct rt *rt, int64_t now, struct suspect *s, bool *ret_wa
         struct glance *seen = &p->seen;
         struct worker *w = p->idle ? NULL : p->worker;
         bool work = global || queued(p) > 0 || timers_first(p->timers) <= clock;
-        uint32_t tick, entry;
+        uint32_t tick, entry, polled;
 
         if (!w) {
             if (work)
-                *ret_wake = true;
+                ret->wake = true;
             seen->worker = NULL;
             continue;
         }
         tick = load_relaxed(&p->tick);
         entry = load_acquire(&w->entry);
+        polled = load_relaxed(&p->polled);
+        if (polled != seen->polled) {
+            seen->polled = polled;
+            seen->polled_at = now;
+        }
+        if (tick != seen->tick &&
+            now - (seen->polled_at > rt->polled_at ? seen->polled_at : rt->polled_at) < slice())
+            ret->polled = true;
         if (unlikely(rn__monitor_eager)) {
-            *seen = (struct glance){w, tick, entry, now};
-            *ret_changed = true;
-            *ret_wake |= work && rt->idle_procs > 0;
+            glance(seen, w, tick, entry, now);
+            ret->changed = true;
+            ret->wake |= work && rt->idle_procs > 0;
             if (n < STEALS_MAX)
                 s[n++] = (struct suspect){p, w, entry, true, w->tid, now};
             continue;
         }
         if (w != seen->worker || tick != seen->tick) {
-            *seen = (struct glance){w, tick, entry, now};
-            *ret_changed = true;
+            glance(seen, w, tick, entry, now);
+            ret->changed = true;
             continue;
         }
         if (!work) {
@@ -160,10 +184,10 @@ static uint32_t look(struct rt *rt, int64_t now, struct suspect *s, bool *ret_wa
             continue;
         }
         if (rt->idle_procs > 0) { /* whoever has one can come for the work */
-            *ret_wake = true;
+            ret->wake = true;
             continue;
         }
-        *ret_changed = true;
+        ret->changed = true;
         if (entry == seen->entry && !(entry & 1)) {
             if (n < STEALS_MAX)
                 s[n++] = (struct suspect){p, w, entry, false, w->tid, seen->since};
@@ -250,28 +274,32 @@ enum found { FOUND_NOTHING, FOUND_CHANGE, FOUND_TAKEN };
 static enum found tick(struct rt *rt, int64_t now, bool late)
 {
     struct suspect s[STEALS_MAX];
-    bool wake = false, changed = false, taken = false;
+    struct sight sight = {0};
+    bool taken = false;
     uint32_t n, guilty = 0;
 
     spin_lock(&rt->lock);
     if (late)
         for (uint32_t i = 0; i < rt->nprocs; i++)
             rt->procs[i].seen.worker = NULL;
-    n = look(rt, now, s, &wake, &changed);
+    n = look(rt, now, s, &sight);
     spin_unlock(&rt->lock);
     for (uint32_t i = 0; i < n; i++)
         if (convicted(&s[i], now))
             s[guilty++] = s[i];
     if (guilty)
         taken = take(rt, s, guilty);
-    if (wake)
+    if (sight.wake)
         rn__wake_one(rt);
-    if (rn__netpoll_active() &&
-        load_relaxed(&rt->keeper_until) == INT64_MIN) /* nobody idle polls */
+    /* Nobody idle polls, and nobody busy. Not more often: what we find goes to the global queue, and waits there while
+     * holders run what they find. */
+    if (!sight.polled && rn__netpoll_active() && load_relaxed(&rt->keeper_until) == INT64_MIN) {
         rn__netpoll_poll();
+        rt->polled_at = now;
+    }
     if (rt->retired) /* a glance: the next tick sees it otherwise */
         join_retired(rt);
-    return taken ? FOUND_TAKEN : n > 0 || changed ? FOUND_CHANGE : FOUND_NOTHING;
+    return taken ? FOUND_TAKEN : n > 0 || sight.changed ? FOUND_CHANGE : FOUND_NOTHING;
 }
 
 /* The time until the next look. calm: looks in a row without anything new. */

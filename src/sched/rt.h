@@ -38,7 +38,9 @@ struct proc {
     struct worker *worker ALIGNED(CACHE_LINE); /* who holds it; written with rt->lock held */
     uint32_t index;
     uint32_t tick;         /* atomic, written by the holder: counts picks */
-    uint32_t looked;       /* tick at the last look at the global queue and the descriptors */
+    uint32_t looked;       /* tick at the last look at the global queue */
+    uint32_t polled;       /* atomic, likewise: tick at the last look at the descriptors */
+    uint32_t backlog;      /* how many could run after that */
     uint32_t ready_streak; /* picks from ready since the last from fresh */
     uint32_t fresh_takes;  /* counts picks from fresh */
     bool alone;            /* the only processor: no thieves */
@@ -57,8 +59,9 @@ struct proc {
     bool idle;                 /* guarded by rt->lock */
     struct glance {            /* the monitor's own: what it saw at its last tick */
         struct worker *worker;
-        uint32_t tick, entry;
-        int64_t since; /* since when this worker has run without a pick */
+        uint32_t tick, entry, polled;
+        int64_t since;     /* since when this worker has run without a pick */
+        int64_t polled_at; /* when polled was seen to change */
     } seen;
 };
 
@@ -179,6 +182,7 @@ struct rt {
     uint32_t monitor_deep;  /* atomic: the monitor sleeps until told */
     uint32_t monitor_futex; /* atomic: 1: told */
     pthread_t monitor;
+    int64_t polled_at;    /* the monitor's own: when it polled last */
     sigset_t signal_mask; /* of whoever started the runtime, and so of every worker */
     uint32_t spinning ALIGNED(CACHE_LINE); /* atomic: workers that look for work */
 

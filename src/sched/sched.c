@@ -29,6 +29,8 @@
  * for work at everybody's, and the keeper, one of the idle workers, sleeps until the first of all.
  *   arm:    insert; fence; is it before keeper_until? then wake the keeper.                       (T1)
  *   sleep:  publish keeper_until; fence; look at all heaps again.                                 (T2)
+ * The keeper is also who sleeps in the poller. While all processors are busy there is none: their holders poll in passing,
+ * each when what it had found has had its turn (poll_now), and the monitor if they do not.
  *
  * Refused threads. The kernel may refuse a thread, or there is no memory for one. It is asked again by the next wake.
  * While somebody else picks tasks that is a matter of latency; if nobody does (nobody_minds), a thread that waits for
@@ -1187,10 +1189,14 @@ static bool idle_put(struct rt *rt, struct worker *w)
     return true;
 }
 
-/* The keeper goes; its duty passes to somebody still idle, if there is one, who is to be roused. rt->lock held. */
+/*
+ * The keeper goes; its duty passes to somebody still idle, if there is one, who is to be roused. rt->lock held. Not while
+ * all processors are busy: their holders look at the timers and poll, and the keeper could only be woken by every edge,
+ * to find that.
+ */
 static struct worker *keeper_leaves(struct rt *rt)
 {
-    struct worker *heir = rt->idle_worker;
+    struct worker *heir = load_relaxed(&rt->idle_procs) ? rt->idle_worker : NULL;
 
     rt->keeper->in_list = false;
     rt->keeper = NULL;
@@ -1403,6 +1409,22 @@ static void run_due_timers(struct proc *p)
         note_source(p, EVENT_TIMER, rn__timers_run(p->timers, now_ns()));
 }
 
+/*
+ * Poll in passing; how many were woken. The next such poll comes when what could run by now has had its turn. There may
+ * be more edges than can be served, and if they came faster than they are, the queue would overflow, and who is in the
+ * global queue would wait for as long as there are edges. Of a long global queue only a part goes first.
+ */
+static int poll_now(struct rt *rt, struct proc *p)
+{
+    int n = rn__netpoll_poll();
+    uint32_t global = load_relaxed(&rt->global_len);
+
+    note_source(p, EVENT_POLL, n);
+    store_relaxed(&p->polled, p->tick); /* for the monitor */
+    p->backlog = queued(p) + (global < RUNQ_SLOTS ? global : RUNQ_SLOTS);
+    return n;
+}
+
 /* A task to run; waits for one. 0: the runtime stops. On return w holds a processor. */
 static task find_task(struct worker *w)
 {
@@ -1433,8 +1455,8 @@ again:
     if (look) {
         p->looked = p->tick;
         rt_time_is(rt, now_ns());
-        if (rn__netpoll_active())
-            note_source(p, EVENT_POLL, rn__netpoll_poll());
+        if (rn__netpoll_active() && p->tick - p->polled >= p->backlog)
+            (void)poll_now(rt, p);
     }
     if (look || w->yielded) { /* who yields lets the global queue go first too */
         w->yielded = false;
@@ -1448,11 +1470,8 @@ again:
     t = global_batch(rt, p, GLOBAL_BATCH);
     if (t)
         goto found;
-    if (rn__netpoll_active()) {
-        int n = rn__netpoll_poll();
-
-        note_source(p, EVENT_POLL, n);
-        t = n > 0 ? pick(p) : 0;
+    if (rn__netpoll_active() && poll_now(rt, p) > 0) {
+        t = pick(p);
         if (t)
             goto found;
     }

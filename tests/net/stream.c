@@ -837,6 +837,53 @@ GO_TEST(thousands_echo)
     rn_wg_wait(&server);
 }
 
+/* Where more connections have something to read than one processor can serve, each gets its share of turns. */
+struct turns {
+    int64_t all, most; /* round trips; how many there are to be */
+    int64_t *of;       /* each connection's */
+};
+static void count_turns(rn_conn *c, struct turns *t, int i)
+{
+    char x = 'x';
+
+    for (; t->all < t->most; t->of[i]++, t->all++) {
+        CHECK_EQ(rn_write(c, &x, 1), 1);
+        CHECK_EQ(rn_read(c, &x, 1), 1);
+    }
+    rn_conn_close(c);
+}
+GO_TEST_PROCS(served_in_turn, 1)
+{
+    int conns = test_is_slow() ? 300 : 2000;
+    struct turns t = {.most = (int64_t)conns * 50, .of = calloc((size_t)conns, sizeof *t.of)};
+    struct rn_metrics before, after;
+    struct rlimit r;
+
+    rn_metrics(&before, sizeof before);
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &r), 0);
+    r.rlim_cur = r.rlim_max;
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &r), 0);
+    if (r.rlim_max < (rlim_t)(2 * conns + 100))
+        test_skip("too few descriptors");
+    for (int i = 0; i < conns; i++) {
+        int fds[2];
+        rn_conn *a, *b;
+
+        CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+        CHECK_EQ(rn_conn_adopt(fds[0], &a), 0);
+        CHECK_EQ(rn_conn_adopt(fds[1], &b), 0);
+        rn_go(echo, b);
+        rn_go(count_turns, a, &t, i);
+    }
+    rn_settle(RN_MINUTE);
+    for (int i = 0; i < conns; i++)
+        CHECK(t.of[i] >= 25);
+    rn_metrics(&after, sizeof after);
+    if (!test_is_slow()) /* hardly any by way of the global queue: the processor polls, not the monitor */
+        CHECK(after.from_global - before.from_global < (uint64_t)t.most / 2);
+    free(t.of);
+}
+
 /* ---- Threads, runs -------------------------------------------------------------------------------------- */
 
 static void *thread_serves(void *arg)
