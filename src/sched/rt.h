@@ -43,6 +43,7 @@ struct proc {
     uint32_t backlog;      /* how many could run after that */
     uint32_t ready_streak; /* picks from ready since the last from fresh */
     uint32_t fresh_takes;  /* counts picks from fresh */
+    uint8_t halved;        /* how many times the while of looking for work is halved */
     bool alone;            /* the only processor: no thieves */
     uint32_t kept;         /* atomic: lone tasks that were not stolen, in a row; see sched.c */
     struct g *stacks;      /* cache of the default class, hottest first */

@@ -62,11 +62,13 @@ enum {
     KEPT_MAX = 8,
 #ifdef RN_EXPLORE
     SPIN_ROUNDS = 2,
+    SPIN_HALVED = 0,
     SPIN_WAITED = 1,
     SPIN_PARK = 1,
 #else
     SPIN_ROUNDS =
         60, /* about 20 us of looking for work before going to sleep: less than waking costs */
+    SPIN_HALVED = 3, /* times that this is halved where it was in vain: see steal */
     SPIN_WAITED = 6, /* rounds that a lone task must have been seen waiting */
     SPIN_PARK = 100, /* of a thread, before it sleeps */
 #endif
@@ -1074,17 +1076,18 @@ static bool lone_waits(struct lone *seen, const struct proc *victim)
     return ++seen->rounds >= SPIN_WAITED;
 }
 
-/* Look for work at the other processors for a while. */
-static task steal(struct worker *w)
+/* Look for work at the other processors for so many rounds; in which it was found. */
+static task steal_for(struct worker *w, unsigned rounds, unsigned *ret_round)
 {
     struct rt *rt = w->rt;
     struct proc *p = w->proc;
     struct lone seen[LONE] = {{NULL, 0, 0}};
 
-    for (unsigned round = 0; round < SPIN_ROUNDS; round++) {
+    for (unsigned round = 0; round < rounds; round++) {
         uint32_t start = rn__random() % rt->nprocs;
         int64_t now = round % 8 == 0 ? now_ns() : 0;
 
+        *ret_round = round;
         if (load_relaxed(&rt->stopping))
             return 0;
         for (uint32_t i = 0; i < rt->nprocs; i++) {
@@ -1121,6 +1124,27 @@ static task steal(struct worker *w)
     }
     return 0;
 }
+
+/*
+ * Look for work at the other processors for a while. In a server, whose work comes from the kernel and is done in
+ * microseconds, that is mostly in vain, and a sixth of its CPU time. So while descriptors are waited for the while is half
+ * as long after each time that nothing was found, and twice as long after each that something came; what was there
+ * already says nothing. The shortest still sees a lone task wait. Without descriptors everything comes from here, and who
+ * looked too briefly to find it would never learn that it comes.
+ */
+static task steal(struct worker *w)
+{
+    struct proc *p = w->proc;
+    unsigned halved = p->halved && rn__netpoll_active() ? p->halved : 0, round = 0;
+    task t = steal_for(w, SPIN_ROUNDS >> halved, &round);
+
+    if (!t && p->halved < SPIN_HALVED)
+        p->halved++;
+    else if (t && round > 0 && p->halved > 0)
+        p->halved--;
+    return t;
+}
+_Static_assert(SPIN_ROUNDS >> SPIN_HALVED > SPIN_WAITED, "or a lone task is never taken");
 
 static void stop_spinning(struct worker *w)
 {

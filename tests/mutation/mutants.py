@@ -129,6 +129,8 @@ MUTANTS = [
      "    for (uint32_t i = 1; i < n; i++)\n        global_put(rt, half[i]);", "a task is lost when a queue is full"),
     ("poll-greedy", "sched/sched.c", "if (rn__netpoll_active() && p->tick - p->polled >= p->backlog)",
      "if (rn__netpoll_active())", "more is polled than can be served, and some wait for as long as there are edges"),
+    ("spin-never-short", "sched/sched.c", "    if (!t && p->halved < SPIN_HALVED)\n        p->halved++;\n    else if (t ", "    if (t ",
+     "a server's processors look for work in vain for long"),
     # The monitor
     ("monitor-no-fence", "sched/monitor.c", "        rn__os_fence_all();", "        ;", "M7 may miss an entry"),
     ("monitor-odd", "sched/monitor.c", "if (!(entry & 1) && (s[i].any_entry", "if ((s[i].any_entry", "a processor is taken inside an entry"),

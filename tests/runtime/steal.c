@@ -118,3 +118,34 @@ PLAIN_TEST(rt_27_a_search_in_vain_ends)
         unmake();
     }
 }
+
+/* Rounds of a search in vain. */
+static int in_vain(void)
+{
+    uint64_t from = w->random;
+
+    CHECK(steal(w) == 0);
+    return rounds_since(from, SPIN_ROUNDS);
+}
+
+/* While descriptors are waited for, each search in vain is half as long as the last, until it just sees a lone task wait;
+ * one that finds something that came meanwhile makes the next twice as long, one that finds what was there does not. */
+PLAIN_TEST(searches_in_vain_become_short)
+{
+    make(2);
+    w->proc = &rt->procs[0];
+    CHECK_EQ(in_vain(), SPIN_ROUNDS);
+    CHECK_EQ(in_vain(), SPIN_ROUNDS);
+    store_relaxed(&rn__netpoll_registered, 1);
+    for (int i = 0; i < 10; i++)
+        (void)in_vain();
+    CHECK_EQ(in_vain(), SPIN_ROUNDS >> SPIN_HALVED);
+    CHECK(runq_push(&rt->procs[1].ready, task_of_g(&goroutine[0])));
+    CHECK(runq_push(&rt->procs[1].ready, task_of_g(&goroutine[1])));
+    CHECK(steal(w) == task_of_g(&goroutine[0])); /* in the first round */
+    CHECK(steal(w) == task_of_g(&goroutine[1])); /* seen to wait */
+    CHECK_EQ(in_vain(), SPIN_ROUNDS >> (SPIN_HALVED - 1));
+    store_relaxed(&rn__netpoll_registered, 0);
+    CHECK_EQ(in_vain(), SPIN_ROUNDS);
+    unmake();
+}
