@@ -248,10 +248,10 @@ STAGES = [
       "runtime-locks", "runtime-stacks", "runtime-stuck", "runtime-leftovers", "runtime-alloc", "runtime-report", "runtime-run", "runtime-ctx", "runtime-corners",
       "select-stress", "net-stream", "chan-owner"]),
     # With the library's sources in them.
-    (["runtime-runq", "explore-runq", "explore-monitor", "explore-chan", "explore-timer", "explore-sync", "explore-group",
-      "explore-sched"],
-     ["runtime-runq", "explore-runq", "explore-monitor", "explore-chan", "explore-timer", "explore-sync", "explore-group",
-      "explore-sched"]),
+    (["runtime-runq", "runtime-steal", "explore-runq", "explore-monitor", "explore-chan", "explore-timer", "explore-sync",
+      "explore-group", "explore-sched"],
+     ["runtime-runq", "runtime-steal", "explore-runq", "explore-monitor", "explore-chan", "explore-timer", "explore-sync",
+      "explore-group", "explore-sched"]),
     # The shared library again: what takes longer.
     (["runnel"], ["sync-scope", "runtime-rules", "runtime-time", "runtime-stall", "runtime-sched", "net-wait",
                   "faults-limits", "runtime-memory", "runtime-tools"]),
