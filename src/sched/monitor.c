@@ -291,9 +291,10 @@ static enum found tick(struct rt *rt, int64_t now, bool late)
         taken = take(rt, s, guilty);
     if (sight.wake)
         rn__wake_one(rt);
-    /* Nobody idle polls, and nobody busy. Not more often: what we find goes to the global queue, and waits there while
-     * holders run what they find. */
-    if (!sight.polled && rn__netpoll_active() && load_relaxed(&rt->keeper_until) == INT64_MIN) {
+    /* Nobody idle polls, and nobody busy. Not more often, and not while there is work for whoever comes: what we find goes
+     * to the global queue, and waits there while holders run what they find. */
+    if (!sight.polled && rn__netpoll_active() && load_relaxed(&rt->global_len) == 0 &&
+        load_relaxed(&rt->keeper_until) == INT64_MIN) {
         rn__netpoll_poll();
         rt->polled_at = now;
     }
