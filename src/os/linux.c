@@ -162,7 +162,7 @@ size_t rn__os_untouched(const void *at, size_t size)
     }; /* a larger page of the kernel's: it says less, and is right */
     unsigned char in_memory[PAGES];
 
-    for (size_t done = 0; done < size; done += PAGES * PAGE) {
+    for (size_t done = 0; done < size; done += (size_t)PAGES * PAGE) {
         size_t left = (size - done + PAGE - 1) / PAGE;
         size_t n = left < PAGES ? left : PAGES;
 
