@@ -207,7 +207,8 @@ class Pool(Base):
             time.sleep(0.01)
         self.assertEqual((status, out), (1, ""))
         self.assertRegex(err, '^pgpool: on socket ".*" failed: FATAL:  password authentication failed for user "guarded"\n$')
-        self.assertEqual(self.run_it("-g", "1", conninfo=conninfo + "right")[0], 0)
+        status, out, err = self.run_it("-g", "1", conninfo=conninfo + "right")
+        self.assertEqual(status, 0, err)
 
     def test_wrong_calls(self):
         for args in (["--goroutines", "0"], ["--connections", "x"], ["--timeout", "soon"], ["--what"], ["a", "b"],

@@ -276,8 +276,9 @@ static void sieve(bool with_select)
         chans[k + 1] = rn_chan_make(int, 0);
         rn_go(with_select ? filter_select : filter, ctx, chans[k], chans[k + 1], prime);
     }
-    rn_ctx_end(ctx);
+    rn_ctx_cancel(ctx);
     test_expect_settled(__FILE__, __LINE__);
+    rn_ctx_end(ctx);
     for (int k = 0; k <= n; k++)
         rn_chan_release(chans[k]);
 }

@@ -839,8 +839,9 @@ GO_TEST(thousands_echo)
 
 /* Where more connections have something to read than one processor can serve, each gets its share of turns. */
 struct turns {
-    int64_t all, most; /* round trips; how many there are to be */
-    int64_t *of;       /* each connection's */
+    _Atomic int64_t all; /* round trips */
+    int64_t most;        /* how many there are to be */
+    int64_t *of;         /* each connection's */
 };
 static void count_turns(rn_conn *c, struct turns *t, int i)
 {
