@@ -589,6 +589,8 @@ void *explore_thread_local(const char *name, unsigned long size);
 void *explore_thread_local(const char *name, unsigned long size)
 {
     static const char *names[LOCALS];
+    static _Alignas(64) char
+        outside[LOCALS][sizeof fibers[0].locals[0]]; /* at the program's end no thread runs */
 
     if (size > sizeof fibers[0].locals[0])
         explore_fail("explorer: a thread-local of %lu bytes", size);
@@ -596,7 +598,7 @@ void *explore_thread_local(const char *name, unsigned long size)
         if (!names[i])
             names[i] = name;
         if (strcmp(names[i], name) == 0)
-            return fibers[self].locals[i];
+            return self < 0 ? (void *)outside[i] : fibers[self].locals[i];
     }
     explore_fail("explorer: too many thread-locals");
 }

@@ -129,7 +129,7 @@ PLAIN_TEST(by_where_they_were_started)
     free(c.said);
 }
 
-GO_TEST(only_on_request)
+GO_TEST(census_only_on_request)
 {
     CHECK_EQ(rn_stacks(2), -ENODATA);
 }
