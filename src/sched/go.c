@@ -187,6 +187,18 @@ static COLD void end_here(void)
     rn__yield_to(AFTER_NOTHING);
 }
 
+/* A record of p's cache, or NULL. */
+static inline struct fresh *cached_fresh(struct proc *p)
+{
+    struct fresh *f = p->free_fresh;
+
+    if (likely(f != NULL)) {
+        p->free_fresh = f->next;
+        p->fresh_count--;
+    }
+    return f;
+}
+
 /* What a record says of its goroutine; rt: the runtime, if f is to keep a reference to it until it starts. */
 static inline void fresh_fill(struct fresh *f, const struct worker *w, struct rt *rt,
                               void (*fn)(void), void (*done)(void *, int), void *owner,
@@ -214,7 +226,7 @@ static COLD struct fresh *fresh_new_slowly(void (*fn)(void), void (*done)(void *
     struct rt *rt = w->rt;
     bool held = false, outside;
     struct proc *p;
-    struct fresh *f;
+    struct fresh *f = NULL;
 
     if (!rt) {
         rt = rn__rt_hold(w, &held);
@@ -225,13 +237,10 @@ static COLD struct fresh *fresh_new_slowly(void (*fn)(void), void (*done)(void *
     }
     outside = rt_enter(w);
     p = w->proc;
-    if (p && p->free_fresh) {
-        f = p->free_fresh;
-        p->free_fresh = f->next;
-        p->fresh_count--;
-    } else {
+    if (p)
+        f = cached_fresh(p);
+    if (!f)
         f = fresh_refill(rt, p);
-    }
     if (f)
         f->id = id_new(rt, p);
     if (outside)
@@ -256,12 +265,8 @@ static inline struct fresh *fresh_new(void (*fn)(void), void (*done)(void *, int
 
     if (likely(rt && !load_relaxed(&rt->stopping) && rt_enter_quick(w))) {
         p = w->proc;
-        if (likely(p && p->free_fresh && p->id_next != p->id_end)) {
-            f = p->free_fresh;
-            p->free_fresh = f->next;
-            p->fresh_count--;
+        if (likely(p && p->id_next != p->id_end && (f = cached_fresh(p))))
             f->id = p->id_next++;
-        }
         rt_leave(w);
     }
     if (unlikely(!f))

@@ -43,10 +43,11 @@ struct proc {
     uint32_t backlog;      /* how many could run after that */
     uint32_t ready_streak; /* picks from ready since the last from fresh */
     uint32_t fresh_takes;  /* counts picks from fresh */
-    uint8_t halved;        /* how many times the while of looking for work is halved */
-    bool alone;            /* the only processor: no thieves */
-    uint32_t kept;         /* atomic: lone tasks that were not stolen, in a row; see sched.c */
-    struct g *stacks;      /* cache of the default class, hottest first */
+    int8_t
+        halved; /* signed, since the explorer's SPIN_HALVED is 0; how many times the while of looking for work is halved */
+    bool alone; /* the only processor: no thieves */
+    uint32_t kept;    /* atomic: lone tasks that were not stolen, in a row; see sched.c */
+    struct g *stacks; /* cache of the default class, hottest first */
     uint32_t stack_count;
     struct fresh *free_fresh; /* cache of records */
     uint32_t fresh_count;

@@ -1135,7 +1135,7 @@ static task steal_for(struct worker *w, unsigned rounds, unsigned *ret_round)
 static task steal(struct worker *w)
 {
     struct proc *p = w->proc;
-    unsigned halved = p->halved && rn__netpoll_active() ? p->halved : 0, round = 0;
+    unsigned halved = p->halved && rn__netpoll_active() ? (unsigned)p->halved : 0, round = 0;
     task t = steal_for(w, SPIN_ROUNDS >> halved, &round);
 
     if (!t && p->halved < SPIN_HALVED)
