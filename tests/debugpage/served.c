@@ -82,6 +82,7 @@ static int program(const char *mode, const char *address)
 {
     rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background());
     struct rn_metrics m;
+    rn_wg ended = {0};
     int err;
 
     gate = rn_chan_make(int, 0);
@@ -98,8 +99,9 @@ static int program(const char *mode, const char *address)
     rn_go(player, a, b);
     rn_go(player, b, a);
     rn_send(b, 1);
-    rn_go(await_end, ctx);
+    rn_wg_go(&ended, await_end, ctx);
     err = serve(ctx, mode, address);
+    rn_wg_wait(&ended); /* it uses the context, also where the server has ended by itself */
     rn_ctx_end(ctx);
     fprintf(stderr, "served: %d\n", err);
     return err == 0 ? 0 : 1;
