@@ -6,18 +6,31 @@
 #include "os/os.h"
 
 enum {
-    SPINS = 200, /* about 5 us: longer than any section of ours that was not preempted */
+#ifdef RN_EXPLORE
+    PAUSES_MAX = 1,
+    SPINS = 200,
+#else
+    PAUSES_MAX = 64,
+    SPINS = 6, /* about 5 us: longer than any section of ours that was not preempted */
+#endif
     YIELDS = 200 /* the holder lost its CPU: let it have ours; then it may be of lower priority */
 };
 
+/* Each try takes the cache line from whoever is about to write it: with two CPUs that want a channel all the time, every
+ * operation would cost transfers. So the tries are further apart each time, and whoever has the lock does many. */
 COLD void rn__spin_wait(struct spin *l)
 {
+    unsigned pauses = PAUSES_MAX < 8 ? 1 : 8;
+
     for (unsigned tries = 0;; tries++) {
         if (spin_try(l))
             return;
-        if (tries < SPINS)
-            cpu_relax();
-        else if (tries < SPINS + YIELDS)
+        if (tries < SPINS) {
+            for (unsigned i = 0; i < pauses; i++)
+                cpu_relax();
+            if (pauses < PAUSES_MAX)
+                pauses *= 2;
+        } else if (tries < SPINS + YIELDS)
             rn__os_thread_yield();
         else
             rn__os_thread_sleep(50000);
