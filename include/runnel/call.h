@@ -50,8 +50,6 @@ RN__API extern const uintptr_t rn__capture_at;
 #if defined(__aarch64__)
 RN__API extern const uintptr_t rn__capture_x15_at;
 #endif
-/* A function that returns at once: evaluates the arguments of a call that is not to be made. */
-RN__API extern const uintptr_t rn__discard_at;
 /* For other libraries of runnel's: make the captured call, here and now; its int result. The record may be used again. */
 RN__API int rn__call_run(struct rn__call *call);
 
@@ -121,6 +119,9 @@ RN__END
                  (void *)(record)),                                                                \
              (RN__FIRST(__VA_ARGS__))(RN__REST(__VA_ARGS__)))                                      \
     RN__CALL_LOUD
+/* Evaluate the arguments of a call that is not to be made: RN__DISCARD(fn, args...) */
+#define RN__DISCARD(...) RN__EACH_REST(RN__DISCARD_ARG, __VA_ARGS__)
+#define RN__DISCARD_ARG(a) (void)(a);
 /* Evaluate call, whose type is that of like, and drop its value, if any, even where gcc wants it used. */
 #define RN__DROP(call, like)                                                                       \
     ((void)!__builtin_choose_expr(RN__IS_VOID(like), 0, call),                                     \

@@ -70,12 +70,11 @@ RN__END
         RN__CHECK_CALL(__VA_ARGS__)                                                                \
         RN__RETURNS_INT(__VA_ARGS__)                                                               \
         struct rn__call *rn__rec = rn__group_try_go_begin((g), RN__FN(__VA_ARGS__));               \
-        if (rn__rec)                                                                               \
+        if (rn__rec) {                                                                             \
             RN__CAPTURE(rn__rec, __VA_ARGS__);                                                     \
-        else                                                                                       \
-            RN__CALL_QUIET(void)                                                                   \
-        ((RN__CALL_TYPE(__VA_ARGS__))rn__discard_at)(RN__REST(__VA_ARGS__));                       \
-        RN__CALL_LOUD                                                                              \
+        } else {                                                                                   \
+            RN__DISCARD(__VA_ARGS__)                                                               \
+        }                                                                                          \
         rn__rec != (struct rn__call *)0;                                                           \
     })
 

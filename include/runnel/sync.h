@@ -206,9 +206,7 @@ RN__END
         RN__CHECK_CALL(__VA_ARGS__)                                                                \
         rn_once *rn__once_p = (once);                                                              \
         if (RN__LIKELY(rn__once_done(rn__once_p))) {                                               \
-            RN__CALL_QUIET(void)                                                                   \
-            ((RN__CALL_TYPE(__VA_ARGS__))rn__discard_at)(RN__REST(__VA_ARGS__));                   \
-            RN__CALL_LOUD                                                                          \
+            RN__DISCARD(__VA_ARGS__)                                                               \
         } else {                                                                                   \
             struct rn__once_call rn__call_p;                                                       \
             struct rn__call *rn__rec =                                                             \

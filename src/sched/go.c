@@ -30,12 +30,10 @@ _Static_assert(offsetof(struct rn__call, gp) == 0 && offsetof(struct rn__call, v
                "the assembly knows these offsets");
 
 void rn__capture(void);
-void rn__discard(void);
 void rn__errors_free(struct g *g);
 void rn__g_end(struct g *g, int result);
 
 const uintptr_t rn__capture_at = (uintptr_t)&rn__capture;
-const uintptr_t rn__discard_at = (uintptr_t)&rn__discard;
 #if defined(__aarch64__)
 void rn__capture_x15(void);
 const uintptr_t rn__capture_x15_at = (uintptr_t)&rn__capture_x15;

@@ -175,16 +175,4 @@ rn__call_invoke:
         .cfi_endproc
         .size   rn__call_invoke, .-rn__call_invoke
 
-/* Returns at once, whatever it is called with. */
-        .globl  rn__discard
-        .hidden rn__discard
-        .type   rn__discard, @function
-        .p2align 4
-rn__discard:
-        .cfi_startproc
-        endbr64
-        ret
-        .cfi_endproc
-        .size   rn__discard, .-rn__discard
-
         .section .note.GNU-stack, "", @progbits
