@@ -14,6 +14,8 @@
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define COLD __attribute__((noinline, cold))
 #define NOINLINE __attribute__((noinline))
+/* Where a call would cost more than what it does, on every goroutine's way. */
+#define ALWAYS_INLINE inline __attribute__((always_inline))
 #define ALIGNED(n) __attribute__((aligned(n)))
 #define CACHE_LINE 64
 #define container_of(p, type, member) ((type *)(void *)((char *)(p) - offsetof(type, member)))

@@ -253,8 +253,8 @@ static COLD struct fresh *fresh_new_slowly(void (*fn)(void), void (*done)(void *
 }
 
 /* The usual case: a worker with a processor that has a record left. */
-static inline struct fresh *fresh_new(void (*fn)(void), void (*done)(void *, int), void *owner,
-                                      void *created_at)
+static ALWAYS_INLINE struct fresh *fresh_new(void (*fn)(void), void (*done)(void *, int),
+                                             void *owner, void *created_at)
 {
     struct worker *w = arch_tls_address(rn__tls_worker); /* with rt it has been set up */
     struct rt *rt = w->rt;
@@ -335,7 +335,7 @@ void rn__fresh_free(struct fresh *f)
 /* f's runtime has ended before f was started: the running one starts it. */
 static COLD void start_elsewhere(struct fresh *f)
 {
-    struct fresh *now = fresh_new(f->call.fn, f->done, f->owner, f->created_at);
+    struct fresh *now = rn__fresh_new(f->call.fn, f->done, f->owner, f->created_at);
 
     if (!now)
         rn__panic("out of memory for a goroutine");
@@ -388,7 +388,7 @@ static COLD void start_slowly(struct fresh *f)
     outside = rt_enter(w);
     if (likely(w->proc && w->rt == rt)) {
         note_spawn(w, f);
-        rn__push_fresh(w, f);
+        push_fresh(w, f);
     } else {
         note_spawn_outside(rt, w, f);
         rn__inject(rt, task_of_fresh(f));
@@ -406,7 +406,7 @@ void rn__fresh_start(struct rn__call *call)
     if (likely(w->rt && !f->next && !rn__tools && rt_enter_quick(w))) {
         if (likely(w->proc != NULL)) {
             note_spawn(w, f);
-            rn__push_fresh(w, f);
+            push_fresh(w, f);
             rt_leave(w);
             return;
         }
@@ -562,7 +562,7 @@ struct rn__call *rn__go_err_begin(struct rn__call *spare, void (*fn)(void))
 
     if (!fn)
         rn__fatal("go of nil func value");
-    f = fresh_new(fn, NULL, NULL, __builtin_return_address(0));
+    f = rn__fresh_new(fn, NULL, NULL, __builtin_return_address(0));
     if (f)
         return &f->call;
     spare->op = nothing; /* the arguments are evaluated all the same */

@@ -44,6 +44,7 @@
  * The monitor is also the last resort of idle processors: work that waits at a processor whose holder has not picked for
  * a tick, or a timer that is due with nobody to mind it, gets a worker; where nobody polls for descriptors, neither idle
  * nor between tasks, it does.
+ * Where tasks are not shared since that did not pay (sched.c), it has it tried again now and then.
  * It joins threads that ended early. When all processors are idle for DEEP_AFTER ticks it sleeps until one is taken, so
  * an idle program uses no CPU.
  *
@@ -61,7 +62,7 @@
 #include "sched/note.h"
 #include "sched/rt.h"
 
-enum { DEEP_AFTER = 8, STEALS_MAX = 64 };
+enum { DEEP_AFTER = 8, STEALS_MAX = 64, PROBE_MAX = 31 };
 static const int64_t tick_ns = 1000000, calm_ns = 2500000, calm_max_ns = 10000000;
 static const int64_t quick_ns =
     50000; /* after a processor was taken; then twice as long each time, up to a tick */
@@ -136,6 +137,24 @@ static void glance(struct glance *seen, struct worker *w, uint32_t tick, uint32_
     seen->since = now;
 }
 
+/* p picks task after task. If it is known that they are better not shared, is it time to try again? */
+static bool try_sharing(struct rt *rt, struct proc *p)
+{
+    struct glance *seen = &p->seen;
+
+    uint32_t unpaid = load_relaxed(&p->unpaid);
+
+    if (unpaid == 0)
+        seen->unshared = seen->probe = 0;
+    if (unpaid < UNPAID_MAX || queued(p) < 2 || rt->idle_procs == 0 ||
+        seen->unshared++ < seen->probe)
+        return false;
+    seen->unshared = 0;
+    seen->probe = seen->probe * 2 + 1 < PROBE_MAX ? seen->probe * 2 + 1 : PROBE_MAX;
+    store_relaxed(&p->unpaid, UNPAID_MAX - 1); /* one more that does not pay, and it is as before */
+    return true;
+}
+
 /* Look at every processor, rt->lock held; the suspects. */
 static uint32_t look(struct rt *rt, int64_t now, struct suspect *s, struct sight *ret)
 {
@@ -177,6 +196,7 @@ static uint32_t look(struct rt *rt, int64_t now, struct suspect *s, struct sight
         if (w != seen->worker || tick != seen->tick) {
             glance(seen, w, tick, entry, now);
             ret->changed = true;
+            ret->wake |= try_sharing(rt, p);
             continue;
         }
         if (!work) {
@@ -184,6 +204,7 @@ static uint32_t look(struct rt *rt, int64_t now, struct suspect *s, struct sight
             continue;
         }
         if (rt->idle_procs > 0) { /* whoever has one can come for the work */
+            store_relaxed(&p->unpaid, 0);
             ret->wake = true;
             continue;
         }

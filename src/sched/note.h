@@ -70,7 +70,7 @@ static inline void record_by(struct worker *w, enum event_kind kind, unsigned ar
         record_outside(w->rt, w, kind, arg, id, what);
 }
 
-static inline void note_spawn(struct worker *w, struct fresh *f)
+static ALWAYS_INLINE void note_spawn(struct worker *w, struct fresh *f)
 {
     struct proc *p = w->proc;
 

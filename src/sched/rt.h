@@ -46,7 +46,20 @@ struct proc {
     int8_t
         halved; /* signed, since the explorer's SPIN_HALVED is 0; how many times the while of looking for work is halved */
     bool alone; /* the only processor: no thieves */
-    uint32_t kept;    /* atomic: lone tasks that were not stolen, in a row; see sched.c */
+    uint32_t kept;   /* atomic: lone tasks that were not stolen, in a row; see sched.c */
+    uint32_t unpaid; /* atomic: thefts from here that did not pay, in a row; likewise */
+    struct trip {    /* the last theft by this processor, until its queues are empty again */
+        uint32_t victim, moved; /* whose tasks, and how many; 0: none */
+        uint32_t tick;          /* here, then; and: */
+        uint64_t parks;
+        uint64_t at; /* of the CPU's clock */
+    } trip;
+    struct pace {       /* of picks while nobody shares; see sched.c */
+        uint64_t ticks; /* atomic: of the CPU's clock, a pick; 0: not known */
+        int64_t known;  /* atomic: since when, by rt->now */
+        uint32_t from;  /* tick when the measure began */
+        uint64_t began; /* and when; 0: not begun */
+    } pace;
     struct g *stacks; /* cache of the default class, hottest first */
     uint32_t stack_count;
     struct fresh *free_fresh; /* cache of records */
@@ -64,6 +77,9 @@ struct proc {
         uint32_t tick, entry, polled;
         int64_t since;     /* since when this worker has run without a pick */
         int64_t polled_at; /* when polled was seen to change */
+        uint32_t
+            unshared; /* looks in a row at which work waited that is not shared since that does not pay */
+        uint32_t probe; /* after so many of them it is tried again */
     } seen;
 };
 
@@ -104,7 +120,8 @@ struct worker {
     uint64_t random;
     uint32_t block_calls; /* calls of rn_blocking that kept the processor */
     struct worker *next_idle;
-    int tid; /* the kernel's number of the thread */
+    int *errno_at; /* errno is in the thread; its value goes with the goroutine (decision 23) */
+    int tid;       /* the kernel's number of the thread */
     struct worker_slot *slot;
 };
 
@@ -232,7 +249,7 @@ extern _Thread_local struct worker rn__tls_worker __attribute__((visibility("hid
 void rn__worker_init(struct worker *w);
 
 /* The calling thread. Must be called anew after anything that may park. */
-static inline struct worker *worker_self(void)
+static ALWAYS_INLINE struct worker *worker_self(void)
 {
     struct worker *w = arch_tls_address(rn__tls_worker);
 
@@ -260,7 +277,7 @@ static inline void rt_drop(struct rt *rt, bool held)
 void rn__enter_slow(struct worker *w);
 
 /* From here to rt_leave the calling thread's processor stays with it. True if it was outside, and is to leave. */
-static inline bool rt_enter(struct worker *w)
+static ALWAYS_INLINE bool rt_enter(struct worker *w)
 {
     uint32_t entry = load_owned(&w->entry);
 
@@ -325,7 +342,10 @@ static inline void rt_time_is(struct rt *rt, int64_t now)
 void rn__procs_limit(struct rt *rt, uint32_t n);
 void rn__sched_loop(struct worker *w);
 void rn__inject(struct rt *rt, task t);
-void rn__push_fresh(struct worker *w, struct fresh *f);
+/* f did not fit into w's processor's queue. */
+void rn__fresh_overflow(struct worker *w, struct fresh *f);
+/* A task was queued at p, by its holder, and a processor is idle. */
+void rn__notify(struct rt *rt, struct proc *p);
 void rn__wake_one(struct rt *rt);
 struct proc *rn__proc_take_idle(struct rt *rt, struct worker *w);
 /* The monitor has taken p from its worker: let somebody else have it. */
@@ -353,11 +373,37 @@ static inline void sample(int64_t *queued_at, uint64_t n)
 /* A goroutine, queued at queued_at, gets p: how long that took. */
 void rn__latency(struct proc *p, int64_t queued_at);
 
+/* Is it known that p's tasks are better left to its holder? Of no meaning without a monitor, which sees to it that the
+ * question is asked again. */
+enum { UNPAID_MAX = 4 };
+static inline bool unpaid(const struct rt *rt, const struct proc *p)
+{
+    return unlikely(load_relaxed(&p->unpaid) >= UNPAID_MAX) && load_relaxed(&rt->has_monitor);
+}
+
 /* Tasks in p's own queues. */
 static inline uint32_t queued(const struct proc *p)
 {
     return runq_len(&p->ready) + freshq_len(&p->fresh);
 }
+
+/* A task was queued at p, by its holder. */
+static ALWAYS_INLINE void notify(struct rt *rt, struct proc *p)
+{
+    if (unlikely(load_relaxed(&rt->idle_procs) != 0))
+        rn__notify(rt, p);
+}
+
+static ALWAYS_INLINE void push_fresh(struct worker *w, struct fresh *f)
+{
+    struct proc *p = w->proc;
+
+    if (unlikely(!freshq_push(&p->fresh, f)))
+        rn__fresh_overflow(w, f);
+    else
+        notify(w->rt, p);
+}
+
 /* When the first of all timers is due. */
 int64_t rn__timers_first(struct rt *rt);
 void rn__stop(struct rt *rt);

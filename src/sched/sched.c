@@ -18,7 +18,16 @@
  *   - one task queued: the same, unless this processor's last KEPT_MAX lone tasks were all run by itself, as
  *     in a ping-pong, where a second processor only hurts. Then nobody is woken. Should the holder not pick for
  *     a while, the monitor finds the task waiting, and wakes somebody (monitor.c).
- *   - a worker that looks for work takes a lone task only if it has seen it wait: the holder is about to.
+ *   - a worker that looks for work takes a lone task only if it has seen it wait: the holder is about to;
+ *   - tasks that are over in less time than it takes to move them are not shared. Moved, a task costs transfers of its
+ *     cache lines, there and back, and of what it has in common with those that stay: goroutines that only pass values
+ *     along are up to seven times slower on two processors than on one. So a thief measures what became of what it took
+ *     (trip_over), from the theft until its queues are empty again. The theft paid if each task, those that were moved and
+ *     each that has parked since, took PAYS_NS; or if each that was moved did, counting what came of it, and tasks were
+ *     picked about as fast as at home when nobody shared (pace_look): the root of a large tree pays, however small its
+ *     leaves, and so does a thousand pairs that talk. After UNPAID_MAX thefts in a row that did not pay nobody is woken for
+ *     that processor's tasks, and nobody takes any, until the monitor says that it is worth another try (try_sharing): when
+ *     a task lasts for a tick, or else after 1, 2, 4, up to 32 looks at which work waits.
  * Work in the global queue may come from a thread without a processor, so there it is a matter of life:
  *   submit: queue the task under rt->lock; fence; is anybody spinning? is a processor idle?      (W1)
  *   sleep:  give the processor up under rt->lock, if the global queue is empty; stop spinning; fence; look
@@ -72,11 +81,13 @@ enum {
     SPIN_WAITED = 6, /* rounds that a lone task must have been seen waiting */
     SPIN_PARK = 100, /* of a thread, before it sleeps */
 #endif
+    PAYS_NS = 1000, /* of a task's time, that it was worth to take it to another processor */
     SPARE_WORKERS =
         8, /* idle threads beyond the processors that are kept for the next blocking calls */
     GLOBAL_BATCH = 64,
     GLOBAL_FAIR = 8 /* taken from the global queue while there is work of our own */
 };
+static const int64_t pace_valid_ns = 20000000;
 static const int64_t thread_retry_ns = 10000000;
 static const char no_thread[] = "no thread to be had for goroutines that can run";
 static const int64_t recheck_min_ns = 100000000, recheck_max_ns = 30000000000;
@@ -463,11 +474,15 @@ static COLD void ready_overflow(struct rt *rt, struct proc *p, task t)
         global_put(rt, half[i]);
     global_put(rt, t);
     spin_unlock(&rt->lock);
-    rn__wake_one(rt);
+    if (!unpaid(rt, p)) /* our holder looks at the global queue too */
+        rn__wake_one(rt);
 }
 
-static COLD void fresh_overflow(struct rt *rt, struct proc *p, struct fresh *f)
+COLD void rn__fresh_overflow(struct worker *w, struct fresh *f)
 {
+    struct rt *rt = w->rt;
+    struct proc *p = w->proc;
+
     spin_lock(&rt->lock);
     for (uint32_t i = 0; i < RUNQ_SLOTS / 2; i++) {
         struct fresh *old = freshq_steal(&p->fresh);
@@ -479,29 +494,18 @@ static COLD void fresh_overflow(struct rt *rt, struct proc *p, struct fresh *f)
     spin_unlock(&rt->lock);
     if (!freshq_push(&p->fresh, f))
         rn__inject(rt, task_of_fresh(f));
-    rn__wake_one(rt);
+    if (!unpaid(rt, p))
+        rn__wake_one(rt);
 }
 
-/* A task was queued at p, by its holder. */
-static inline void notify(struct rt *rt, struct proc *p)
+void rn__notify(struct rt *rt, struct proc *p)
 {
-    if (likely(load_relaxed(&rt->idle_procs) == 0))
+    if (unpaid(rt, p))
         return;
     if (load_relaxed(&p->kept) >= KEPT_MAX && runq_len(&p->ready) + freshq_len(&p->fresh) < 2 &&
         load_relaxed(&rt->has_monitor)) /* which looks after it */
         return;
     rn__wake_one(rt);
-}
-
-void rn__push_fresh(struct worker *w, struct fresh *f)
-{
-    struct proc *p = w->proc;
-
-    if (unlikely(!freshq_push(&p->fresh, f))) {
-        fresh_overflow(w->rt, p, f);
-        return;
-    }
-    notify(w->rt, p);
 }
 
 void rn__latency(struct proc *p, int64_t queued_at)
@@ -514,7 +518,7 @@ void rn__latency(struct proc *p, int64_t queued_at)
     }
 }
 
-static inline void push_ready(struct worker *w, struct g *g)
+static ALWAYS_INLINE void push_ready(struct worker *w, struct g *g)
 {
     struct proc *p = w->proc;
 
@@ -527,7 +531,7 @@ static inline void push_ready(struct worker *w, struct g *g)
 
 /* ---- Picking --------------------------------------------------------------------------------------- */
 
-static inline struct fresh *take_fresh(struct proc *p)
+static ALWAYS_INLINE struct fresh *take_fresh(struct proc *p)
 {
     p->ready_streak = 0;
     if (p->alone) {
@@ -545,7 +549,7 @@ static inline struct fresh *take_fresh(struct proc *p)
 }
 
 /* The next task of p's own queues, or 0. The holder only. */
-static inline task pick(struct proc *p)
+static ALWAYS_INLINE task pick(struct proc *p)
 {
     struct fresh *f;
     task t;
@@ -572,7 +576,7 @@ kept:
 }
 
 /* pick() for a goroutine that leaves, which must ready nothing: 0 also when the loop has more to do. */
-static inline task pick_quick(struct proc *p)
+static ALWAYS_INLINE task pick_quick(struct proc *p)
 {
     uint32_t tick = p->tick + 1;
 
@@ -630,7 +634,7 @@ static void stack_free(struct worker *w, struct g *g)
 }
 
 /* First thing on the new stack: what is to be done about the one that left. */
-static inline void arrived(struct g *prev)
+static ALWAYS_INLINE void arrived(struct g *prev)
 {
     struct worker *w;
 
@@ -668,7 +672,7 @@ static COLD void tools_arrived(struct g *me, struct g *prev)
 }
 
 /* Returns, when from is switched to again, whoever left for it. */
-static inline struct g *switch_to(struct worker *w, struct g *from, struct g *to)
+static ALWAYS_INLINE struct g *switch_to(struct worker *w, struct g *from, struct g *to)
 {
     struct g *prev;
 
@@ -694,13 +698,13 @@ static void frame_init(struct g *g)
     /* Once the frame is popped, the stack is aligned to 16, as rn__entry wants it. */
     struct arch_frame *frame = (struct arch_frame *)(void *)(g_stack_top(g) - sizeof *frame);
 
-    *frame = (struct arch_frame){.pc = rn__entry};
+    arch_frame_start(frame, rn__entry);
     g->sp = frame;
 }
 
 /* The goroutine to switch to for t: if t is new it gets a stack from the processor's cache. NULL if the
  * loop has to see to it. */
-static inline struct g *task_goroutine(struct worker *w, task t)
+static ALWAYS_INLINE struct g *task_goroutine(struct worker *w, task t)
 {
     struct fresh *f;
     struct g *g;
@@ -721,7 +725,7 @@ static inline struct g *task_goroutine(struct worker *w, task t)
 }
 
 /* Leave the CPU, inside an entry; returns when g is run again, if ever, inside an entry of another worker. */
-static inline void leave_cpu(struct worker *w, struct g *g, enum g_after after)
+static ALWAYS_INLINE void leave_cpu(struct worker *w, struct g *g, enum g_after after)
 {
     struct g *to = &w->self;
 
@@ -738,21 +742,6 @@ static inline void leave_cpu(struct worker *w, struct g *g, enum g_after after)
         }
     }
     (void)switch_to(w, g, to);
-}
-
-/* errno is in the thread; its value goes with the goroutine (decision 23). Not inlined: compilers keep
- * errno's address. */
-static NOINLINE int errno_get(void)
-{
-    int value = errno;
-
-    __asm__ volatile("" ::: "memory");
-    return value;
-}
-static NOINLINE void errno_set(int value)
-{
-    errno = value;
-    __asm__ volatile("" ::: "memory");
 }
 
 /*
@@ -817,7 +806,7 @@ static void thread_park(struct g *g)
 void rn__park(struct g *g, enum wait_reason why, const void *on, bool (*unlink)(void *), void *wait)
 {
     struct worker *w = worker_self();
-    int saved = errno_get();
+    int saved = *w->errno_at;
 
     g->wait_on = on;
     g->unlink = unlink;
@@ -838,11 +827,12 @@ void rn__park(struct g *g, enum wait_reason why, const void *on, bool (*unlink)(
         leave_cpu(w, g, AFTER_NOTHING);
         if (unlikely(__cxa_get_globals))
             rn__exceptions_restore(g);
-        rt_leave(worker_self());
+        w = worker_self();
+        rt_leave(w);
     }
     g->unlink_always = false;
     store_relaxed(&g->why, WAIT_NONE);
-    errno_set(saved);
+    *w->errno_at = saved;
 }
 
 static COLD void wait_off_cpu(struct g *g)
@@ -905,7 +895,7 @@ void rn__yield_to(enum g_after after)
         rn__os_thread_yield();
         return;
     }
-    saved = errno_get();
+    saved = *w->errno_at;
     leave_watch(g, LEAVE_YIELDS);
     rt_enter(w);
     if (unlikely(g->worker)) {
@@ -920,8 +910,9 @@ void rn__yield_to(enum g_after after)
     leave_cpu(w, g, after);
     if (unlikely(__cxa_get_globals))
         rn__exceptions_restore(g);
-    rt_leave(worker_self());
-    errno_set(saved);
+    w = worker_self();
+    rt_leave(w);
+    *w->errno_at = saved;
 }
 
 static bool never_unlinked(void *wait)
@@ -972,16 +963,17 @@ void rn__g_end(struct g *g, int result);
 
 void rn__goroutine_main(struct g *prev)
 {
+    struct worker *w;
     struct g *g;
 
     if (prev) {
-        g = worker_self()->cur;
         if (unlikely(rn__tools))
-            tools_arrived(g, prev);
+            tools_arrived(worker_self()->cur, prev);
         arrived(prev);
     }
-    rt_leave(worker_self());
-    g = worker_self()->cur;
+    w = worker_self();
+    rt_leave(w);
+    g = w->cur;
     rn__g_end(g, rn__call_invoke(g_call(g)));
 }
 
@@ -1020,6 +1012,73 @@ static task global_batch(struct rt *rt, struct proc *p, uint32_t most)
     return first;
 }
 
+/* ---- Thefts, and whether they pay -------------------------------------------------------------------- */
+
+static uint64_t ticks_now(void)
+{
+#ifndef RN_EXPLORE
+    return arch_ticks();
+#else
+    return 0; /* nothing pays */
+#endif
+}
+
+/* Every now and then: how fast does p, whose tasks nobody else runs, pick them? */
+static void pace_look(struct rt *rt, struct proc *p)
+{
+    uint64_t now;
+
+    if (!unpaid(rt, p)) {
+        p->pace.began = 0;
+        return;
+    }
+    now = ticks_now();
+    if (p->pace.began) {
+        store_relaxed(&p->pace.ticks, (now - p->pace.began) / (p->tick - p->pace.from));
+        store_relaxed(&p->pace.known, load_relaxed(&rt->now));
+    }
+    p->pace.began = now;
+    p->pace.from = p->tick;
+}
+
+static void trip_began(struct proc *p, const struct proc *victim, uint32_t moved)
+{
+    p->trip = (struct trip){victim->index, moved, p->tick, load_owned(&p->count[COUNT_PARKS]),
+                            ticks_now()};
+}
+
+/* p's queues are empty. */
+static void trip_over(struct rt *rt, struct proc *p)
+{
+    struct proc *victim = &rt->procs[p->trip.victim];
+    uint32_t n = load_relaxed(&victim->unpaid);
+    const uint64_t pays = PAYS_NS * arch_ticks_in_us() / 1000;
+    uint64_t took, turns, pace;
+    bool paid;
+
+    p->pace.began = 0;
+    if (p->trip.moved == 0)
+        return;
+    took = ticks_now() - p->trip.at;
+    turns = p->trip.moved + load_owned(&p->count[COUNT_PARKS]) - p->trip.parks;
+    pace = load_relaxed(&rt->now) - load_relaxed(&victim->pace.known) < pace_valid_ns
+               ? load_relaxed(&victim->pace.ticks)
+               : 0;
+    paid = took >= turns * pays ||
+           (took >= p->trip.moved * pays && took * 2 <= (p->tick - p->trip.tick) * pace * 3);
+    p->trip.moved = 0;
+    if (paid && n > 0)
+        store_relaxed(&victim->unpaid, 0);
+    else if (!paid && n < UNPAID_MAX) /* of two thieves one may be forgotten */
+        store_relaxed(&victim->unpaid, n + 1);
+}
+
+/* May n tasks of victim's be taken at all? A lone one only if it waits, which is the caller's to see. */
+static inline bool may_take(const struct rt *rt, const struct proc *victim, uint32_t n)
+{
+    return n > 0 && (load_relaxed(&victim->idle) || !unpaid(rt, victim));
+}
+
 /* Take work of victim's for p; the first task is returned. */
 static task steal_from(struct proc *p, struct proc *victim)
 {
@@ -1029,6 +1088,7 @@ static task steal_from(struct proc *p, struct proc *victim)
 
     if (n) {
         note_steal(p, victim, n);
+        trip_began(p, victim, n);
         store_relaxed(&victim->kept, 0);
         for (uint32_t i = 1; i < n; i++)
             runq_push(&p->ready, half[i]); /* p's queue is empty: it fits */
@@ -1040,6 +1100,7 @@ static task steal_from(struct proc *p, struct proc *victim)
         return 0;
     store_relaxed(&victim->kept, 0);
     note_steal(p, victim, 1);
+    trip_began(p, victim, 1);
     for (n = n / 2; n > 1; n--) {
         struct fresh *more = freshq_steal(&victim->fresh);
 
@@ -1049,6 +1110,7 @@ static task steal_from(struct proc *p, struct proc *victim)
             break;
         }
         count_add(p->count, COUNT_STOLEN, 1);
+        p->trip.moved++;
     }
     return task_of_fresh(f);
 }
@@ -1107,7 +1169,7 @@ static task steal_for(struct worker *w, unsigned rounds, unsigned *ret_round)
             if (victim == p)
                 continue;
             n = queued(victim);
-            if (n == 0 || (n == 1 && !lone_waits(seen, victim)))
+            if (!may_take(rt, victim, n) || (n == 1 && !lone_waits(seen, victim)))
                 continue;
             t = steal_from(p, victim);
             if (t)
@@ -1478,6 +1540,7 @@ again:
     look = p->tick - p->looked >= TICK_GLOBAL; /* not a multiple: pick_quick has counted too */
     if (look) {
         p->looked = p->tick;
+        pace_look(rt, p);
         rt_time_is(rt, now_ns());
         if (rn__netpoll_active() && p->tick - p->polled >= p->backlog)
             (void)poll_now(rt, p);
@@ -1491,6 +1554,7 @@ again:
     t = pick(p);
     if (t)
         goto found;
+    trip_over(rt, p);
     t = global_batch(rt, p, GLOBAL_BATCH);
     if (t)
         goto found;
@@ -1527,10 +1591,14 @@ again:
     fence_seq_cst();
     if (load_relaxed(&rt->global_len) || rn__timers_first(rt) <= now_ns())
         goto regain;
-    for (uint32_t i = 0; i < rt->nprocs; i++)
+    for (uint32_t i = 0; i < rt->nprocs; i++) {
+        const struct proc *other = &rt->procs[i];
+        uint32_t n = queued(other);
+
         /* One task is its holder's business, if there is a holder. */
-        if (queued(&rt->procs[i]) > (load_relaxed(&rt->procs[i].idle) ? 0U : 1U))
+        if (may_take(rt, other, n) && (n > 1 || load_relaxed(&other->idle)))
             goto regain;
+    }
     goto again;
 
 regain:

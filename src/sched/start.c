@@ -122,6 +122,7 @@ COLD void rn__worker_init(struct worker *w)
     w->self.on_cpu = 1;
     w->random = ((uint64_t)(uintptr_t)w ^ (uint64_t)rn__os_now()) | 1;
     w->tid = rn__os_thread_id();
+    w->errno_at = &errno;
     rn__tool_shared(&errno, sizeof errno);
     pthread_once(&thread_once, thread_key_make);
     pthread_setspecific(thread_key, w); /* so that what it holds goes with the thread */

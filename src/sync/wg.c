@@ -71,7 +71,7 @@ static COLD void wake_all(rn_wg *wg)
     rn__lot_ready_list(list); /* E2 */
 }
 
-void rn_wg_add(rn_wg *wg, int delta)
+static inline void count_in(rn_wg *wg, int delta)
 {
     uint64_t before;
     int32_t now;
@@ -89,6 +89,11 @@ void rn_wg_add(rn_wg *wg, int delta)
     }
     if (unlikely(now == 0 && (before & WAITING) && delta != 0))
         wake_all(wg);
+}
+
+void rn_wg_add(rn_wg *wg, int delta)
+{
+    count_in(wg, delta);
 }
 
 /* rn_wg_add(wg, -1), of which every goroutine of a group has one. */
@@ -185,7 +190,7 @@ struct rn__call *rn__wg_go_begin(rn_wg *wg, void (*fn)(void))
 {
     struct fresh *f = rn__fresh_go(fn, goroutine_done, wg, __builtin_return_address(0));
 
-    rn_wg_add(wg, 1);
+    count_in(wg, 1);
     return &f->call;
 }
 
@@ -194,7 +199,7 @@ void rn_wg_go_fn(rn_wg *wg, void (*fn)(void *), void *arg)
     struct fresh *f =
         rn__fresh_go((void (*)(void))fn, goroutine_done, wg, __builtin_return_address(0));
 
-    rn_wg_add(wg, 1);
+    count_in(wg, 1);
     rn__call_set_ptr(&f->call, arg);
     rn__fresh_start(&f->call);
 }

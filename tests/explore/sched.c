@@ -123,7 +123,7 @@ static int run_submitted(void)
     return (int)total;
 }
 
-EXPLORE(submit_against_sleep, .preemptions = 1, .stale = 0, .random_runs = 1500,
+EXPLORE(submit_against_sleep, .preemptions = 1, .stale = 0, .random_runs = 6000,
         .breaks = {{"rn__inject", "fence_seq_cst", 0}})
 {
     ch = rn_chan_make(uint64_t, 2);

@@ -321,3 +321,38 @@ GO_TEST_PROCS(d13_no_more_go_on_without_a_processor_per_slice, PROCS)
     ungate();
     rn_wg_wait(&wg);
 }
+
+/* ---- Sharing is tried again ------------------------------------------------------------------------- */
+
+/* A processor whose tasks are not shared, since that did not pay: the monitor has it tried after 1, 2, 4 looks and so on
+ * at which work waits, and begins anew when it paid. */
+PLAIN_TEST(sharing_is_tried_again)
+{
+    static struct proc p;
+    static struct rt r;
+    static struct g g[2];
+    static const unsigned after[] = {1, 2, 4, 8, 16, 32, 32};
+
+    r.idle_procs = 1;
+    CHECK(runq_push(&p.ready, task_of_g(&g[0])));
+    for (unsigned looks = 0; looks < 100; looks++) /* one task is its holder's business */
+        CHECK(!try_sharing(&r, &p));
+    CHECK(runq_push(&p.ready, task_of_g(&g[1])));
+    CHECK(!try_sharing(&r, &p)); /* it is shared */
+    for (int anew = 0; anew < 2; anew++) {
+        p.unpaid = UNPAID_MAX;
+        for (size_t i = 0; i < sizeof after / sizeof *after; i++) {
+            for (unsigned looks = 1; looks < after[i]; looks++)
+                CHECK(!try_sharing(&r, &p));
+            CHECK(try_sharing(&r, &p));
+            CHECK_EQ(p.unpaid, UNPAID_MAX - 1);
+            CHECK(!try_sharing(&r, &p)); /* until that theft has ended */
+            p.unpaid = UNPAID_MAX;
+        }
+        r.idle_procs = 0;
+        CHECK(!try_sharing(&r, &p)); /* nobody could come */
+        r.idle_procs = 1;
+        p.unpaid = 0;
+        CHECK(!try_sharing(&r, &p));
+    }
+}

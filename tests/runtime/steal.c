@@ -149,3 +149,142 @@ PLAIN_TEST(searches_in_vain_become_short)
     CHECK_EQ(in_vain(), SPIN_ROUNDS);
     unmake();
 }
+
+/* ---- Thefts that do not pay ----------------------------------------------------------------------- */
+
+static struct proc *here, *there;
+
+/* Here is the thief's, there somebody's who holds it and has two tasks more. */
+static void make_two(void)
+{
+    make(2);
+    here = w->proc = &rt->procs[0];
+    there = &rt->procs[1];
+    rt->has_monitor = true;
+}
+
+static void queue_two(void)
+{
+    while (runq_take(&there->ready) || runq_take(&here->ready))
+        ;
+    CHECK(runq_push(&there->ready, task_of_g(&goroutine[0])));
+    CHECK(runq_push(&there->ready, task_of_g(&goroutine[1])));
+}
+
+/* A theft of n tasks, which took ns, in turns pickings, each of which ended in a park. */
+static void trip(uint32_t n, uint64_t ns, uint32_t turns)
+{
+    trip_began(here, there, n);
+    here->trip.at -= ns * arch_ticks_in_us() / 1000;
+    here->tick += turns;
+    here->count[COUNT_PARKS] += turns;
+    trip_over(rt, here);
+    CHECK_EQ(here->trip.moved, 0);
+}
+/* So many that whatever this test takes is little for each. */
+enum { MANY = 1000000000 };
+
+PLAIN_TEST(what_does_not_pay_is_left_to_its_holder)
+{
+    make_two();
+    for (int i = 0; i < UNPAID_MAX; i++) {
+        queue_two();
+        CHECK(steal(w) == task_of_g(&goroutine[0]));
+        CHECK_EQ(here->trip.moved, 1);
+        CHECK_EQ(here->trip.victim, there->index);
+        trip(MANY, 0, 0);
+        CHECK_EQ(there->unpaid, i + 1);
+    }
+    trip(MANY, 0, 0); /* and no more */
+    CHECK_EQ(there->unpaid, UNPAID_MAX);
+    queue_two();
+    CHECK(steal(w) == 0);
+
+    there->idle = true; /* nobody else will come for them */
+    CHECK(steal(w) == task_of_g(&goroutine[0]));
+    there->idle = false;
+
+    queue_two();
+    rt->has_monitor = false; /* nobody would ever look again */
+    CHECK(steal(w) == task_of_g(&goroutine[0]));
+    rt->has_monitor = true;
+
+    trip(1, 2 * PAYS_NS, 0);
+    CHECK_EQ(there->unpaid, 0);
+    queue_two();
+    CHECK(steal(w) == task_of_g(&goroutine[0]));
+    unmake();
+}
+
+/* What counts is the time for each task that was moved, and for each that came from it and parked: but where they come as
+ * fast as they did at home, only for those that were moved. */
+PLAIN_TEST(what_pays)
+{
+    make_two();
+    there->unpaid = 1;
+    trip(10, 9 * PAYS_NS, MANY);
+    CHECK_EQ(there->unpaid, 2);
+    trip(10, 1000 * PAYS_NS, 10000);
+    CHECK_EQ(there->unpaid, 3);
+    trip(10, 1000 * PAYS_NS, 500);
+    CHECK_EQ(there->unpaid, 0);
+
+    rt->now = 1000000000;
+    there->pace.known = rt->now;
+    there->pace.ticks = PAYS_NS * arch_ticks_in_us() / 1000 / 10;
+    there->unpaid = 1;
+    trip(10, 1000000 * (uint64_t)PAYS_NS, 1000000 * 9); /* nine tenths of home's speed */
+    CHECK_EQ(there->unpaid, 0);
+    trip(10, 1000000 * (uint64_t)PAYS_NS, 1000000 * 5); /* half */
+    CHECK_EQ(there->unpaid, 1);
+    trip(MANY, 1000000, 1000000); /* fast, but not long enough to make up for the move */
+    CHECK_EQ(there->unpaid, 2);
+    rt->now += pace_valid_ns;
+    trip(10, 1000000 * (uint64_t)PAYS_NS, 1000000 * 9); /* what home's speed was is too long ago */
+    CHECK_EQ(there->unpaid, 3);
+    unmake();
+}
+
+/* The pace is taken while nobody shares, from one look to the next. */
+PLAIN_TEST(the_pace_is_of_who_is_left_alone)
+{
+    make_two();
+    pace_look(rt, here);
+    CHECK_EQ(here->pace.began, 0);
+    here->unpaid = UNPAID_MAX;
+    pace_look(rt, here);
+    CHECK(here->pace.began != 0);
+    CHECK_EQ(here->pace.ticks, 0);
+    here->pace.began -= 64 * 1000;
+    here->tick += 64;
+    rt->now = 77;
+    pace_look(rt, here);
+    CHECK(here->pace.ticks >= 1000);
+    CHECK_EQ(here->pace.known, 77);
+    trip_over(rt, here); /* it had nothing to do: what comes then is not the pace */
+    CHECK_EQ(here->pace.began, 0);
+    unmake();
+}
+
+/* For such tasks nobody is woken. */
+PLAIN_TEST(nobody_is_woken_for_what_does_not_pay)
+{
+    struct worker sleeper = {0};
+
+    make_two();
+    queue_two();
+    there->idle = true;
+    rt->idle_proc = there;
+    rt->idle_procs = 1;
+    rt->idle_worker = &sleeper;
+    rt->idle_workers = 1;
+    CHECK(runq_push(&here->ready, task_of_g(&goroutine[0])));
+    CHECK(runq_push(&here->ready, task_of_g(&goroutine[1])));
+    here->unpaid = UNPAID_MAX;
+    rn__notify(rt, here);
+    CHECK(!sleeper.proc);
+    here->unpaid = UNPAID_MAX - 1;
+    rn__notify(rt, here);
+    CHECK(sleeper.proc == there);
+    unmake();
+}

@@ -29,6 +29,12 @@ struct arch_frame {
     void (*pc)(void); /* rn__entry */
 };
 
+/* The other registers come up with what the stack held: rn__entry expects nothing of them. */
+static inline void arch_frame_start(struct arch_frame *frame, void (*entry)(void))
+{
+    frame->rbp = 0; /* for who walks frames */
+    frame->pc = entry;
+}
 static inline uint64_t arch_frame_fp(const void *sp)
 {
     return ((const struct arch_frame *)sp)->rbp;
