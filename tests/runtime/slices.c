@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slices.c - when the monitor asks, when it takes, and when it knows nothing (decisions 12 and 13), to the tick.
+ * slices.c - when the monitor asks, when it takes, when it polls, and when it knows nothing (decisions 12 and 13), to the
+ * tick.
  *
- * The monitor's own source, with a clock that the tests turn, a word of theirs on who sleeps in the kernel, and a wait
- * between two looks that ends when they say so. So no test depends on how fast anything is.
+ * The monitor's own source, with a clock that the tests turn, a word of theirs on who sleeps in the kernel and on how many
+ * CPUs there are, and a wait between two looks that ends when they say so. So no test depends on how fast anything is.
  */
+#include "netpoll/netpoll.h"
 #include "os/os.h"
 #include "sched/rt.h"
 
@@ -12,18 +14,27 @@ static int64_t test_now(void);
 static void test_wait(uint32_t *word, uint32_t value, int64_t until);
 static bool test_sleeps(int tid);
 static void test_fence_all(void);
+static int test_poll(void);
+static int test_cpus(void);
 
 #define rn__os_now test_now
 #define rn__os_futex_wait test_wait
 #define rn__os_thread_sleeps test_sleeps
 #define rn__os_fence_all test_fence_all
+#define rn__netpoll_poll test_poll
+#define rn__os_cpus test_cpus
 #include "sched/monitor.c"
 #undef rn__os_now
 #undef rn__os_futex_wait
 #undef rn__os_thread_sleeps
 #undef rn__os_fence_all
+#undef rn__netpoll_poll
+#undef rn__os_cpus
 
 #include "support.h"
+
+#include <stdlib.h>
+#include <unistd.h>
 
 static const int64_t ms = 1000000;
 
@@ -38,7 +49,8 @@ static int64_t test_now(void)
     return clock_ns;
 }
 
-static _Atomic bool enter, asked_for, fenced;
+static _Atomic bool enter, asked_for;
+static _Atomic int fences, polls, cpus, looks_at_cpus;
 
 /* The monitor asks between its two looks at the entry. */
 static bool test_sleeps(int tid)
@@ -53,7 +65,19 @@ static bool test_sleeps(int tid)
 static void test_fence_all(void)
 {
     rn__os_fence_all();
-    fenced = true;
+    fences++;
+}
+
+static int test_poll(void)
+{
+    polls++;
+    return rn__netpoll_poll();
+}
+
+static int test_cpus(void)
+{
+    looks_at_cpus++;
+    return cpus;
 }
 
 static void test_wait(uint32_t *word, uint32_t value, int64_t until)
@@ -229,7 +253,7 @@ GO_TEST_PROCS(d12_who_sleeps_is_taken_from_at_once, 1)
         CHECK(mine());
     }
     look_after(0);
-    CHECK(!mine() && (fenced || worker_self()->rt->fences)); /* M6, the fence, M7 */
+    CHECK(!mine() && (fences > 0 || worker_self()->rt->fences)); /* M6, the fence, M7 */
     while (!flag)
         ;
     asleep = false;
@@ -294,6 +318,50 @@ static void loop(_Atomic int *begun, _Atomic bool *end)
         ;
 }
 
+/* From a plain thread: it waits in the global queue, for any holder. */
+static void *go_from_outside(void *flag)
+{
+    rn_go(set, flag);
+    return NULL;
+}
+
+static void go_by_the_global_queue(_Atomic int *flag)
+{
+    pthread_t thread;
+
+    CHECK_EQ(pthread_create(&thread, NULL, go_from_outside, (void *)flag), 0);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+}
+
+/* D12: of two that sleep both are taken from at one look, after one fence. */
+GO_TEST_PROCS(d12_one_fence_for_all_that_are_taken_from, PROCS)
+{
+    struct rt *rt = worker_self()->rt;
+    _Atomic int begun = 0, flag = 0;
+    _Atomic bool end = false;
+    int before;
+    rn_wg wg = {0};
+
+    rn_wg_go(&wg, loop, &begun, &end);
+    while (begun < 1) /* the second processor has come for it */
+        ;
+    gate();
+    go_by_the_global_queue(&flag);
+    look_after(0);
+    asleep = true;
+    before = fences;
+    look_after(0);
+    CHECK(!mine());
+    CHECK_EQ(load_relaxed(&rt->blocked), 2);
+    CHECK_EQ(fences - before, rt->fences ? 0 : 1);
+    end = true;
+    while (!flag)
+        ;
+    asleep = false;
+    ungate();
+    rn_wg_wait(&wg);
+}
+
 /* D13: of all that compute, at most as many as there are processors go on beside them in each slice. */
 GO_TEST_PROCS(d13_no_more_go_on_without_a_processor_per_slice, PROCS)
 {
@@ -355,4 +423,224 @@ PLAIN_TEST(sharing_is_tried_again)
         p.unpaid = 0;
         CHECK(!try_sharing(&r, &p));
     }
+}
+
+/* ---- Polling: for whoever waits for a descriptor where no holder and nobody idle looks -------------------------------- */
+
+struct waiting {
+    int fds[2];
+    _Atomic int flag;
+    rn_wg wg;
+};
+
+static void await_pipe(struct waiting *w)
+{
+    char c;
+
+    CHECK(rn_wait_fd(w->fds[0], RN_READ, NULL) > 0);
+    CHECK_EQ(read(w->fds[0], &c, 1), 1);
+    w->flag = 1;
+}
+
+/* Somebody waits for a descriptor; there is a keeper, or none. */
+static void wait_begins(struct waiting *w, bool keeper)
+{
+    struct rt *rt = worker_self()->rt;
+
+    CHECK_EQ(pipe(w->fds), 0);
+    rn_wg_go(&w->wg, await_pipe, w);
+    AWAIT(rn__netpoll_awaited());
+    AWAIT((load_relaxed(&rt->keeper_until) != INT64_MIN) == keeper);
+}
+
+static void write_one(struct waiting *w)
+{
+    CHECK_EQ(write(w->fds[1], "x", 1), 1);
+}
+
+static void wait_ends(struct waiting *w)
+{
+    rn_wg_wait(&w->wg);
+    rn_forget_fd(w->fds[0]);
+    close(w->fds[0]);
+    close(w->fds[1]);
+}
+
+/* While the only holder is in one task, the monitor polls at each look, and what it finds is run by another. */
+GO_TEST_PROCS(poll_for_a_holder_that_does_not_pick, 1)
+{
+    struct waiting w = {0};
+    int before;
+
+    wait_begins(&w, false);
+    gate();
+    look_after(0);
+    for (int i = 0; i < 20; i++) { /* nobody waits for the processor: it stays ours */
+        before = polls;
+        look_after(ms);
+        CHECK_EQ(polls, before + 1);
+        CHECK(mine());
+    }
+    write_one(&w);
+    for (int i = 0; i < 12; i++)
+        look_after(ms);
+    CHECK(!mine());
+    while (!w.flag)
+        ;
+    ungate();
+    wait_ends(&w);
+}
+
+/* Who picks task after task polls in passing, and then the monitor need not. */
+GO_TEST_PROCS(poll_not_for_a_holder_that_polls, 1)
+{
+    struct proc *p = worker_self()->proc;
+    struct waiting w = {0};
+    int before;
+
+    wait_begins(&w, false);
+    gate();
+    look_after(0);
+    before = polls;
+    for (int i = 0; i < 50; i++) {
+        uint32_t polled = load_relaxed(&p->polled);
+
+        while (load_relaxed(&p->polled) == polled)
+            rn_yield();
+        look_after(ms);
+        CHECK_EQ(polls, before);
+    }
+    ungate();
+    write_one(&w);
+    wait_ends(&w);
+}
+
+/* Who picks, but has not polled for a slice, is helped out: once in a slice. */
+GO_TEST_PROCS(poll_once_in_a_slice_for_a_holder_that_picks_and_does_not_poll, 1)
+{
+    struct proc *p = worker_self()->proc;
+    struct waiting w = {0};
+    uint32_t polled;
+    int before;
+
+    wait_begins(&w, false);
+    gate();
+    for (polled = load_relaxed(&p->polled); load_relaxed(&p->polled) == polled;)
+        rn_yield();
+    polled = load_relaxed(&p->polled);
+    look_after(0);
+    before = polls;
+    for (int i = 1; i < 3 * SLICE; i++) {
+        p->backlog = UINT32_MAX; /* so many could run that it has no time to */
+        rn_yield();
+        look_after(ms);
+        CHECK_EQ(load_relaxed(&p->polled), polled);
+        CHECK_EQ(polls, before + i / SLICE);
+    }
+    p->backlog = 0;
+    ungate();
+    write_one(&w);
+    wait_ends(&w);
+}
+
+/* While there is work in the global queue the monitor adds none to it. */
+GO_TEST_PROCS(poll_not_while_the_global_queue_has_work, 1)
+{
+    struct waiting w = {0};
+    _Atomic int flag = 0;
+    int before;
+
+    wait_begins(&w, false);
+    gate();
+    look_after(0);
+    go_by_the_global_queue(&flag);
+    before = polls;
+    for (int i = 1; i < SLICE; i++) {
+        look_after(ms);
+        CHECK_EQ(polls, before);
+    }
+    while (mine())
+        look_after(ms);
+    while (!flag)
+        ;
+    ungate();
+    write_one(&w);
+    wait_ends(&w);
+}
+
+/* Where somebody idle sleeps until an edge comes the monitor does not poll, whatever the holders do. */
+GO_TEST_PROCS(poll_not_beside_a_keeper, 2)
+{
+    struct waiting w = {0};
+    int before;
+
+    wait_begins(&w, true);
+    gate();
+    look_after(0);
+    before = polls;
+    for (int i = 0; i < 20; i++) {
+        look_after(ms);
+        CHECK_EQ(polls, before);
+    }
+    write_one(&w);
+    while (!w.flag) /* the keeper comes for it */
+        ;
+    ungate();
+    wait_ends(&w);
+}
+
+/* ---- The number of CPUs -------------------------------------------------------------------------------------------- */
+
+static int follow(void)
+{
+    struct rt *rt = worker_self()->rt;
+    int before = rn_procs();
+
+    cpus = before;
+    gate();
+    look_after(2000 * ms);
+    for (int want = 1; want <= before + 1; want++) {
+        int looked = looks_at_cpus, least = want < (int)rt->room ? want : (int)rt->room;
+        int was = rn_procs();
+
+        cpus = want;
+        for (int i = 0; i < 10; i++) {
+            look_after(99 * ms);
+            CHECK_EQ(rn_procs(), was);
+        }
+        CHECK_EQ(looks_at_cpus, looked); /* once a second is often enough */
+        look_after(99 * ms);
+        CHECK_EQ(looks_at_cpus, looked + 1);
+        CHECK_EQ(rn_procs(), least);
+    }
+    ungate();
+    return 0;
+}
+
+/* The monitor asks once a second, and no number goes beyond the processors that there is room for. */
+PLAIN_TEST(cpus_are_looked_at_once_a_second)
+{
+    unsetenv("RUNNEL_PROCS");
+    if (rn_procs() < 2)
+        test_skip("one CPU");
+    CHECK_EQ(rn_run(follow), 0);
+}
+
+static int asked_for_two(void)
+{
+    cpus = 1;
+    gate();
+    for (int i = 0; i < 5; i++)
+        look_after(1500 * ms);
+    CHECK_EQ(looks_at_cpus, 0);
+    CHECK_EQ(rn_procs(), 2);
+    ungate();
+    return 0;
+}
+
+/* Who said a number keeps it. */
+PLAIN_TEST(cpus_are_not_looked_at_where_a_number_was_asked_for)
+{
+    CHECK_EQ(rn_set_procs(2), 0);
+    CHECK_EQ(rn_run(asked_for_two), 0);
 }
