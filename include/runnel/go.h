@@ -237,7 +237,7 @@ RN__END
 
 /* rn_blocking(expr): the value of expr, with this goroutine's processor lent to others while it
  * runs. For calls known to block. expr must not use the runtime. Where many such calls in a row took less than it costs
- * to lend a processor, it is kept at first, and taken a millisecond or two later from one that does block. */
+ * to lend a processor, it is kept at first, and taken from one that does block as from any call: docs/stalls.md. */
 #define rn_blocking(...)                                                                           \
     __extension__({                                                                                \
         rn__block_enter();                                                                         \

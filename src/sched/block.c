@@ -11,8 +11,10 @@
  * many a call that might block takes when it does not. So each place in the program that makes such calls is
  * remembered by how many of its calls in a row took less than SHORT_US. After TRUSTED of them its calls keep the
  * processor, until one loses it to the monitor, which looks every millisecond or so, as it is lost in a call that nobody
- * marked. So a call that does block after many that did not costs others a tick or two, once. One call in MEASURED is timed
- * then, for those that take longer, but not a tick.
+ * marked. So a call that does block after many that did not costs others a tick or two; one that computes, a slice. That
+ * happens once: the monitor forgets the place as it takes the processor (rn__block_lost), so that whoever else comes there
+ * lends. One call in MEASURED is timed then, for those that take longer, but not a tick. And who has had its time lends in
+ * any case, so that a loop of such calls shares its processor by slices, as every loop does.
  *
  * The places are in a table, by a hash of the address after the call, without locks: two places with one hash, or two
  * threads at one, spoil a count at worst, and a processor is lent that need not be, or the monitor takes it.
@@ -43,20 +45,28 @@ void rn__block_enter(void)
     struct worker *w = worker_self();
     struct g *g = w->cur;
     uint8_t *place;
+    uint32_t depth = load_owned(&g->block_depth);
 
-    if (g->kind != G_GOROUTINE || g->block_depth++ > 0)
+    if (g->kind != G_GOROUTINE)
+        return;
+    store_relaxed(&g->block_depth, depth + 1);
+    if (depth > 0)
         return;
     place = place_of(__builtin_return_address(0));
-    g->block_place = place;
-    if (place_is_trusted(place)) {
+    store_relaxed(&g->block_place, place);
+    if (place_is_trusted(place) && likely(!(load_relaxed(&w->attention) & ATTEND_YIELD))) {
         if (++w->block_calls % MEASURED != 0) {
             g->block_began = 0;
             return;
         }
     } else {
         rt_enter(w);
-        if (likely(w->proc)) /* else the monitor has taken it already */
+        if (likely(w->proc)) { /* else the monitor has taken it already */
+            if (unlikely(load_relaxed(&w->attention) & ATTEND_YIELD))
+                and_acq_rel(&w->attention,
+                            ~(uint32_t)ATTEND_YIELD); /* others go first: that is all */
             rn__proc_lend(w);
+        }
         rt_leave(w);
     }
     g->block_began = arch_ticks(); /* the call's own time, not that of waking a thread */
@@ -77,22 +87,31 @@ static void place_learn(const struct g *g, uint64_t ticks)
 #endif
 }
 
+/* The monitor has taken the processor of g, which runs: if it is in a call that kept it, the place's next calls lend. A
+ * glance: g may be just in front of its call, or behind. */
+void rn__block_lost(struct g *g)
+{
+    if (load_relaxed(&g->block_depth) > 0)
+        store_relaxed(load_relaxed(&g->block_place), 0);
+}
+
 void rn__block_leave(void)
 {
     int saved = errno;
     struct worker *w = worker_self();
     struct g *g = w->cur;
+    uint32_t depth = load_owned(&g->block_depth) - 1;
 
-    if (g->kind != G_GOROUTINE || --g->block_depth > 0)
+    if (g->kind != G_GOROUTINE)
+        return;
+    store_relaxed(&g->block_depth, depth);
+    if (depth > 0)
         return;
     if (g->block_began)
         place_learn(g, arch_ticks() - g->block_began);
     rt_enter(w);
-    if (!w->proc) { /* it has one if it waited inside, or kept it */
-        if (!g->block_began)
-            store_relaxed(g->block_place, 0);
+    if (!w->proc) /* it has one if it waited inside, or kept it */
         rn__proc_regain(w);
-    }
     rt_leave(w);
     errno = saved;
 }

@@ -263,6 +263,7 @@ static bool take(struct rt *rt, struct suspect *s, uint32_t n)
             w->proc = NULL; /* M8 */
             w->without = true;
             note_without(w, s[i].proc, true); /* P2: it is ours */
+            rn__block_lost(w->cur);
             rn__proc_taken(rt, s[i].proc);
             or_acq_rel(&w->attention, ATTEND_YIELD); /* rejoin in the next call that waits */
             taken = true;

@@ -415,6 +415,7 @@ void rn__yield_to(enum g_after after);
 /* The processor of a goroutine that blocks in C, and back. */
 void rn__proc_lend(struct worker *w);
 void rn__proc_regain(struct worker *w);
+void rn__block_lost(struct g *g); /* the monitor takes the processor of g, between M7 and M9 */
 /* What C++ keeps of exceptions caught goes from the thread to g, and the thread has none; and back. */
 void rn__exceptions_save(struct g *g);
 void rn__exceptions_restore(const struct g *g);

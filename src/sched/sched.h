@@ -97,8 +97,8 @@ struct g {
     struct worker
         *worker;          /* kind G_THREAD: its own; of a locked goroutine: its thread; else NULL */
     uint32_t lock_depth;  /* rn_lock_thread */
-    uint32_t block_depth; /* rn_blocking; the next two are of the outermost */
-    uint8_t *block_place; /* what is remembered of the place that calls; see block.c */
+    uint32_t block_depth; /* atomic: rn_blocking; the next two are of the outermost */
+    uint8_t *block_place; /* atomic: what is remembered of the place that calls; see block.c */
     uint64_t block_began; /* in ticks; 0: not measured */
     uint32_t dropped;     /* atomic: the end of rn_run has it */
     uint32_t futex;       /* kind G_THREAD: 1 when readied */

@@ -154,6 +154,10 @@ MUTANTS = [
     ("monitor-poll-again", "sched/monitor.c", "        rt->polled_at = now;\n", "",
      "the monitor polls at each look once a holder has not done so for a slice"),
     ("monitor-poll-unseen", "sched/monitor.c", "            seen->polled_at = now;\n", "", "that a holder polls is not seen"),
+    ("block-lost", "sched/monitor.c", "            rn__block_lost(w->cur);\n", "",
+     "each of many that block in one place costs its processor a look of the monitor"),
+    ("block-loop", "sched/block.c", "if (place_is_trusted(place) && likely(!(load_relaxed(&w->attention) & ATTEND_YIELD))) {",
+     "if (place_is_trusted(place)) {", "a loop of short calls of rn_blocking has two slices"),
     # The lot and what stands on it
     ("lot-tail", "sched/lot.c", "            head->tail = w->prev;", "            (void)head;",
      "the last waiter leaves a dangling tail"),
@@ -285,6 +289,7 @@ LIKELY = {
     "chan/select.c": ["select-basic", "explore-chan"],
     "sched/sched.c": ["runtime-ctx_wait", "explore-sched"],
     "sched/monitor.c": ["runtime-slices", "explore-sched", "runtime-stall"],
+    "sched/block.c": ["runtime-slices"],
     "sched/lot.c": ["sync-mutex", "explore-sync"],
     "sync/mutex.c": ["sync-mutex", "explore-sync"],
     "debug/stuck.c": ["runtime-stuck"],

@@ -425,6 +425,116 @@ PLAIN_TEST(sharing_is_tried_again)
     }
 }
 
+/* ---- Calls of rn_blocking where calls are short, which keep the processor (D35) --------------------------------------- */
+
+static int (*volatile what)(void); /* volatile: compilers would make a place of its own for each */
+
+/* One place in the program. */
+static __attribute__((noinline)) int call_there(void)
+{
+    int (*f)(void) = what;
+
+    return rn_blocking(f());
+}
+static int call(int (*f)(void))
+{
+    what = f;
+    return call_there();
+}
+
+static int kept(void)
+{
+    return mine();
+}
+
+static void make_short_calls(void)
+{
+    while (!call(kept))
+        ;
+}
+
+static _Atomic int other_kept; /* -1: it has not called yet */
+
+static void other(void)
+{
+    other_kept = call(kept);
+}
+
+static int sleep_until_other_has_called(void)
+{
+    look_after(0);
+    CHECK(mine());
+    asleep = true;
+    look_after(0);
+    CHECK(!mine());
+    asleep = false;
+    while (other_kept < 0)
+        ;
+    return 0;
+}
+
+/* D35: the first call that sleeps costs its processor at the second look; whoever calls there next, while it still sleeps,
+ * lends. */
+GO_TEST_PROCS(d35_one_call_that_sleeps_is_enough, 1)
+{
+    make_short_calls();
+    other_kept = -1;
+    rn_go(other);
+    gate();
+    CHECK_EQ(call(sleep_until_other_has_called), 0);
+    CHECK_EQ(other_kept, 0);
+    CHECK_EQ(call(kept), 0);
+    ungate();
+}
+
+static int compute_until_other_has_called(void)
+{
+    look_after(0);
+    for (int i = 0; i < SLICE; i++) {
+        CHECK(mine());
+        look_after(ms);
+    }
+    CHECK(!mine());
+    while (other_kept < 0)
+        ;
+    return 0;
+}
+
+/* D35: and one that computes has a slice, and no more. */
+GO_TEST_PROCS(d35_a_call_that_computes_has_a_slice, 1)
+{
+    make_short_calls();
+    other_kept = -1;
+    rn_go(other);
+    gate();
+    CHECK_EQ(call(compute_until_other_has_called), 0);
+    CHECK_EQ(other_kept, 0);
+    ungate();
+}
+
+/* D35: short calls one after another have a slice altogether. */
+GO_TEST_PROCS(d35_a_loop_of_short_calls_has_a_slice, 1)
+{
+    _Atomic int flag = 0;
+
+    make_short_calls();
+    rn_go(set, &flag);
+    gate();
+    look_after(0);
+    for (int i = 0; i < SLICE; i++) {
+        CHECK(!asked());
+        CHECK_EQ(call(kept), 1);
+        CHECK_EQ(flag, 0);
+        look_after(ms);
+    }
+    CHECK(mine() && asked());
+    CHECK_EQ(call(kept), 0);
+    CHECK_EQ(flag, 1); /* who waited came first */
+    CHECK(!asked());
+    make_short_calls(); /* waking a thread may have taken long */
+    ungate();
+}
+
 /* ---- Polling: for whoever waits for a descriptor where no holder and nobody idle looks -------------------------------- */
 
 struct waiting {
