@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -49,16 +50,47 @@ static void in_loop(struct beside *s)
     }
 }
 
-static void ping(rn_chan(int) in, rn_chan(int) out, _Atomic int64_t *rounds)
+static void ping(rn_chan(int) in, rn_chan(int) out)
 {
-    for (;;) {
-        int v = rn_recv(in);
-
-        ++*rounds;
+    for (int v = 1; v > 0;) {
+        v = rn_recv(in);
         rn_send(out, v);
-        if (v < 0)
-            return;
     }
+}
+
+/* The pace of two goroutines that have nothing to do with the others: ns of a round trip. */
+static double pair(const struct bench *b)
+{
+    rn_chan(int) to = rn_chan_make(int, 0), from = rn_chan_make(int, 0);
+    int64_t rounds = 0;
+    rn_time start, now;
+
+    rn_go(ping, to, from);
+    start = rn_now();
+    do {
+        rn_send(to, 1);
+        (void)rn_recv(from);
+        rounds++;
+        now = rn_now();
+    } while (now - start < (b->is_smoke ? 20 : 500) * RN_MILLISECOND);
+    rn_send(to, -1);
+    (void)rn_recv(from);
+    rn_chan_release(to);
+    rn_chan_release(from);
+    return (double)(now - start) / (double)rounds;
+}
+
+/*
+ * How many times as long a round trip of the pair takes beside others that compute, if it gets its fair share of the
+ * CPUs. Of the two one runs at a time, so the pair is one of computing + 1 that want a CPU. All of them have all CPUs:
+ * those that compute go on without a processor, so that the number of processors says nothing.
+ */
+static double fair(int computing)
+{
+    cpu_set_t set;
+    int cpus = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+
+    return computing < cpus ? 1 : (double)(computing + 1) / cpus;
 }
 
 enum { ALONE, USLEEP, READ, MUTEX, LOOP };
@@ -68,13 +100,11 @@ static void gap(struct bench *b)
 {
     static void (*const what[])(struct beside *) = {NULL, in_usleep, in_read, in_mutex, in_loop};
     struct beside s = {.mutex = PTHREAD_MUTEX_INITIALIZER};
-    rn_chan(int) to = rn_chan_make(int, 0), from = rn_chan_make(int, 0);
     rn_time end, start;
     rn_dur most = 0;
-    _Atomic int64_t rounds = 0;
     int count = (int)(b->arg & 0xffff);
+    double alone = pair(b), beside;
     rn_wg wg = {0};
-    int v = 1;
 
     if (pipe(s.fds) != 0)
         bench_fail("no pipe");
@@ -91,24 +121,17 @@ static void gap(struct bench *b)
             most = now - before - RN_MILLISECOND;
         before = now;
     }
-    rn_go(ping, to, from, &rounds); /* and the pace of a pair that has nothing to do with them */
-    start = rn_now();
-    end = start + (b->is_smoke ? 20 : 500) * RN_MILLISECOND;
-    while (rn_now() < end) {
-        rn_send(to, v);
-        v = rn_recv(from);
-    }
-    rn_send(to, -1);
-    (void)rn_recv(from);
-    b->is_final = true;
-    bench_report(b, (double)most / 1e6, "ms-max-gap");
-    bench_report(b, (double)(rn_now() - start) / (double)rounds, "ns/round-trip");
+    beside = pair(b);
     s.end = true;
     close(s.fds[1]); /* ends the reads */
     rn_wg_wait(&wg);
     close(s.fds[0]);
-    rn_chan_release(to);
-    rn_chan_release(from);
+    alone = (alone + pair(b)) /
+            2; /* before and after, so that a machine that becomes slower says nothing */
+    b->is_final = true;
+    bench_report(b, (double)most / 1e6, "ms-max-gap");
+    bench_report(b, beside, "ns/round-trip");
+    bench_report(b, beside / alone / fair(b->arg >> 16 == LOOP ? count : 0), "x-fair-share");
 }
 
 #ifdef BENCH_HAVE_ENTRY
