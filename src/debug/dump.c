@@ -718,7 +718,7 @@ NOINLINE void rn_dump(int fd)
     rn__out_str(&o, "runnel: ");
     out_count(&o, rt ? rn__goroutines(rt) : 0, " goroutine");
     rn__out_str(&o, ", ");
-    out_count(&o, rt ? rt->nprocs : 0, " processor");
+    out_count(&o, rt ? load_relaxed(&rt->nprocs) : 0, " processor");
     if (threads > 0) {
         rn__out_str(&o, ", ");
         out_count(&o, threads, " waiting thread");

@@ -531,11 +531,11 @@ size_t rn__goroutines(struct rt *rt)
     uint64_t ended = load_acquire(&rt->ended), started;
 
     /* Ends first: never more ends than starts. */
-    for (uint32_t i = 0; i < rt->nprocs; i++)
+    for (uint32_t i = 0; i < load_acquire(&rt->nprocs); i++)
         ended += load_acquire(
             &rt->procs[i].ended); /* pairs with rn__g_end: who sees none left sees what they did */
     started = load_relaxed(&rt->started);
-    for (uint32_t i = 0; i < rt->nprocs; i++)
+    for (uint32_t i = 0; i < load_acquire(&rt->nprocs); i++)
         started += load_relaxed(&rt->procs[i].started);
     return started > ended ? (size_t)(started - ended) : 0;
 }

@@ -39,7 +39,10 @@
  *
  * It prints the lines that RUNNEL_SCHEDTRACE asks for, since it is the one thread that never runs anything else.
  *
- * Once a second, when anything runs, it looks which CPUs the process may use, and changes the number of processors.
+ * Once a second, when anything runs, it looks which CPUs the process may use, and changes the number of processors. While
+ * there is only one its holder takes from the queues as if nobody else did (alone). Before a second comes it is told
+ * otherwise, and a take that began before is over: all threads have passed a fence, and then the holder was outside, or in
+ * another entry, or another one held the processor.
  *
  * The monitor is also the last resort of idle processors: work that waits at a processor whose holder has not picked for
  * a tick, or a timer that is due with nobody to mind it, gets a worker; where nobody polls for descriptors, neither idle
@@ -62,7 +65,7 @@
 #include "sched/note.h"
 #include "sched/rt.h"
 
-enum { DEEP_AFTER = 8, STEALS_MAX = 64, PROBE_MAX = 31 };
+enum { DEEP_AFTER = 8, STEALS_MAX = 64, PROBE_MAX = 31, LEAVE_TRIES = 100 };
 static const int64_t tick_ns = 1000000, calm_ns = 2500000, calm_max_ns = 10000000;
 static const int64_t quick_ns =
     50000; /* after a processor was taken; then twice as long each time, up to a tick */
@@ -232,6 +235,15 @@ static bool convicted(const struct suspect *s, int64_t now)
     return !(rn__tools & TOOL_VALGRIND) && rn__os_thread_sleeps(s->tid);
 }
 
+/* A full fence in every thread, or here alone where each entry has its own. */
+static void everybody_fences(const struct rt *rt)
+{
+    if (rt->fences)
+        fence_seq_cst();
+    else
+        rn__os_fence_all();
+}
+
 /* True if a processor was taken. */
 static bool take(struct rt *rt, struct suspect *s, uint32_t n)
 {
@@ -251,10 +263,7 @@ static bool take(struct rt *rt, struct suspect *s, uint32_t n)
     spin_unlock(&rt->lock);
     if (left == 0)
         return false;
-    if (rt->fences)
-        fence_seq_cst();
-    else
-        rn__os_fence_all();
+    everybody_fences(rt);
     for (uint32_t i = 0; i < left; i++) {
         struct worker *w = s[i].worker;
         uint32_t entry = load_acquire(&w->entry); /* M7, pairs with M5 */
@@ -364,6 +373,40 @@ static void deep(struct rt *rt, int64_t line)
     store_relaxed(&rt->monitor_deep, 0);
 }
 
+/* Who holds p, and in which entry that is; NULL: nobody. */
+static const struct worker *holder(struct rt *rt, const struct proc *p, uint32_t *ret_entry)
+{
+    const struct worker *w;
+
+    spin_lock(&rt->lock);
+    w = p->idle ? NULL : p->worker;
+    *ret_entry = w ? load_acquire(&w->entry) : 0; /* pairs with M5 */
+    spin_unlock(&rt->lock);
+    return w;
+}
+
+/* The only processor is to have company. False: not now, its holder may be taking from its queues as if it had none. */
+static bool no_more_alone(struct rt *rt)
+{
+    struct proc *p = &rt->procs[0];
+    const struct worker *w;
+    uint32_t entry, later;
+    bool over;
+
+    if (!rt->alone)
+        return true;
+    store_relaxed(&p->alone, false);
+    everybody_fences(rt);
+    w = holder(rt, p, &entry);
+    over = !w || !(entry & 1);
+    for (unsigned tries = 0; !over && tries < LEAVE_TRIES; tries++) {
+        rn__os_thread_yield();
+        over = holder(rt, p, &later) != w || later != entry;
+    }
+    rt->alone = !over;
+    return over;
+}
+
 /* The CPUs that the process may use change: a mask, a quota. */
 static void follow_cpus(struct rt *rt)
 {
@@ -371,7 +414,7 @@ static void follow_cpus(struct rt *rt)
 
     if (n > rt->room)
         n = rt->room;
-    if (n != load_relaxed(&rt->limit))
+    if (n != load_relaxed(&rt->limit) && no_more_alone(rt))
         rn__procs_limit(rt, n);
 }
 

@@ -45,7 +45,7 @@ struct proc {
     uint32_t fresh_takes;  /* counts picks from fresh */
     int8_t
         halved; /* signed, since the explorer's SPIN_HALVED is 0; how many times the while of looking for work is halved */
-    bool alone; /* the only processor: no thieves */
+    bool alone; /* atomic: the only processor: no thieves */
     uint32_t kept;   /* atomic: lone tasks that were not stolen, in a row; see sched.c */
     uint32_t unpaid; /* atomic: thefts from here that did not pay, in a row; likewise */
     struct trip {    /* the last theft by this processor, until its queues are empty again */
@@ -167,6 +167,7 @@ struct rt {
     uint32_t nprocs; /* atomic: changed with lock held, never lowered */
     uint32_t room;   /* processors there is memory for */
     bool follows;
+    bool alone;        /* the monitor's own: there has never been more than one */
     uint32_t stopping; /* atomic */
     uint32_t refs;     /* atomic: rn_run's, and one per orphan */
     uint64_t number;   /* of the starts of this process, from 1 */

@@ -531,10 +531,10 @@ static ALWAYS_INLINE void push_ready(struct worker *w, struct g *g)
 
 /* ---- Picking --------------------------------------------------------------------------------------- */
 
-static ALWAYS_INLINE struct fresh *take_fresh(struct proc *p)
+static ALWAYS_INLINE struct fresh *take_fresh(struct proc *p, bool alone)
 {
     p->ready_streak = 0;
-    if (p->alone) {
+    if (alone) {
         if (unlikely(++p->fresh_takes % FRESH_OLDEST == 0))
             return freshq_steal(&p->fresh);
         return freshq_take_alone(&p->fresh);
@@ -551,25 +551,27 @@ static ALWAYS_INLINE struct fresh *take_fresh(struct proc *p)
 /* The next task of p's own queues, or 0. The holder only. */
 static ALWAYS_INLINE task pick(struct proc *p)
 {
+    bool alone =
+        load_relaxed(&p->alone); /* for as long as this takes: see the monitor's no_more_alone */
     struct fresh *f;
     task t;
 
     if (unlikely(p->ready_streak >= READY_RUN)) {
-        f = take_fresh(p);
+        f = take_fresh(p, alone);
         if (f)
             return task_of_fresh(f);
     }
-    t = p->alone ? runq_take_alone(&p->ready) : runq_take(&p->ready);
+    t = alone ? runq_take_alone(&p->ready) : runq_take(&p->ready);
     if (likely(t)) {
         p->ready_streak++;
         goto kept;
     }
-    f = take_fresh(p);
+    f = take_fresh(p, alone);
     if (!f)
         return 0;
     t = task_of_fresh(f);
 kept:
-    if (!p->alone && load_relaxed(&p->kept) < KEPT_MAX)
+    if (!alone && load_relaxed(&p->kept) < KEPT_MAX)
         store_relaxed(&p->kept, load_relaxed(&p->kept) +
                                     1); /* a thief's zero may be lost; it will steal again */
     return t;
@@ -1146,14 +1148,15 @@ static task steal_for(struct worker *w, unsigned rounds, unsigned *ret_round)
     struct lone seen[LONE] = {{NULL, 0, 0}};
 
     for (unsigned round = 0; round < rounds; round++) {
-        uint32_t start = rn__random() % rt->nprocs;
+        uint32_t nprocs = load_acquire(&rt->nprocs); /* pairs with rn__procs_limit */
+        uint32_t start = rn__random() % nprocs;
         int64_t now = round % 8 == 0 ? now_ns() : 0;
 
         *ret_round = round;
         if (load_relaxed(&rt->stopping))
             return 0;
-        for (uint32_t i = 0; i < rt->nprocs; i++) {
-            struct proc *victim = &rt->procs[(start + i) % rt->nprocs];
+        for (uint32_t i = 0; i < nprocs; i++) {
+            struct proc *victim = &rt->procs[(start + i) % nprocs];
             uint32_t n;
             task t;
 
@@ -1230,7 +1233,7 @@ int64_t rn__timers_first(struct rt *rt)
 {
     int64_t first = INT64_MAX;
 
-    for (uint32_t i = 0; i < rt->nprocs; i++) {
+    for (uint32_t i = 0, n = load_acquire(&rt->nprocs); i < n; i++) {
         int64_t when = timers_first(rt->procs[i].timers);
 
         if (when < first)
@@ -1516,6 +1519,7 @@ static task find_task(struct worker *w)
 {
     struct rt *rt = w->rt;
     struct proc *p;
+    uint32_t nprocs;
     bool look;
     task t;
 
@@ -1564,10 +1568,11 @@ again:
             goto found;
     }
 
-    if (rt->nprocs > 1) {
+    nprocs = load_relaxed(&rt->nprocs);
+    if (nprocs > 1) {
         if (!w->spinning &&
             2 * load_relaxed(&rt->spinning) <
-                rt->nprocs - load_relaxed(&rt->off_procs) - load_relaxed(&rt->idle_procs) + 1) {
+                nprocs - load_relaxed(&rt->off_procs) - load_relaxed(&rt->idle_procs) + 1) {
             w->spinning = true;
             add_seq_cst(&rt->spinning, 1);
         }
@@ -1591,7 +1596,7 @@ again:
     fence_seq_cst();
     if (load_relaxed(&rt->global_len) || rn__timers_first(rt) <= now_ns())
         goto regain;
-    for (uint32_t i = 0; i < rt->nprocs; i++) {
+    for (uint32_t i = 0, nprocs = load_acquire(&rt->nprocs); i < nprocs; i++) {
         const struct proc *other = &rt->procs[i];
         uint32_t n = queued(other);
 

@@ -222,8 +222,7 @@ static struct rt *rt_new(void)
     rt = rn__mem_new_zero(sizeof *rt, CACHE_LINE);
     if (!rt)
         return NULL;
-    if (follows && n > 1 &&
-        rn__os_cpus_all() > (int)n) /* of one alone there is less to do: it stays alone */
+    if (follows && rn__os_cpus_all() > (int)n)
         room = rn__os_cpus_all() > PROCS_MAX ? PROCS_MAX : (uint32_t)rn__os_cpus_all();
     rt->procs = rn__mem_new_zero(room * sizeof *rt->procs, CACHE_LINE);
     if (!rt->procs) {
@@ -233,6 +232,7 @@ static struct rt *rt_new(void)
     rt->nprocs = rt->limit = n;
     rt->room = room;
     rt->follows = follows && room > 1;
+    rt->alone = n == 1;
     rt->refs = 1;
     rt->next_id = 1;
     rt->number = ++starts;
@@ -246,7 +246,7 @@ static struct rt *rt_new(void)
         struct proc *p = &rt->procs[i];
 
         p->index = i;
-        p->alone = room == 1;
+        p->alone = n == 1 && i == 0;
         p->timers = &rn__timer_heaps[i];
         rn__timers_begin(p->timers);
         p->idle = true;

@@ -123,11 +123,38 @@ static int run_submitted(void)
     return (int)total;
 }
 
-EXPLORE(submit_against_sleep, .preemptions = 1, .stale = 0, .random_runs = 6000,
-        .breaks = {{"rn__inject", "fence_seq_cst", 0}})
+EXPLORE(submit_against_sleep, .preemptions = 1, .stale = 0, .random_runs = 1500)
 {
     ch = rn_chan_make(uint64_t, 2);
     EXPECT(rn_run(run_submitted) == 2);
+    rn_chan_release(ch);
+    EXPECT(explore_allocated() == 0);
+}
+
+/* The same with one goroutine, which is shorter, so that the one store that must be late is late in more of the runs. */
+static void submit_one(void *arg)
+{
+    (void)arg;
+    rn_go(count_one);
+}
+
+static int run_submitted_one(void)
+{
+    uint64_t v = 0;
+    int64_t began = explore_now();
+
+    submitter = explore_start(submit_one, NULL);
+    rn_recv_ok(ch, &v);
+    EXPECT(explore_now() == began);
+    (void)rn_blocking((explore_join(submitter), 0));
+    return (int)v;
+}
+
+EXPLORE(submit_one_against_sleep, .preemptions = 1, .stale = 1, .random_runs = 4000,
+        .breaks = {{"rn__inject", "fence_seq_cst", 0}})
+{
+    ch = rn_chan_make(uint64_t, 2);
+    EXPECT(rn_run(run_submitted_one) == 1);
     rn_chan_release(ch);
     EXPECT(explore_allocated() == 0);
 }
@@ -368,6 +395,41 @@ EXPLORE(taken_while_computing, .preemptions = 1, .stale = 1, .random_runs = 3000
     rn_chan_release(ch);
     rn__monitor_eager = 0;
     rn_set_procs(0);
+    EXPECT(explore_allocated() == 0);
+}
+
+/* ---- One processor gets company ------------------------------------------------------------------------------------ */
+
+extern int explore_cpus;
+static uint32_t ran; /* atomic */
+
+static void run_once(void)
+{
+    rn_yield();
+    add_relaxed(&ran, 1);
+    rn_wg_done(&wg);
+}
+
+static int run_with_company(void)
+{
+    wg = (rn_wg){0};
+    rn_wg_add(&wg, 3);
+    explore_cpus = 2;
+    explore_advance(INT64_C(2000000000));
+    for (int i = 0; i < 3; i++)
+        rn_go(run_once);
+    rn_yield();
+    rn_wg_wait(&wg);
+    return (int)load_relaxed(&ran);
+}
+
+/* The only holder takes tasks as nobody else does, until there may be others: none is taken twice, and none is lost. */
+EXPLORE(company, .preemptions = 1, .stale = 1, .random_runs = 12000)
+{
+    ran = 0;
+    explore_cpus = 1;
+    EXPECT(rn_run(run_with_company) == 3);
+    explore_cpus = 2;
     EXPECT(explore_allocated() == 0);
 }
 

@@ -6,6 +6,7 @@
  * The monitor's own source, with a clock that the tests turn, a word of theirs on who sleeps in the kernel and on how many
  * CPUs there are, and a wait between two looks that ends when they say so. So no test depends on how fast anything is.
  */
+#define _GNU_SOURCE
 #include "netpoll/netpoll.h"
 #include "os/os.h"
 #include "sched/rt.h"
@@ -33,6 +34,7 @@ static int test_cpus(void);
 
 #include "support.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -753,4 +755,72 @@ PLAIN_TEST(cpus_are_not_looked_at_where_a_number_was_asked_for)
 {
     CHECK_EQ(rn_set_procs(2), 0);
     CHECK_EQ(rn_run(asked_for_two), 0);
+}
+
+/* Begin with one CPU of several. */
+static void begin_with_one(void)
+{
+    cpu_set_t all, one;
+
+    unsetenv("RUNNEL_PROCS");
+    CHECK_EQ(sched_getaffinity(0, sizeof(all), &all), 0);
+    if (CPU_COUNT(&all) < 2)
+        test_skip("one CPU");
+    CPU_ZERO(&one);
+    for (size_t i = 0; i < CPU_SETSIZE && CPU_COUNT(&one) == 0; i++)
+        if (CPU_ISSET(i, &all))
+            CPU_SET(i, &one);
+    CHECK_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
+    cpus = 1;
+}
+
+static int company_comes(void)
+{
+    _Atomic int flag = 0;
+
+    CHECK_EQ(rn_procs(), 1);
+    CHECK(worker_self()->proc->alone);
+    gate();
+    cpus = 2;
+    look_after(1001 * ms);
+    CHECK_EQ(rn_procs(), 2);
+    CHECK(!worker_self()->proc->alone);
+    rn_go(set, &flag);
+    while (!flag) /* the second runs it: the monitor stands still */
+        ;
+    CHECK(mine());
+    ungate();
+    return 0;
+}
+
+/* Who begins with one CPU and may use more later does so. */
+PLAIN_TEST(cpus_one_gets_company)
+{
+    begin_with_one();
+    CHECK_EQ(rn_run(company_comes), 0);
+}
+
+static int company_waits(void)
+{
+    struct worker *w = worker_self();
+
+    gate();
+    cpus = 2;
+    rt_enter(w);
+    for (int i = 0; i < 3; i++) {
+        look_after(1001 * ms);
+        CHECK_EQ(load_relaxed(&w->rt->limit), 1);
+    }
+    rt_leave(w);
+    look_after(1001 * ms);
+    CHECK_EQ(load_relaxed(&w->rt->limit), 2);
+    ungate();
+    return 0;
+}
+
+/* Not while the holder is inside the runtime, where it may be taking a task as nobody else does. */
+PLAIN_TEST(cpus_no_company_while_the_only_holder_is_inside)
+{
+    begin_with_one();
+    CHECK_EQ(rn_run(company_waits), 0);
 }

@@ -444,6 +444,34 @@ PLAIN_TEST(stall_processors_follow_the_affinity_mask)
     CHECK_EQ(rn_run(follow_the_mask), 0);
 }
 
+static int gets_company(const cpu_set_t *all)
+{
+    CHECK_EQ(rn_procs(), 1);
+    set_mask(all);
+    AWAIT(rn_procs() == CPU_COUNT(all));
+    for (int i = 0; i < 100; i++)
+        rn_go(rn_yield);
+    CHECK_EQ(rn_settle(RN_MINUTE), 0);
+    return 0;
+}
+
+/* Also from the one CPU that a program began with. */
+PLAIN_TEST(stall_one_processor_gets_company)
+{
+    cpu_set_t all, one;
+
+    CHECK_EQ(sched_getaffinity(0, sizeof(all), &all), 0);
+    unsetenv("RUNNEL_PROCS");
+    if (rn_procs() < 2 || rn_procs() < CPU_COUNT(&all))
+        SKIP("one CPU, or a quota");
+    CPU_ZERO(&one);
+    for (size_t i = 0; i < CPU_SETSIZE && CPU_COUNT(&one) == 0; i++)
+        if (CPU_ISSET(i, &all))
+            CPU_SET(i, &one);
+    set_mask(&one);
+    CHECK_EQ(rn_run(gets_company, (const cpu_set_t *)&all), 0);
+}
+
 /* ---- fork -------------------------------------------------------------------------------------------------------------------- */
 
 static int exit_status(pid_t pid)
