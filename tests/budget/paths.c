@@ -296,6 +296,13 @@ static void park_ready(int64_t n)
     rn_wg_wait(&wg);
 }
 
+/* What each such call would pay if nobody could take its processor: it has to know whose it is. */
+static void find_worker(int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        __asm__ volatile("" : : "r"(worker_self()) : "memory");
+}
+
 /* What each call that enters the runtime pays for it: the two stores and the look between (sched/monitor.c). */
 static void entry(int64_t n)
 {
@@ -483,6 +490,7 @@ static const struct path {
     {"go/yield/alone", yield_alone},
     {"go/yield/two", yield_two},
     {"go/park+ready", park_ready},
+    {"go/find-worker", find_worker},
     {"go/enter+leave", entry},
     {"go/blocking-enter+leave", blocking},
     {"go/defer", defer},
