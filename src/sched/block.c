@@ -14,7 +14,8 @@
  * marked. So a call that does block after many that did not costs others a tick or two; one that computes, a slice. That
  * happens once: the monitor forgets the place as it takes the processor (rn__block_lost), so that whoever else comes there
  * lends. One call in MEASURED is timed then, for those that take longer, but not a tick. And who has had its time lends in
- * any case, so that a loop of such calls shares its processor by slices, as every loop does.
+ * any case, so that a loop of such calls shares its processor by slices, as every loop does; as does everybody while the
+ * system refuses the monitor its thread.
  *
  * The places are in a table, by a hash of the address after the call, without locks: two places with one hash, or two
  * threads at one, spoil a count at worst, and a processor is lent that need not be, or the monitor takes it.
@@ -54,7 +55,8 @@ void rn__block_enter(void)
         return;
     place = place_of(__builtin_return_address(0));
     store_relaxed(&g->block_place, place);
-    if (place_is_trusted(place) && likely(!(load_relaxed(&w->attention) & ATTEND_YIELD))) {
+    if (place_is_trusted(place) && likely(!(load_relaxed(&w->attention) & ATTEND_YIELD)) &&
+        likely(load_relaxed(&g->rt->has_monitor))) { /* else nobody would take it */
         if (++w->block_calls % MEASURED != 0) {
             g->block_began = 0;
             return;

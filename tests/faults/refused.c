@@ -933,6 +933,50 @@ PLAIN_TEST(refused_thread_is_asked_for_again)
     }
 }
 
+/* Where calls were short again and again rn_blocking keeps the processor, for the monitor to take: not without one. */
+static volatile int block_on; /* volatile: compilers would make a place of its own for each */
+static __attribute__((noinline)) int reads_there(void)
+{
+    int fd = block_on;
+    char c;
+
+    return rn_blocking(fd < 0 ? 0 : (int)__real_read(fd, &c, 1));
+}
+static int makes_short_calls(void)
+{
+    block_on = -1;
+    for (int i = 0; i < 1000; i++)
+        CHECK_EQ(reads_there(), 0);
+    return 0;
+}
+static void writes_byte(int fd)
+{
+    CHECK_EQ(__real_write(fd, "x", 1), 1);
+}
+static int blocks_without_monitor(void)
+{
+    int fds[2];
+
+    CHECK_EQ(pipe(fds), 0);
+    rn_go(writes_byte, fds[1]);
+    block_on = fds[0];
+    CHECK_EQ(reads_there(), 1);
+    close(fds[0]);
+    close(fds[1]);
+    return 0;
+}
+PLAIN_TEST(refused_monitor_and_a_call_that_blocks)
+{
+    int before;
+
+    CHECK_EQ(rn_set_procs(1), 0);
+    CHECK_EQ(rn_run(makes_short_calls), 0);
+    before = refusals;
+    refuse(THREAD, EAGAIN, 0, 1);
+    CHECK_EQ(rn_run(blocks_without_monitor), 0);
+    CHECK_EQ(refusals - before, 1);
+}
+
 /* Somebody asks for a thread, with a processor in his hands, while all others find nothing to do; and is refused. Then
  * nothing runs, and it is found out that nothing ever will. */
 static _Atomic bool thread_asked, first_parks, nothing_left;

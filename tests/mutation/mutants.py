@@ -160,8 +160,9 @@ MUTANTS = [
      "who begins with one CPU stays with it"),
     ("block-lost", "sched/monitor.c", "            rn__block_lost(w->cur);\n", "",
      "each of many that block in one place costs its processor a look of the monitor"),
-    ("block-loop", "sched/block.c", "if (place_is_trusted(place) && likely(!(load_relaxed(&w->attention) & ATTEND_YIELD))) {",
-     "if (place_is_trusted(place)) {", "a loop of short calls of rn_blocking has two slices"),
+    ("block-unminded", "sched/block.c", "        likely(load_relaxed(&g->rt->has_monitor))) {", "        true) {",
+     "a call keeps the processor that nobody would take"),
+    ("block-loop", "sched/block.c", " && likely(!(load_relaxed(&w->attention) & ATTEND_YIELD)) &&", " &&", "a loop of short calls of rn_blocking has two slices"),
     # The lot and what stands on it
     ("lot-tail", "sched/lot.c", "            head->tail = w->prev;", "            (void)head;",
      "the last waiter leaves a dangling tail"),
