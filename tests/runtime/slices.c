@@ -262,6 +262,29 @@ GO_TEST_PROCS(d12_who_sleeps_is_taken_from_at_once, 1)
     ungate();
 }
 
+/* D12: under Valgrind, which runs one thread at a time, slices are fifty times as long, and who sleeps says nothing. */
+GO_TEST_PROCS(d12_slices_scale_under_valgrind, 1)
+{
+    uint32_t tools = rn__tools;
+    _Atomic int flag = 0;
+
+    asleep = true;
+    rn_go(set, &flag);
+    gate();
+    rn__tools |= TOOL_VALGRIND;
+    look_after(0);
+    for (int i = 0; i < 50; i++) {
+        CHECK(mine());
+        look_after(10 * ms);
+    }
+    CHECK(!mine());
+    while (!flag)
+        ;
+    asleep = false;
+    rn__tools = tools;
+    ungate();
+}
+
 /* D10: whoever is inside the runtime keeps its processor, however long that is. */
 GO_TEST_PROCS(d10_nothing_is_taken_inside_an_entry, 1)
 {
