@@ -23,8 +23,15 @@ static int fail_with(int code, const char *text)
     return rn_errorf(code, "%s", text);
 }
 
+static int ignore_cancellation(rn_chan(int) gate)
+{
+    return rn_recv(gate);
+}
+
 GO_TEST(eg_01_a_zero_group_is_usable)
 {
+    enum { MANY = 3000 };
+    rn_chan(int) gate = rn_chan_make(int, 0);
     rn_group g = {0};
 
     CHECK_EQ(rn_group_wait(&g), 0);
@@ -32,6 +39,17 @@ GO_TEST(eg_01_a_zero_group_is_usable)
     rn_group_go(&g, succeed);
     rn_group_go(&g, give, 7); /* 0 or more is success */
     CHECK_EQ(rn_group_wait(&g), 0);
+    for (int i = 0; i < MANY; i++) { /* no limit */
+        if (i % 2)
+            CHECK(rn_group_try_go(&g, ignore_cancellation, gate));
+        else
+            rn_group_go(&g, ignore_cancellation, gate);
+    }
+    AWAIT(test_parked() == MANY);
+    for (int i = 0; i < MANY; i++)
+        rn_send(gate, 0);
+    CHECK_EQ(rn_group_wait(&g), 0);
+    rn_chan_release(gate);
 }
 
 static int fail_in_turn(int i, rn_chan(int) turn[], const int *results)
@@ -110,7 +128,12 @@ GO_TEST(eg_04_05_the_first_error_cancels_the_context)
     CHECK_EQ(rn_ctx_err(ctx), 0);
     rn_group_go(&g, until_done, ctx);
     rn_group_go(&g, succeed);
+    rn_group_go(&g, give, 7);
+    AWAIT(rn_count() == 2 && test_parked() == 1);
+    CHECK_EQ(rn_ctx_err(ctx), 0); /* of success it does not end */
     rn_group_go(&g, fail_with, -EIO, "the disk");
+    (void)rn_recv(rn_ctx_done(ctx)); /* before anybody waits for the group */
+    CHECK_EQ(rn_ctx_cause(ctx), -EIO);
     CHECK_EQ(rn_group_wait(&g), -EIO);
     CHECK_STR(rn_errmsg(-EIO), "the disk");
     CHECK_EQ(rn_ctx_err(ctx), -ECANCELED);
@@ -147,23 +170,36 @@ GO_TEST(eg_04_the_parents_end_reaches_the_functions)
     rn_ctx_end(parent);
 }
 
+static int until_it_ends(rn_ctx *ctx)
+{
+    int err;
+
+    while (!(err = rn_ctx_err(ctx)))
+        rn_yield();
+    return err;
+}
+
+/* Contexts derived from the group's make its end long, so that who sees it early has time to be wrongly first. */
 GO_TEST(eg_06_a_task_that_fails_of_the_cancellation_is_never_first)
 {
-    for (int round = 0; round < test_times(3000); round++) {
-        rn_group g = {0};
-        rn_ctx *ctx = rn_group_with_ctx(&g, rn_ctx_background());
+    enum { DERIVED = 200 };
 
+    for (int round = 0; round < test_times(1000); round++) {
+        rn_group g = {0};
+        rn_ctx *ctx = rn_group_with_ctx(&g, rn_ctx_background()), *derived[DERIVED];
+
+        for (int i = 0; i < DERIVED; i++)
+            derived[i] = rn_ctx_with_cancel(ctx);
         for (int i = 0; i < 4; i++)
-            rn_group_go(&g, until_done, ctx);
+            rn_group_go(&g, i % 2 ? until_done : until_it_ends, ctx);
         rn_group_go(&g, fail_with, -EIO, "first");
         CHECK_EQ(rn_group_wait(&g), -EIO);
         CHECK_STR(rn_errmsg(-EIO), "first");
+        for (int i = 0; i < DERIVED; i++) {
+            CHECK_EQ(rn_ctx_cause(derived[i]), -EIO);
+            rn_ctx_end(derived[i]);
+        }
     }
-}
-
-static int ignore_cancellation(rn_chan(int) gate)
-{
-    return rn_recv(gate);
 }
 
 GO_TEST(eg_07_others_are_not_interrupted)
@@ -175,6 +211,8 @@ GO_TEST(eg_07_others_are_not_interrupted)
     rn_group_go(&g, ignore_cancellation, gate);
     rn_group_go(&g, give, -EIO);
     (void)rn_recv(rn_ctx_done(ctx));
+    test_let_run();
+    CHECK_EQ(rn_count(), 2); /* it goes on waiting */
     rn_send(gate, 0);
     CHECK_EQ(rn_group_wait(&g), -EIO);
     rn_chan_release(gate);
@@ -208,6 +246,49 @@ GO_TEST(eg_08_a_limit_holds_and_go_waits)
     }
 }
 
+static int count_and_wait(_Atomic int *begun, rn_chan(int) gate)
+{
+    ++*begun;
+    return rn_recv(gate);
+}
+static void go_many(rn_group *g, int n, _Atomic int *begun, rn_chan(int) gate, _Atomic int *passed)
+{
+    for (int i = 0; i < n; i++) {
+        rn_group_go(g, count_and_wait, begun, gate);
+        ++*passed;
+    }
+}
+
+/* EG-08: the whole limit is used, the one who goes beyond it waits, and for each that ends one more begins. */
+GO_TEST(eg_08_go_beyond_the_limit_waits_for_a_slot)
+{
+    const int limits[] = {1, 2, 10};
+
+    for (int k = 0; k < 3; k++) {
+        rn_chan(int) gate = rn_chan_make(int, 0);
+        _Atomic int begun = 0, passed = 0;
+        rn_group g = {0};
+        int limit = limits[k];
+
+        rn_group_set_limit(&g, limit);
+        rn_go(go_many, &g, limit + 5, &begun, gate, &passed);
+        for (int i = 0; i <= 5; i++) {
+            if (i < 5)
+                AWAIT(test_parked() == (size_t)limit + 1); /* those in the group, and who goes */
+            else
+                AWAIT(test_parked() == (size_t)limit && rn_count() == (size_t)limit + 1);
+            CHECK_EQ(begun, limit + i);
+            CHECK_EQ(passed, limit + i);
+            rn_send(gate, 0);
+            AWAIT(passed == (i < 5 ? limit + i + 1 : limit + 5));
+        }
+        for (int i = 1; i < limit; i++)
+            rn_send(gate, 0);
+        CHECK_EQ(rn_group_wait(&g), 0);
+        rn_chan_release(gate);
+    }
+}
+
 GO_TEST(eg_09_10_11_try_go_and_changed_limits)
 {
     rn_group g = {0};
@@ -230,11 +311,14 @@ GO_TEST(eg_09_10_11_try_go_and_changed_limits)
     CHECK_EQ(rn_group_wait(&g), 0);
     rn_group_set_limit(&g, 0);
     for (int i = 0; i < 1024; i++)
-        n += rn_group_try_go(&g, succeed);
+        n += rn_group_try_go(&g, give, -EIO);
     CHECK_EQ(n, 0);
+    CHECK_EQ(rn_group_wait(&g), 0); /* and none has run */
     rn_group_set_limit(&g, -1);
     for (int i = 0; i < 100; i++)
-        CHECK(rn_group_try_go(&g, succeed));
+        CHECK(rn_group_try_go(&g, ignore_cancellation, gate));
+    for (int i = 0; i < 100; i++)
+        rn_send(gate, 0);
     CHECK_EQ(rn_group_wait(&g), 0);
     rn_chan_release(gate);
 }
@@ -252,8 +336,10 @@ GO_TEST_LEAVES(eg_10_a_limit_of_zero_blocks_go_for_ever)
 
     rn_group_set_limit(&g, 0);
     rn_go(go_under_limit_zero, &g, &passed);
+    AWAIT(test_parked() == 1);
     test_let_run();
     CHECK_EQ(passed, 0);
+    CHECK_EQ(rn_count(), 2);
 }
 
 static rn_chan(int) never;

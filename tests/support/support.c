@@ -36,6 +36,14 @@ void test_let_run(void)
         rn_yield();
 }
 
+size_t test_parked(void)
+{
+    struct rn_metrics m;
+
+    (void)rn_metrics(&m, sizeof m);
+    return m.waiting;
+}
+
 void test_expect_settled(const char *file, int line)
 {
     size_t left = rn_settle(60 * RN_SECOND);

@@ -82,6 +82,9 @@ bool test_is_emulated(void);
 /* Let everybody else run for a good while: what could wrongly happen gets its chance. */
 void test_let_run(void);
 
+/* Goroutines that are parked now. To await a number of them is to know that so many wait, where none but these can. */
+size_t test_parked(void);
+
 /* Runs body(arg) in a child process, which must end with status 2 and a report on stderr: its
  * first line is text, and a goroutine is named. Returns the report, valid until the next call.
  * (A sanitizer may have something to say first: a send and a close that nothing orders are a race.) */
