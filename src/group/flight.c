@@ -14,8 +14,8 @@
  * bits are reused after the 64th, so keys of one hash hang below each other.
  *
  * rn_exit in the function. The goroutine's completion callback is replaced for the time of the call: it gets
- * the result that rn_exit was given, ends the flight with it, and hands on. Every follower then exits with that
- * result too, as in Go; one on a plain thread, which cannot exit, returns it, with *out as it was.
+ * the result that rn_exit was given, ends the flight with it, and hands on. Every follower's call
+ * returns that result, with *out as it was. (In Go the followers exit too, for want of a result.)
  *
  * Invariants
  *   I1  the tree, and in_tree, change only with the flight's lock held.

@@ -78,12 +78,14 @@ GO_TEST(sf_02_03_shared)
         runs = passed = waiting = 0;
         for (int i = 0; i < 10; i++)
             rn_go(join, &f, 42, go_on, result, &shares);
-        AWAIT(waiting == 10);
-        test_let_run();
+        AWAIT(test_parked() == 10); /* one in the function, nine that have joined */
+        CHECK_EQ(waiting, 10);
+        CHECK_EQ(runs, 1);
+        CHECK_EQ(passed, 0);
         rn_close(go_on);
         AWAIT(passed == 10);
-        CHECK(runs >= 1 && runs < 10);
-        CHECK(runs > 1 || shares == 10);
+        CHECK_EQ(runs, 1);
+        CHECK_EQ(shares, 10);
         test_expect_settled(__FILE__, __LINE__);
         rn_chan_release(go_on);
     }
@@ -98,6 +100,40 @@ static void join_key(rn_flight *f, const char *key, int number, rn_recv_only(rn_
     passed++;
 }
 
+static void join_alone(rn_flight *f, int number, rn_recv_only(rn_unit) go_on, bool expected)
+{
+    struct out out = {0};
+    bool shared = !expected;
+
+    CHECK_EQ(rn_flight_do_shared(f, "key", &out, &shared, make_slowly, &out, number, go_on, 3), 3);
+    CHECK_EQ(out.number, number);
+    CHECK_EQ(shared, expected);
+    passed++;
+}
+
+/* SF-03: who ran it alone is told so, although another had the key before, has it now, or waits for another key. */
+GO_TEST(sf_03_not_shared)
+{
+    rn_flight f = {0};
+    rn_chan(rn_unit) first = rn_chan_make(rn_unit, 0), second = rn_chan_make(rn_unit, 0);
+
+    rn_go(join_alone, &f, 1, first, false);
+    AWAIT(test_parked() == 1);
+    rn_flight_forget(&f, "key");
+    rn_go(join_alone, &f, 2, second, true);
+    AWAIT(test_parked() == 2);
+    rn_go(join_alone, &f, 2, second, true);
+    AWAIT(test_parked() == 3);
+    CHECK_EQ(runs, 2);
+    rn_close(second);
+    AWAIT(passed == 2);
+    rn_close(first);
+    AWAIT(passed == 3);
+    test_expect_settled(__FILE__, __LINE__);
+    rn_chan_release(first);
+    rn_chan_release(second);
+}
+
 /* SF-02: different keys do not share; equal text is an equal key, wherever it lies. */
 GO_TEST(sf_02_keys)
 {
@@ -110,7 +146,7 @@ GO_TEST(sf_02_keys)
     rn_go(join_key, &f, "two", 2, go_on);
     AWAIT(runs == 2);
     rn_go(join_key, &f, &same[0], 1, go_on);
-    test_let_run();
+    AWAIT(test_parked() == 3);
     CHECK_EQ(runs, 2);
     rn_close(go_on);
     test_expect_settled(__FILE__, __LINE__);
@@ -146,8 +182,8 @@ GO_TEST(sf_05_forget)
     AWAIT(passed == 1);
     waiting = 0;
     rn_go(lead, &f, 3, second, 2); /* joins the second: gets its number */
-    AWAIT(waiting == 1);
-    test_let_run();
+    AWAIT(test_parked() == 2);     /* the first is through */
+    CHECK_EQ(waiting, 1);
     CHECK_EQ(runs, 2);
     rn_close(second);
     AWAIT(passed == 3);
@@ -179,8 +215,9 @@ DEATH_TEST(sf_08_panic, "panic: in flight")
 
     for (int i = 0; i < 5; i++)
         rn_go(do_panic, &f, go_on);
-    AWAIT(waiting == 5);
-    test_let_run();
+    AWAIT(test_parked() == 5);
+    if (waiting != 5 || runs != 1)
+        rn_panic("%d in the function", runs);
     rn_close(go_on);
     (void)rn_recv(rn_chan_make(int, 0));
 }
@@ -192,17 +229,18 @@ static int exit_within(rn_recv_only(rn_unit) go_on)
     rn_exit(17);
 }
 
-static void join_exit(rn_flight *f, rn_recv_only(rn_unit) go_on)
+static void join_exit(rn_flight *f, int i, rn_recv_only(rn_unit) go_on)
 {
-    int result;
+    int result, out = i;
 
     waiting++;
-    result = rn_flight_do(f, "key", (int *)NULL, exit_within, go_on);
+    result = rn_flight_do(f, "key", &out, exit_within, go_on);
     CHECK_EQ(result, 17);
+    CHECK_EQ(out, i); /* nothing was written to the one of who ran it */
     passed++;
 }
 
-/* SF-11, D36: if the function calls rn_exit its goroutine ends and every follower gets the result;
+/* SF-11, D36: if the function calls rn_exit its goroutine ends and every follower gets the result and goes on;
  * none hangs, and the key is free again. */
 GO_TEST(sf_11_exit)
 {
@@ -211,13 +249,14 @@ GO_TEST(sf_11_exit)
     int out = 0;
 
     for (int i = 0; i < 5; i++)
-        rn_go(join_exit, &f, go_on);
-    AWAIT(waiting == 5);
-    test_let_run();
+        rn_go(join_exit, &f, i, go_on);
+    AWAIT(test_parked() == 5);
+    CHECK_EQ(waiting, 5);
+    CHECK_EQ(runs, 1);
     rn_close(go_on);
     test_expect_settled(__FILE__, __LINE__);
-    CHECK_EQ(passed + runs, 5); /* leaders end, followers go on */
-    CHECK(runs >= 1);
+    CHECK_EQ(passed, 4); /* the leader has ended, the followers went on */
+    CHECK_EQ(runs, 1);
     CHECK_EQ(rn_flight_do(&f, "key", &out, abs, -4), 4);
     rn_chan_release(go_on);
 }
