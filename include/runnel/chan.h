@@ -104,7 +104,7 @@ RN__END
         _Static_assert(sizeof(T) < 65536, "channel element of 64 KiB or more: " #T);               \
         (rn_chan(T)) rn_chan_make_fn(sizeof(T), (cap));                                            \
     })
-/* int rn_chan_make_err(&ch, cap): the same with 0 or -ENOMEM; ch is untouched on failure. */
+/* int rn_chan_make_err(&ch, cap): the same, but -ENOMEM, with ch untouched, when out of memory; else 0. */
 #define rn_chan_make_err(ret_ch, cap)                                                              \
     __extension__({                                                                                \
         _Static_assert(RN__CHAN_IS(*(ret_ch), rn_chan), "not a pointer to a channel: " #ret_ch);   \

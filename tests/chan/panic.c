@@ -54,26 +54,34 @@ static void send_one(rn_send_only(int) out)
     rn_send(out, 1);
 }
 
-/* CHAN-27, F3: close makes a send that already waits panic. */
-DEATH_TEST(chan_27_close_under_a_waiting_send, "panic: send on closed channel")
+/* CHAN-27, F3: close makes every send that already waits panic, and none of their values comes. */
+static void close_under_senders(int cap)
 {
-    rn_chan(int) ch = rn_chan_make(int, 0);
+    rn_chan(int) ch = rn_chan_make(int, cap);
+    uint64_t before = test_waits();
+    bool ok = false;
+    int value = 9;
 
-    rn_go(send_one, ch);
-    test_let_run();
-    rn_close(ch);
-    rn_recv(rn_chan_make(int, 0)); /* whoever comes first: the sender panics, now or later */
+    for (int i = 0; i < cap; i++)
+        rn_send(ch, 5 + i);
+    for (int i = 0; i < 3; i++)
+        rn_go(send_one, ch);
+    AWAIT(test_waits() == before + 3);
+    rn_close(ch); /* on one processor they have not run when it returns */
+    for (int i = 0; i < cap; i++)
+        CHECK(rn_try_recv_ok(ch, &value, &ok) && ok && value == 5 + i);
+    CHECK(rn_try_recv_ok(ch, &value, &ok) && !ok && value == 0);
+    rn_recv(rn_chan_make(int, 0));
 }
 
-DEATH_TEST(chan_27_close_under_a_waiting_send_full, "panic: send on closed channel")
+DEATH_TEST_PROCS(chan_27_close_under_waiting_sends, 1, "panic: send on closed channel")
 {
-    rn_chan(int) ch = rn_chan_make(int, 1);
+    close_under_senders(0);
+}
 
-    rn_send(ch, 0);
-    rn_go(send_one, ch);
-    test_let_run();
-    rn_close(ch);
-    rn_recv(rn_chan_make(int, 0));
+DEATH_TEST_PROCS(chan_27_close_under_waiting_sends_full, 1, "panic: send on closed channel")
+{
+    close_under_senders(2);
 }
 
 /* CHAN-31 */
@@ -115,27 +123,30 @@ static void select_one(rn_recv_only(int) in)
 DEATH_TEST_PROCS(chan_48_release_under_a_receiver, 1, "panic: release of a channel in use")
 {
     rn_chan(int) ch = rn_chan_make(int, 0);
+    uint64_t before = test_waits();
 
     rn_go(recv_one, ch);
-    test_let_run();
+    AWAIT(test_waits() == before + 1);
     rn_chan_release(ch);
 }
 
 DEATH_TEST_PROCS(chan_48_release_under_a_sender, 1, "panic: release of a channel in use")
 {
     rn_chan(int) ch = rn_chan_make(int, 0);
+    uint64_t before = test_waits();
 
     rn_go(send_one, ch);
-    test_let_run();
+    AWAIT(test_waits() == before + 1);
     rn_chan_release(ch);
 }
 
 DEATH_TEST_PROCS(chan_48_release_under_a_select, 1, "panic: release of a channel in use")
 {
     rn_chan(int) ch = rn_chan_make(int, 0);
+    uint64_t before = test_waits();
 
     rn_go(select_one, ch);
-    test_let_run();
+    AWAIT(test_waits() == before + 1);
     rn_chan_release(ch);
 }
 

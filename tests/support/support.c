@@ -44,6 +44,14 @@ size_t test_parked(void)
     return m.waiting;
 }
 
+uint64_t test_waits(void)
+{
+    struct rn_metrics m;
+
+    rn_metrics(&m, sizeof m);
+    return m.parks;
+}
+
 void test_expect_settled(const char *file, int line)
 {
     size_t left = rn_settle(60 * RN_SECOND);

@@ -45,8 +45,16 @@
 #define UNDER_TSAN 1
 #endif
 #endif
+#if defined(__has_feature) /* gcc does not tell */
+#if __has_feature(undefined_behavior_sanitizer)
+#define UNDER_UBSAN 1
+#endif
+#endif
 #ifndef UNDER_ASAN
 #define UNDER_ASAN 0
+#endif
+#ifndef UNDER_UBSAN
+#define UNDER_UBSAN 0
 #endif
 #ifndef UNDER_TSAN
 #define UNDER_TSAN 0
@@ -84,6 +92,12 @@ void test_let_run(void);
 
 /* Goroutines that are parked now. To await a number of them is to know that so many wait, where none but these can. */
 size_t test_parked(void);
+/* How often a goroutine has begun to wait so far. Whoever is counted stands in its queue already, so that
+ *     uint64_t before = test_waits();
+ *     rn_go(...);
+ *     AWAIT(test_waits() == before + 1);
+ * means just that the new goroutine waits, on any number of processors. Yields do not count. */
+uint64_t test_waits(void);
 
 /* Runs body(arg) in a child process, which must end with status 2 and a report on stderr: its
  * first line is text, and a goroutine is named. Returns the report, valid until the next call.
