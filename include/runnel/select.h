@@ -3,9 +3,9 @@
  * select.h - wait for the first of several channel operations.
  *
  * rn_select(case, ...) waits until one case can proceed, performs it, and returns its position;
- * among several that can, a fair random choice. With rn_default, which comes last, it never waits.
- * Every operand is evaluated exactly once, in order. A case on a NULL channel, and a zero case,
- * never proceeds. Sending on a closed channel panics. Never allocates.
+ * among several that can, a fair random choice. With rn_default, which comes last by custom and may
+ * stand anywhere, it never waits. Every operand is evaluated exactly once, in order. A case on a NULL
+ * channel, and a zero case, never proceeds. Sending on a closed channel panics. Never allocates.
  */
 #ifndef RUNNEL_SELECT_H
 #define RUNNEL_SELECT_H
@@ -85,7 +85,8 @@ static inline __attribute__((always_inline)) int rn__select(rn_case *cases, size
                .rn__kind = RN__CASE_RECV})
 /* d after the select began; zero or less: at once, if nothing else can proceed. */
 #define rn_on_timeout(d) ((rn_case){.rn__when = (d), .rn__kind = RN__CASE_TIMEOUT})
-/* At t on rn_now's clock: bounds a whole loop. */
+/* At t on rn_now's clock: bounds a whole loop, also one that always has something to do: once t has
+ * passed, this case is ready like any other. */
 #define rn_on_deadline(t) ((rn_case){.rn__when = (t), .rn__kind = RN__CASE_DEADLINE})
 /* When ctx ends; never for NULL and the background. */
 #define rn_on_done(ctx) ((rn_case){.rn__ch = RN__AS_CTX(ctx), .rn__kind = RN__CASE_DONE})

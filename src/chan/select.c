@@ -4,7 +4,8 @@
  *
  * First a glance without locks: of the cases that seem ready one is drawn, each with the same chance, its channel is
  * locked, and it is performed if it is ready still. That is the whole of a select that has something to do at once: when
- * it is performed it is ready, and nobody can tell which others were.
+ * it is performed it is ready, and nobody can tell which others were. A deadline that has passed counts as
+ * ready, and there is nothing to perform.
  *
  * Otherwise all channels are locked, in the order of their addresses, so that the select sees them at one moment and
  * two selects cannot wait for each other's locks. Then:
@@ -387,6 +388,10 @@ int rn_select_array(rn_case *cases, size_t n)
                 timeout = (int)i;
                 until = when;
             }
+            /* One that has passed is ready like any other, so that it also ends a loop that always has something to
+             * do. */
+            if (k->rn__kind == RN__CASE_DEADLINE && when <= now && drawn(++ready))
+                chosen = (int)i;
             continue;
         default:
             continue;
@@ -405,6 +410,8 @@ int rn_select_array(rn_case *cases, size_t n)
         enum chan_result result;
         uint32_t size;
 
+        if (unlikely(!c))
+            return chosen; /* a deadline */
         spin_lock(&c->lock);
         result = perform(&cases[chosen], c, &wake);
         size = c->elem_size;

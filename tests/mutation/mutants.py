@@ -101,6 +101,8 @@ MUTANTS = [
      "a place whose calls block keeps the processor for good"),
     ("select-timeout-claims", "chan/select.c", "    if (!cas_acq_rel(&s->claimed, &no, 1))\n        return;\n    s->winner = st->index;",
      "    (void)cas_acq_rel(&s->claimed, &no, 1);\n    s->winner = st->index;", "a time-out wins over a decision"),
+    ("select-deadline-last", "chan/select.c", "when <= now && drawn(++ready))", "when <= now && false)",
+     "a deadline that has passed never comes as long as something else is ready"),
     ("select-one-default", "chan/select.c", "    return done ? one : !one;", "    return one;",
      "a select of one case and a default says that the case went on when it did not"),
     # Park, ready, sleep

@@ -161,7 +161,7 @@ static void rounds(struct shared *s, int n)
         one_round(s, false, i);
 }
 
-/* Rules that hold everywhere: waiting never allocates. */
+/* SEL-26: waiting never allocates, by whatever it waits. */
 GO_TEST(alloc_waiting_takes_none)
 {
     static struct shared s = {.sem = RN_SEM(1)};

@@ -135,47 +135,59 @@ GO_TEST(sel_04_targets_untouched)
     rn_chan_release(ready);
 }
 
-/* SEL-05, SEL-06: the only case that can proceed is chosen, wherever it stands; default only if
- * none can. */
+enum { CASES = 6 };
+
+/* Even ones receive, odd ones send 1; the default, if there is one, stands before case number at. */
+static size_t make_cases(rn_case *cases, rn_chan(int) * chans, int *values, int *one, int at)
+{
+    size_t n = 0;
+
+    for (int i = 0; i <= CASES; i++) {
+        if (i == at)
+            cases[n++] = rn_default;
+        if (i < CASES)
+            cases[n++] = i % 2 == 0 ? rn_on_recv(chans[i], &values[i])
+                                    : rn_on_send_from(chans[i], one);
+    }
+    return n;
+}
+
+/* SEL-05, SEL-06: the only case that can proceed is chosen, and takes effect, wherever it and the default stand; the
+ * default only if none can. */
 GO_TEST(sel_05_06_the_only_ready_case)
 {
-    enum { N = 6 };
+    for (int ready = 0; ready < CASES; ready++) {
+        for (int closed = 0; closed < 2; closed++) {
+            for (int at = -1; at <= CASES; at++) { /* -1: no default */
+                bool sends = ready % 2 != 0;
+                rn_chan(int) chans[CASES];
+                rn_case cases[CASES + 1];
+                int values[CASES], one = 1;
+                size_t n;
 
-    for (int ready = 0; ready < N; ready++) {
-        for (int closed = 0; closed < 3; closed++) {
-            for (int with_default = 0; with_default < 2; with_default++) {
-                rn_chan(int) chans[N];
-                rn_case cases[N + 1];
-                int values[N], one = 1;
-
-                for (int i = 0; i < N; i++) {
+                for (int i = 0; i < CASES; i++) {
                     chans[i] = rn_chan_make(int, 1);
                     values[i] = -1;
-                    if (i % 2 == 0) {
-                        cases[i] = rn_on_recv(chans[i], &values[i]);
-                    } else {
+                    if (i % 2 != 0)
                         rn_send(chans[i], 0); /* full */
-                        cases[i] = rn_on_send_from(chans[i], &one);
-                    }
                 }
-                cases[N] = rn_default;
-                if (with_default)
-                    CHECK_EQ(rn_select_array(cases, N + 1), N);
-                if (ready % 2 == 0) {
-                    if (closed == 2)
-                        rn_close(chans[ready]);
-                    else
-                        rn_send(chans[ready], 5);
-                } else {
-                    (void)rn_recv(chans[ready]);
+                if (at >= 0) {
+                    n = make_cases(cases, chans, values, &one, at);
+                    CHECK_EQ(rn_select_array(cases, n), at);
                 }
-                for (int i = 0; i < N; i++) /* a used case is made anew */
-                    cases[i] = i % 2 == 0 ? rn_on_recv(chans[i], &values[i])
-                                          : rn_on_send_from(chans[i], &one);
-                cases[N] = rn_default;
-                CHECK_EQ(rn_select_array(cases, (size_t)(N + with_default)), ready);
-                for (int i = 0; i < N; i++) {
-                    CHECK_EQ(values[i], i != ready || i % 2 != 0 ? -1 : closed == 2 ? 0 : 5);
+                if (sends)
+                    CHECK_EQ(rn_recv(chans[ready]), 0);
+                else if (closed)
+                    rn_close(chans[ready]);
+                else
+                    rn_send(chans[ready], 5);
+                n = make_cases(cases, chans, values, &one, at); /* a used case is made anew */
+                CHECK_EQ(rn_select_array(cases, n), ready + (at >= 0 && at <= ready));
+                for (int i = 0; i < CASES; i++) {
+                    CHECK_EQ(values[i], i != ready || sends ? -1 : closed ? 0 : 5);
+                    CHECK_EQ(rn_len(chans[i]), i % 2);
+                    if (i % 2 != 0)
+                        CHECK_EQ(rn_recv(chans[i]), i == ready);
                     rn_chan_release(chans[i]);
                 }
             }
@@ -183,13 +195,36 @@ GO_TEST(sel_05_06_the_only_ready_case)
     }
 }
 
+/* SEL-06: in a list, too, the default may stand anywhere, and be the first of two. */
+GO_TEST(sel_06_default_in_a_list)
+{
+    rn_chan(int) ready = rn_chan_make(int, 1), never = rn_chan_make(int, 0);
+    int value = 0;
+
+    CHECK_EQ(rn_select(rn_default, rn_on_recv(never, &value)), 0);
+    CHECK_EQ(rn_select(rn_default, rn_on_send(never, 1)), 0);
+    CHECK_EQ(rn_select(rn_on_recv(never, &value), rn_default, rn_on_send(never, 1)), 1);
+    for (int i = 1; i <= 20; i++) {
+        CHECK_EQ(rn_select(rn_default, rn_on_send(ready, i)), 1);
+        CHECK_EQ(rn_select(rn_default, rn_on_recv(ready, &value)), 1);
+        CHECK_EQ(value, i);
+        CHECK_EQ(rn_select(rn_on_recv(never, NULL), rn_default, rn_on_send(ready, i)), 2);
+        CHECK_EQ(rn_select(rn_on_recv(never, NULL), rn_default, rn_on_recv(ready, NULL)), 2);
+    }
+    rn_chan_release(ready);
+    rn_chan_release(never);
+}
+
 static _Atomic int passed;
+
+static _Atomic int got_value;
 
 static void select_two(rn_chan(int) a, rn_chan(int) b)
 {
-    int value;
+    int value = -1, at = rn_select(rn_on_recv(a, &value), rn_on_send(b, 5));
 
-    passed = 1 + rn_select(rn_on_recv(a, &value), rn_on_send(b, 5));
+    got_value = value;
+    passed = 1 + at;
 }
 
 /* SEL-07: without default it waits until a case can proceed: a send, a receive, a close. */
@@ -197,19 +232,21 @@ GO_TEST(sel_07_waits)
 {
     for (int way = 0; way < 3; way++) {
         rn_chan(int) a = rn_chan_make(int, 0), b = rn_chan_make(int, 0);
+        uint64_t before = test_waits();
 
         passed = 0;
         rn_go(select_two, a, b);
-        test_let_run();
+        AWAIT(test_waits() == before + 1);
         CHECK_EQ(passed, 0);
         if (way == 0)
-            rn_send(a, 1);
+            rn_send(a, 8);
         else if (way == 1)
             CHECK_EQ(rn_recv(b), 5);
         else
             rn_close(a);
         AWAIT(passed != 0);
         CHECK_EQ(passed, way == 1 ? 2 : 1);
+        CHECK_EQ(got_value, way == 0 ? 8 : way == 1 ? -1 : 0);
         test_expect_settled(__FILE__, __LINE__);
         rn_chan_release(a);
         rn_chan_release(b);
@@ -239,10 +276,13 @@ GO_TEST_LEAVES(sel_08_09_18_waits_for_ever)
 {
     for (int way = 0; way < 4; way++) {
         rn_chan(int) self = rn_chan_make(int, 0);
+        uint64_t before = test_waits();
 
         rn_go(wait_for_ever, way, self);
+        AWAIT(test_waits() == before + 1);
         test_let_run();
         CHECK_EQ(passed, 0);
+        CHECK_EQ(test_waits(), before + 1);
     }
     CHECK_EQ(rn_count(), 5);
 }
@@ -250,7 +290,10 @@ GO_TEST_LEAVES(sel_08_09_18_waits_for_ever)
 /* SEL-08: with nothing but a default it returns at once. */
 GO_TEST(sel_08_only_default)
 {
+    rn_case one = rn_default;
+
     CHECK_EQ(rn_select(rn_default), 0);
+    CHECK_EQ(rn_select_array(&one, 1), 0);
 }
 
 /* SEL-09: nil cases are ignored beside live ones, and lose to default. */
@@ -312,55 +355,111 @@ static void select_send(rn_chan(int) never, rn_send_only(int) out)
 DEATH_TEST(sel_12_close_under_a_waiting_select, "panic: send on closed channel")
 {
     rn_chan(int) never = rn_chan_make(int, 0), ch = rn_chan_make(int, 0);
+    uint64_t before = test_waits();
 
     rn_go(select_send, never, ch);
-    test_let_run();
+    AWAIT(test_waits() == before + 1);
     rn_close(ch);
     (void)rn_recv(never);
 }
 
-static void send_n(rn_send_only(int) out, int n)
+/* Sends 0 to n - 1 in one of three ways: a plain send, a select of one case, a select of two. */
+static void send_n(rn_send_only(int) out, int n, int way)
 {
-    for (int i = 0; i < n; i++)
-        rn_send(out, i);
+    for (int i = 0; i < n; i++) {
+        if (way == 0)
+            rn_send(out, i);
+        else if (way == 1)
+            CHECK_EQ(rn_select(rn_on_send(out, i)), 0);
+        else
+            CHECK_EQ(rn_select(rn_on_recv((rn_chan(int))NULL, NULL), rn_on_send(out, i)), 1);
+    }
 }
 
 /* SEL-22, SEL-23, CHAN-25: one case is the plain operation, one case and default the try; the value
  * may be discarded, from every kind of sender. */
 GO_TEST(sel_22_23_small_selects)
 {
-    for (int cap = 0; cap < 3; cap++) {
+    for (int round = 0; round < 9; round++) {
+        int cap = round / 3;
         rn_chan(int) ch = rn_chan_make(int, cap), nil = NULL;
         int value = -1;
 
         CHECK_EQ(rn_select(rn_on_recv(ch, &value), rn_default), 1);
         CHECK_EQ(value, -1);
-        rn_go(send_n, ch, 12);
+        rn_go(send_n, ch, 20, round % 3);
         if (cap == 1)
             test_let_run();
-        for (int i = 0; i < 12; i += 4) {
+        for (int i = 0; i < 20; i += 5) {
             CHECK_EQ(rn_select(rn_on_recv(ch, &value)), 0);
             CHECK_EQ(value, i);
             CHECK_EQ(rn_select(rn_on_recv(ch, NULL)), 0);
             CHECK_EQ(rn_select(rn_on_recv(nil, NULL), rn_on_recv(ch, NULL)), 1);
             AWAIT(rn_select(rn_on_recv(ch, &value), rn_default) == 0);
             CHECK_EQ(value, i + 3);
+            CHECK(rn_recv_ok(ch, NULL));
         }
+        test_expect_settled(__FILE__, __LINE__);
         for (int i = 0; i < cap; i++)
             CHECK_EQ(rn_select(rn_on_send(ch, i)), 0);
         CHECK_EQ(rn_select(rn_on_send(ch, 1), rn_default), 1);
         CHECK_EQ(rn_len(ch), cap);
+        for (int i = 0; i < cap; i++)
+            CHECK_EQ(rn_recv(ch), i);
+        CHECK_EQ(rn_select(rn_on_recv(ch, &value), rn_default), 1);
         rn_chan_release(ch);
     }
 }
 
-/* SEL-24: break, continue and return inside a case mean what they always do. */
-static int leave_loops(rn_chan(int) ready)
+static void expect_two(rn_recv_only(int) in)
 {
-    int rounds = 0, value;
+    CHECK_EQ(rn_recv(in), 1);
+    CHECK_EQ(rn_recv(in), 2);
+}
+
+/* SEL-22: one case that sends waits as the plain send does, and with a default it finds who waits as the try does. */
+GO_TEST(sel_22_small_selects_send)
+{
+    rn_chan(int) ch = rn_chan_make(int, 0);
+    uint64_t before = test_waits();
+
+    rn_go(send_n, ch, 1, 1);
+    AWAIT(test_waits() == before + 1);
+    CHECK_EQ(rn_recv(ch), 0);
+    test_expect_settled(__FILE__, __LINE__);
+
+    before = test_waits();
+    rn_go(expect_two, ch);
+    AWAIT(test_waits() == before + 1);
+    CHECK_EQ(rn_select(rn_on_send(ch, 1), rn_default), 0);
+    AWAIT(test_waits() == before + 2);
+    CHECK_EQ(rn_select(rn_on_send(ch, 2)), 0);
+    test_expect_settled(__FILE__, __LINE__);
+    CHECK_EQ(rn_select(rn_on_send(ch, 3), rn_default), 1);
+    rn_chan_release(ch);
+}
+
+static int select_of(int cases, rn_recv_only(int) ready)
+{
+    rn_chan(int) nil = NULL;
+
+    switch (cases) {
+    case 1:
+        return rn_select(rn_on_recv(ready, NULL));
+    case 2:
+        return rn_select(rn_on_recv(ready, NULL), rn_on_send(nil, 1));
+    default:
+        return rn_select(rn_on_recv(ready, NULL), rn_on_send(nil, 1), rn_default);
+    }
+}
+
+/* SEL-24: break, continue and return inside a case mean what they always do. */
+static int leave_loops(int cases, rn_recv_only(int) ready)
+{
+    int rounds = 0;
 
     for (int i = 0; i < 10; i++) {
-        switch (rn_select(rn_on_recv(ready, &value))) {
+        switch (select_of(cases, ready)) {
         case 0:
             if (i == 2)
                 continue;
@@ -378,9 +477,22 @@ static int leave_loops(rn_chan(int) ready)
 GO_TEST(sel_24_break_leaves_the_switch)
 {
     rn_chan(int) ready = rn_chan_make(int, 0);
+    int rounds = 0;
 
     rn_close(ready);
-    CHECK_EQ(leave_loops(ready), 6);
+    for (int cases = 1; cases <= 3; cases++)
+        CHECK_EQ(leave_loops(cases, ready), 6);
+    for (int i = 0; i < 10; i++) { /* written out, as programs do */
+        switch (rn_select(rn_on_recv(ready, NULL), rn_default)) {
+        case 0:
+            break;
+        default:
+            i = 100;
+            break;
+        }
+        rounds++;
+    }
+    CHECK_EQ(rounds, 10);
     rn_chan_release(ready);
 }
 
@@ -478,8 +590,8 @@ GO_TEST(sel_29_own_positions)
 {
     rn_chan(int) chans[5];
     rn_case cases[6] = {{0}};
-    int source[5], got = 0;
-    bool ok = false;
+    int source[5], got = 77;
+    bool ok = true;
 
     for (int i = 0; i < 5; i++) {
         chans[i] = i == 1 ? NULL : rn_chan_make(int, 1);
@@ -492,6 +604,7 @@ GO_TEST(sel_29_own_positions)
     source[3] = 31; /* read when it is sent */
     rn_send(chans[0], 0);
     CHECK_EQ(rn_select_array(cases, 6), 3);
+    CHECK(got == 77 && ok); /* a value and ok come of receives alone */
     CHECK_EQ(rn_recv(chans[3]), 31);
     rn_send(chans[3], 0);
     cases[3] = rn_on_send_from(chans[3], &source[3]);
@@ -499,7 +612,8 @@ GO_TEST(sel_29_own_positions)
     cases[0] = rn_on_send_from(chans[0], &source[0]);
     cases[5] = rn_default;
     CHECK_EQ(rn_select_array(cases, 6), 5);
-    CHECK(got == 0 && !ok);
+    CHECK(got == 77 && ok);
+    ok = false;
     rn_send(chans[4], 9);
     cases[3] = rn_on_send_from(chans[3], &source[3]);
     cases[4] = rn_on_recv_ok(chans[4], &got, &ok);
@@ -521,47 +635,106 @@ DEATH_TEST(sel_30_two_defaults, "panic: reflect.Select: multiple default cases")
     (void)rn_select_array(cases, 2);
 }
 
-enum state { NIL, EMPTY, READY, CLOSED, STATES };
+enum state { NIL, WAITS, READY, CLOSED };
+enum { MIX = 4 };
 
-/* SEL-31: every mix of nil, waiting, ready and closed, with and without default, chooses only what
- * can proceed. (A closed send case panics, SEL-11; it is left out here.) */
-GO_TEST(sel_31_every_mix)
+struct mix {
+    rn_chan(int) chans[MIX];
+    rn_case cases[MIX + 1];
+    bool sends[MIX], can[MIX], any;
+    enum state state[MIX];
+    int values[MIX], one;
+    bool oks[MIX];
+};
+
+/* Four cases, each in one of the four states, two bits each, and each to receive or to send. (A closed send case
+ * panics, SEL-11; it is made a waiting one.) */
+static void mix_make(struct mix *m, int states, int senders)
 {
-    enum { N = 4, MIXES = 256 };
-
-    for (int mix = 0; mix < MIXES; mix++) {
-        for (int senders = 0; senders < 16; senders++) {
-            rn_chan(int) chans[N];
-            rn_case cases[N + 1];
-            bool can[N], any = false;
-            int value, one = 1, chosen;
-
-            for (int i = 0; i < N; i++) {
-                enum state state = (enum state)(mix >> (2 * i) & 3);
-                bool sends = senders >> i & 1;
-
-                if (sends && state == CLOSED)
-                    state = EMPTY;
-                chans[i] = state == NIL ? NULL : rn_chan_make(int, 1);
-                if ((sends && state == EMPTY) || (!sends && state == READY))
-                    rn_send(chans[i], 2); /* full for a sender, ready for a receiver */
-                if (state == CLOSED)
-                    rn_close(chans[i]);
-                can[i] = state == READY || state == CLOSED;
-                any = any || can[i];
-                cases[i] = sends ? rn_on_send_from(chans[i], &one) : rn_on_recv(chans[i], &value);
-            }
-            cases[N] = rn_default;
-            chosen = rn_select_array(cases, any && mix % 2 ? N : N + 1);
-            CHECK(chosen >= 0 && chosen <= N);
-            CHECK(any ? chosen < N && can[chosen] : chosen == N);
-            for (int i = 0; i < N; i++)
-                rn_chan_release(chans[i]);
-        }
+    m->one = 1;
+    m->any = false;
+    for (int i = 0; i < MIX; i++) {
+        m->sends[i] = senders >> i & 1;
+        m->state[i] = (enum state)(states >> (2 * i) & 3);
+        if (m->sends[i] && m->state[i] == CLOSED)
+            m->state[i] = WAITS;
+        m->chans[i] = m->state[i] == NIL ? NULL : rn_chan_make(int, 1);
+        if (m->sends[i] ? m->state[i] == WAITS : m->state[i] == READY)
+            rn_send(m->chans[i], 2); /* full for a sender, ready for a receiver */
+        if (m->state[i] == CLOSED)
+            rn_close(m->chans[i]);
+        m->can[i] = m->state[i] >= READY;
+        m->any = m->any || m->can[i];
+        m->values[i] = 7;
+        m->oks[i] = true;
+        m->cases[i] = m->sends[i] ? rn_on_send_from(m->chans[i], &m->one)
+                                  : rn_on_recv_ok(m->chans[i], &m->values[i], &m->oks[i]);
     }
 }
 
-/* Timeouts: one that is due at once comes only when nothing else can; deadlines in the past too. */
+/* The chosen case took effect, and no other one did. */
+static void mix_check(struct mix *m, int chosen)
+{
+    for (int i = 0; i < MIX; i++) {
+        bool received = i == chosen && !m->sends[i], closed = m->state[i] == CLOSED;
+        bool full = m->sends[i] ? m->state[i] == WAITS || i == chosen
+                                : m->state[i] == READY && i != chosen;
+
+        CHECK_EQ(m->values[i], !received ? 7 : closed ? 0 : 2);
+        CHECK_EQ(m->oks[i], !received || !closed);
+        CHECK_EQ(rn_len(m->chans[i]), full);
+        if (full)
+            CHECK_EQ(rn_recv(m->chans[i]), m->sends[i] && i == chosen ? 1 : 2);
+        rn_chan_release(m->chans[i]);
+    }
+}
+
+static void mix_wait(struct mix *m)
+{
+    passed = 1 + rn_select_array(m->cases, MIX + 1);
+}
+
+/* SEL-31: every mix of nil, waiting, ready and closed, with default and without, chooses only what can proceed, does
+ * just that, and waits only if nothing can. */
+GO_TEST_PROCS(sel_31_every_mix, 1)
+{
+    int skip = test_is_slow() ? 7 : 1; /* odd: every state and every sender comes */
+
+    for (int n = 0; n < 256 * 16; n += skip) {
+        struct mix m;
+        int chosen;
+
+        mix_make(&m, n >> 4, n & 15);
+        m.cases[MIX] = rn_default;
+        chosen = rn_select_array(m.cases, MIX + 1);
+        CHECK(m.any ? chosen >= 0 && chosen < MIX && m.can[chosen] : chosen == MIX);
+        mix_check(&m, chosen);
+
+        mix_make(&m, n >> 4, n & 15);
+        if (m.any) {
+            chosen = rn_select_array(m.cases, MIX);
+            CHECK(chosen >= 0 && chosen < MIX && m.can[chosen]);
+        } else {
+            rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background());
+            uint64_t before = test_waits();
+
+            m.cases[MIX] = rn_on_done(ctx);
+            passed = 0;
+            rn_go(mix_wait, &m);
+            AWAIT(test_waits() == before + 1);
+            rn_yield();
+            CHECK_EQ(passed, 0);
+            rn_ctx_cancel(ctx);
+            AWAIT(passed == MIX + 1);
+            test_expect_settled(__FILE__, __LINE__);
+            rn_ctx_end(ctx);
+            chosen = MIX;
+        }
+        mix_check(&m, chosen);
+    }
+}
+
+/* Timeouts: one that is due at once comes only when nothing else can. SEL-06: a deadline in the past is ready. */
 GO_TEST(sel_timeouts)
 {
     rn_chan(int) never = rn_chan_make(int, 0), ready = rn_chan_make(int, 1);
@@ -578,6 +751,10 @@ GO_TEST(sel_timeouts)
     CHECK_EQ(rn_select(rn_on_recv(never, NULL), rn_on_timeout(INT64_MIN)), 1);
     CHECK_EQ(rn_select(rn_on_recv(never, NULL), rn_on_deadline(rn_now() - RN_SECOND)), 1);
     CHECK_EQ(rn_select(rn_on_recv(never, NULL), rn_on_deadline(0)), 1);
+    CHECK_EQ(rn_select(rn_on_deadline(0), rn_default),
+             0); /* it can proceed, so the default is not taken */
+    CHECK_EQ(rn_select(rn_on_recv(never, NULL), rn_default, rn_on_deadline(rn_now())), 2);
+    CHECK_EQ(rn_select(rn_on_deadline(rn_now() + RN_HOUR), rn_default), 1);
     start = rn_now();
     CHECK_EQ(rn_select(rn_on_timeout(INT64_MAX), rn_on_recv(never, NULL),
                        rn_on_timeout(5 * RN_MILLISECOND), rn_on_deadline(INT64_MAX)),

@@ -446,6 +446,45 @@ GO_TEST(sel_32_timer_against_ready_case)
     rn_chan_release(done);
 }
 
+/* SEL-32, D33: a deadline bounds a whole loop in the same way. */
+GO_TEST(sel_32_deadline_against_ready_case)
+{
+    rn_chan(int) busy = rn_chan_make(int, 0), closed = rn_chan_make(int, 0);
+    rn_chan(rn_unit) done = rn_chan_make(rn_unit, 0);
+    rn_time until = rn_now() + 5 * RN_MILLISECOND;
+
+    rn_go(hammer, done, busy);
+    rn_go(hammer, done, busy);
+    while (rn_select(rn_on_recv(busy, NULL), rn_on_deadline(until)) == 0)
+        ;
+    CHECK(rn_now() >= until);
+    rn_close(closed); /* and this one is ready always */
+    until = rn_now() + 5 * RN_MILLISECOND;
+    while (rn_select(rn_on_recv(closed, NULL), rn_on_deadline(until)) == 0)
+        ;
+    CHECK(rn_now() >= until);
+    rn_close(done);
+    test_expect_settled(__FILE__, __LINE__);
+    rn_chan_release(busy);
+    rn_chan_release(closed);
+    rn_chan_release(done);
+}
+
+/* SEL-13: a deadline that has passed has the same chance as every other ready case. */
+GO_TEST(sel_13_fair_with_a_passed_deadline)
+{
+    enum { TRIALS = 9000 };
+    rn_chan(int) ready = rn_chan_make(int, 0);
+    int count[3] = {0};
+
+    rn_close(ready);
+    for (int i = 0; i < TRIALS; i++)
+        count[rn_select(rn_on_recv(ready, NULL), rn_on_deadline(0), rn_on_recv(ready, NULL))]++;
+    for (int i = 0; i < 3; i++)
+        CHECK(abs(count[i] - TRIALS / 3) < 220); /* 4.9 * sqrt(9000 * 2/9) */
+    rn_chan_release(ready);
+}
+
 static void wait_in_three(rn_chan(int) * chans, _Atomic long *sum)
 {
     int value = 0;
