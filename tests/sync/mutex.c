@@ -15,7 +15,7 @@
 
 static int unguarded; /* guarded by the mutex of the test */
 
-static void lock_many(rn_mutex *m, int n)
+static void lock_many(rn_mutex *m, int n, _Atomic int *times)
 {
     for (int i = 0; i < n; i++) {
         int before;
@@ -30,8 +30,8 @@ static void lock_many(rn_mutex *m, int n)
         if (i % 8 == 0)
             rn_yield();
         unguarded = before + 1; /* another holder meanwhile would make a step vanish */
-        CHECK_EQ(unguarded, before + 1);
         rn_mutex_unlock(m);
+        ++*times;
     }
 }
 
@@ -55,14 +55,18 @@ GO_TEST(mu_01_exclusion)
     rn_mutex m = {0};
     rn_wg wg = {0};
     int n = test_times(1000) * 10;
+    _Atomic int times = 0;
 
     for (int i = 0; i < 10; i++)
         rn_wg_go(&wg, lock_and_count, &m, n);
     rn_wg_wait(&wg);
     CHECK_EQ(unguarded, 10 * n);
+    unguarded = 0;
     for (int i = 0; i < 10; i++)
-        rn_wg_go(&wg, lock_many, &m, n);
+        rn_wg_go(&wg, lock_many, &m, n, &times);
     rn_wg_wait(&wg);
+    CHECK_EQ(unguarded, times);
+    CHECK(times >= 10 * (n - (n + 2) / 3)); /* all but some tries */
     CHECK(rn_mutex_try_lock(&m));
 }
 
@@ -128,18 +132,23 @@ static _Atomic int passed;
 static void lock_twice(rn_mutex *m)
 {
     rn_mutex_lock(m);
-    rn_mutex_lock(m);
     passed = 1;
+    rn_mutex_lock(m);
+    passed = 2;
 }
 
 /* MU-06: not recursive. */
 GO_TEST_LEAVES(mu_06_not_recursive)
 {
     static rn_mutex m;
+    uint64_t before = test_waits();
 
     rn_go(lock_twice, &m);
+    AWAIT(test_waits() == before + 1);
     test_let_run();
-    CHECK_EQ(passed, 0);
+    CHECK_EQ(passed, 1);
+    CHECK_EQ(test_waits(), before + 1);
+    CHECK(!rn_mutex_try_lock(&m));
 }
 
 static void hog(rn_mutex *m, _Atomic bool *stop)
@@ -475,17 +484,18 @@ static void read_and_count(rn_rwmutex *m, _Atomic int *readers)
 GO_TEST(rw_04_05_waiting_writer)
 {
     rn_rwmutex m = {0};
+    uint64_t before = test_waits();
     _Atomic int readers = 0;
 
     rn_rwmutex_rlock(&m);
     rn_rwmutex_rlock(&m); /* before the writer comes */
+    CHECK(rn_rwmutex_try_rlock(&m));
+    rn_rwmutex_runlock(&m);
     rn_go(write_and_flag, &m);
-    while (rn_rwmutex_try_rlock(&m)) { /* until the writer waits */
-        rn_rwmutex_runlock(&m);
-        rn_yield();
-    }
+    AWAIT(test_waits() == before + 1);
+    CHECK(!rn_rwmutex_try_rlock(&m));
     rn_go(read_and_count, &m, &readers);
-    test_let_run();
+    AWAIT(test_waits() == before + 2);
     CHECK_EQ(passed, 0);
     CHECK_EQ(readers, 0);
     CHECK(!rn_rwmutex_try_rlock(&m));
@@ -505,29 +515,46 @@ static void write_and_check(rn_rwmutex *m, _Atomic int *readers, int expected)
     rn_rwmutex_unlock(m);
 }
 
-static bool readers_before_the_next_writer(void)
+static void queue_writer(rn_rwmutex *m, _Atomic int *readers, int expected)
 {
-    enum { N = 5 };
-    rn_rwmutex m = {0};
-    _Atomic int readers = 0;
+    uint64_t before = test_waits();
 
-    passed = 0;
-    rn_rwmutex_lock(&m);
-    for (int i = 0; i < N; i++)
-        rn_go(read_and_count, &m, &readers);
-    test_let_run();
-    rn_go(write_and_check, &m, &readers, N);
-    test_let_run();
-    CHECK_EQ(readers, 0);
-    rn_rwmutex_unlock(&m);
-    test_expect_settled(__FILE__, __LINE__);
-    return passed == 1;
+    rn_go(write_and_check, m, readers, expected);
+    AWAIT(test_waits() == before + 1);
 }
 
-/* RW-06, F15: the readers that queued behind a writer go before the next writer. */
-GO_TEST_PROCS(rw_06_readers_before_the_next_writer, 1)
+/* RW-06, F15: the readers that queued behind a writer go before the next writer, whether that one came before or after
+ * them, and whether the lock is set free for it or, since it has waited for more than a millisecond, handed over. */
+GO_TEST(rw_06_readers_before_the_next_writer)
 {
-    CHECK(readers_before_the_next_writer());
+    enum { N = 5 };
+
+    for (int way = 0; way < 4; way++) {
+        bool first = way % 2, starving = way / 2;
+        rn_rwmutex m = {0};
+        _Atomic int readers = 0;
+        uint64_t before;
+
+        passed = 0;
+        rn_rwmutex_lock(&m);
+        if (first)
+            queue_writer(&m, &readers, N);
+        before = test_waits();
+        for (int i = 0; i < N; i++)
+            rn_go(read_and_count, &m, &readers);
+        AWAIT(test_waits() == before + N);
+        if (!first)
+            queue_writer(&m, &readers, N);
+        if (starving)
+            rn_sleep(2 * RN_MILLISECOND);
+        CHECK_EQ(readers, 0);
+        CHECK_EQ(passed, 0);
+        rn_rwmutex_unlock(&m);
+        test_expect_settled(__FILE__, __LINE__);
+        CHECK_EQ(readers, N);
+        CHECK_EQ(passed, 1);
+        CHECK(rn_rwmutex_try_lock(&m));
+    }
 }
 
 /* RW-07 */
@@ -632,6 +659,12 @@ static void call_without_mutex(void)
     case 5:
         rn_rwmutex_lock(rw);
         break;
+    case 6:
+        (void)rn_rwmutex_try_lock(rw);
+        break;
+    case 7:
+        (void)rn_rwmutex_try_rlock(rw);
+        break;
     default:
         rn_rwmutex_unlock(rw);
         break;
@@ -644,7 +677,7 @@ PLAIN_TEST(rw_11_null_faults)
     const struct rlimit none = {0, 0};
 
     setrlimit(RLIMIT_CORE, &none);
-    for (no_mutex_of = 0; no_mutex_of < 7; no_mutex_of++) {
+    for (no_mutex_of = 0; no_mutex_of < 9; no_mutex_of++) {
         int status;
         pid_t pid;
 

@@ -96,6 +96,45 @@ GO_TEST(once_04_exit_counts)
     CHECK_EQ(runs, 1);
 }
 
+static void exit_when_told(rn_recv_only(int) told)
+{
+    runs++;
+    (void)rn_recv(told);
+    rn_exit(0);
+}
+
+static void once_and_exit_when_told(rn_once *once, rn_recv_only(int) told)
+{
+    rn_once_do(once, exit_when_told, told);
+    FAIL("the goroutine has ended");
+}
+
+static void once_and_count(rn_once *once)
+{
+    rn_once_do(once, other);
+    done++;
+}
+
+/* ONCE-04: and those who waited for it go on. */
+GO_TEST(once_04_exit_lets_go_who_waited)
+{
+    rn_chan(int) told = rn_chan_make(int, 0);
+    uint64_t before = test_waits();
+    rn_once once = {0};
+
+    rn_go(once_and_exit_when_told, &once, told);
+    AWAIT(test_waits() == before + 1);
+    for (int i = 0; i < 5; i++)
+        rn_go(once_and_count, &once);
+    AWAIT(test_waits() == before + 6);
+    CHECK_EQ(done, 0);
+    rn_send(told, 1);
+    test_expect_settled(__FILE__, __LINE__);
+    CHECK_EQ(done, 5);
+    CHECK_EQ(runs, 1);
+    rn_chan_release(told);
+}
+
 static void do_within(rn_once *once)
 {
     rn_once_do(once, other);
@@ -112,10 +151,14 @@ static void nested(rn_once *once)
 GO_TEST_LEAVES(once_05_nested_waits)
 {
     static rn_once once;
+    uint64_t before = test_waits();
 
     rn_go(nested, &once);
+    AWAIT(test_waits() == before + 1);
     test_let_run();
+    CHECK_EQ(test_waits(), before + 1);
     CHECK_EQ(runs, 0);
+    CHECK_EQ(rn_count(), 2);
 }
 
 /* With different onces they may nest. */
@@ -224,7 +267,7 @@ GO_TEST(cond_01_signal)
         rn_go(wait_once, &m, &c);
     AWAIT(read_locked(&m, &running) == 4);
     test_let_run();
-    CHECK_EQ(read_locked(&m, &awake), 0);
+    CHECK_EQ(read_locked(&m, &awake), 0); /* nobody had his from before */
     for (int i = 1; i <= 4; i++) {
         if (i % 2) {
             rn_mutex_lock(&m);
@@ -349,21 +392,47 @@ GO_TEST(cond_05_no_stolen_wake_up)
 }
 
 static rn_cond copied_cond;
+static rn_mutex copied_mutex;
 
-/* COND-08 */
-DEATH_TEST(cond_08_copied, "panic: sync.Cond is copied")
+/* A condition that was used, and a copy of it. */
+static void copy_cond(void)
 {
-    static rn_mutex m;
     static rn_cond c;
 
-    rn_go(wait_once, &m, &c);
-    AWAIT(read_locked(&m, &running) == 1);
+    rn_go(wait_once, &copied_mutex, &c);
+    AWAIT(read_locked(&copied_mutex, &running) == 1);
     rn_cond_signal(&c);
-    AWAIT(read_locked(&m, &awake) == 1);
+    AWAIT(read_locked(&copied_mutex, &awake) == 1);
     memcpy(&copied_cond, &c, sizeof(c));
+}
+
+/* COND-08: the next use of a copy panics, whichever it is. */
+DEATH_TEST(cond_08_copied_wait, "panic: sync.Cond is copied")
+{
+    copy_cond();
+    rn_mutex_lock(&copied_mutex);
+    rn_cond_wait(&copied_cond, &copied_mutex);
+}
+
+DEATH_TEST(cond_08_copied_wait_ctx, "panic: sync.Cond is copied")
+{
+    rn_ctx *ctx = rn_ctx_with_timeout(rn_ctx_background(), 0);
+
+    copy_cond();
+    rn_mutex_lock(&copied_mutex);
+    (void)!rn_cond_wait_ctx(ctx, &copied_cond, &copied_mutex);
+}
+
+DEATH_TEST(cond_08_copied_signal, "panic: sync.Cond is copied")
+{
+    copy_cond();
     rn_cond_signal(&copied_cond);
-    rn_mutex_lock(&m);
-    rn_cond_wait(&copied_cond, &m);
+}
+
+DEATH_TEST(cond_08_copied_broadcast, "panic: sync.Cond is copied")
+{
+    copy_cond();
+    rn_cond_broadcast(&copied_cond);
 }
 
 /* COND-06: it never returns without a signal, and never loses one: a bounded queue. */

@@ -23,12 +23,21 @@ GO_TEST(wg_01_waits_for_the_last)
     rn_wg first = {0}, second = {0};
 
     for (int round = 0; round < 8 * test_times(100); round++) {
+        uint64_t before;
+
         passed = 0;
         rn_wg_add(&first, N);
         rn_wg_add(&second, N);
+        before = test_waits();
         for (int i = 0; i < N; i++)
             rn_go(done_then_wait, &first, &second);
+        if (round % 2) { /* all of them wait already, and nobody else */
+            AWAIT(test_waits() == before + N);
+            before += N;
+        }
         rn_wg_wait(&first);
+        if (round % 2)
+            CHECK_EQ(test_waits(), before); /* the first group is at zero */
         for (int i = 0; i < N; i++) {
             CHECK_EQ(passed, 0);
             rn_wg_done(&second);
@@ -150,21 +159,27 @@ struct inside {
     char after;
 };
 
+static void use_inside(struct inside *in, _Atomic int *n)
+{
+    for (int i = 0; i < 3; i++) {
+        in[i].before = in[i].after = 'x';
+        rn_wg_add(&in[i].wg, 1);
+        rn_go(count_and_done, &in[i].wg, n);
+        rn_wg_wait(&in[i].wg);
+        CHECK(in[i].before == 'x' && in[i].after == 'x');
+    }
+}
+
 /* WG-10: inside a larger structure, on the heap and the stack. */
 GO_TEST(wg_10_inside_a_structure)
 {
-    struct inside *heap = calloc(3, sizeof(*heap));
+    struct inside *heap = calloc(3, sizeof(*heap)), stack[3] = {0};
     _Atomic int n = 0;
 
     CHECK(heap);
-    for (int i = 0; i < 3; i++) {
-        heap[i].before = heap[i].after = 'x';
-        rn_wg_add(&heap[i].wg, 1);
-        rn_go(count_and_done, &heap[i].wg, &n);
-        rn_wg_wait(&heap[i].wg);
-        CHECK(heap[i].before == 'x' && heap[i].after == 'x');
-    }
-    CHECK_EQ(n, 3);
+    use_inside(heap, &n);
+    use_inside(stack, &n);
+    CHECK_EQ(n, 6);
     free(heap);
 }
 
