@@ -97,24 +97,68 @@ GO_TEST(ctx_03_a_fresh_context_is_open)
 
 GO_TEST(ctx_04_10_13_cancel_is_synchronous_for_descendants)
 {
-    rn_ctx *root = rn_ctx_with_cancel(rn_ctx_background());
-    rn_ctx *all[40];
-    size_t n = 0;
+    for (int way = 0; way < 2; way++) { /* without a cause, and with one */
+        rn_ctx *root = rn_ctx_with_cancel(rn_ctx_background());
+        rn_ctx *all[40];
+        size_t n = 0;
 
-    all[n++] = root;
-    for (size_t i = 0; n + 4 <= 40; i++) {
-        all[n++] = rn_ctx_with_cancel(all[i]);
-        all[n++] = rn_ctx_with_value(all[i], &key_a, "v");
-        all[n++] = rn_ctx_with_timeout(all[i], RN_HOUR);
-        all[n++] = rn_ctx_with_cancel_cause(all[i]);
+        all[n++] = root;
+        for (size_t i = 0; n + 4 <= 40; i++) {
+            all[n++] = rn_ctx_with_cancel(all[i]);
+            all[n++] = rn_ctx_with_value(all[i], &key_a, "v");
+            all[n++] = rn_ctx_with_timeout(all[i], RN_HOUR);
+            all[n++] = rn_ctx_with_cancel_cause(all[i]);
+        }
+        for (size_t i = 0; i < n; i++)
+            open_still(all[i]);
+        rn_ctx_cancel_cause(root, way ? -EIO : 0);
+        for (size_t i = 0; i < n; i++)
+            ended(all[i], -ECANCELED, way ? -EIO : -ECANCELED);
+        for (size_t i = 0; i < n; i++)
+            rn_ctx_end(all[i]);
     }
-    for (size_t i = 0; i < n; i++)
-        open_still(all[i]);
-    rn_ctx_cancel(root);
-    for (size_t i = 0; i < n; i++)
-        ended(all[i], -ECANCELED, -ECANCELED);
-    for (size_t i = 0; i < n; i++)
-        rn_ctx_end(all[i]);
+}
+
+static void child_implies_parent(rn_ctx *parent, rn_ctx *child)
+{
+    for (int i = 0; !is_done(child); i++) {
+        if (i % 200 == 199)
+            rn_yield();
+    }
+    ended(parent, -ECANCELED, -EIO);
+}
+
+static void has_ended(rn_ctx *ctx)
+{
+    ended(ctx, -ECANCELED, -EIO);
+}
+
+/* CTX-13, CTX-38: a context has ended, with error and cause, before any of its descendants has, and before an
+ * after-function runs. It has so many that one of them would be seen before it for a while. */
+GO_TEST_PROCS(ctx_13_the_parent_ends_first, 4)
+{
+    enum { N = 100 };
+
+    for (int round = 0; round < test_times(1000); round++) {
+        rn_ctx *parent = rn_ctx_with_cancel(rn_ctx_background()), *child[N];
+        rn_ctx_hook hook = {0};
+        rn_wg wg = {0};
+
+        rn_ctx_after_func(&hook, parent, has_ended, parent);
+        for (int i = 0; i < N; i++)
+            child[i] = rn_ctx_with_cancel(i % 2 ? child[i - 1] : parent);
+        rn_wg_go(&wg, child_implies_parent, parent, child[0]);
+        rn_wg_go(&wg, child_implies_parent, parent, child[N - 2]);
+        rn_wg_go(&wg, child_implies_parent, child[0], child[1]);
+        for (int i = 0; i < round % 8; i++)
+            rn_yield();
+        rn_ctx_cancel_cause(parent, -EIO);
+        rn_wg_wait(&wg);
+        CHECK(!rn_ctx_hook_stop(&hook));
+        for (int i = 0; i < N; i++)
+            rn_ctx_end(child[i]);
+        rn_ctx_end(parent);
+    }
 }
 
 static void take_done(rn_ctx *ctx, rn_recv_only(rn_unit) want, _Atomic int *same)
@@ -249,14 +293,31 @@ GO_TEST(ctx_08_a_child_does_not_touch_its_family)
     rn_ctx_end(parent);
 }
 
+static uint64_t spawned(void)
+{
+    struct rn_metrics m;
+
+    rn_metrics(&m, sizeof m);
+    return m.spawned;
+}
+
 GO_TEST(ctx_11_26_a_value_context_shares_done_and_starts_nothing)
 {
+    uint64_t made = spawned();
     rn_ctx *parent = rn_ctx_with_cancel(rn_ctx_background());
     rn_ctx *value = rn_ctx_with_value(parent, &key_a, "a");
     rn_ctx *child = rn_ctx_with_cancel(value);
     rn_ctx *late = rn_ctx_with_timeout(value, RN_HOUR);
 
-    CHECK_EQ(rn_count(), 1);
+    rn_ctx *rest[] = {
+        rn_ctx_with_cancel_cause(value),
+        rn_ctx_with_deadline(value, rn_now() + RN_HOUR),
+        rn_ctx_with_timeout_cause(value, RN_HOUR, -EIO),
+        rn_ctx_with_deadline_cause(value, rn_now() + RN_HOUR, -EIO),
+        rn_ctx_without_cancel(value),
+        rn_ctx_with_timeout(value, 0),
+    };
+
     CHECK(rn_ctx_done(value) == rn_ctx_done(parent));
     CHECK(rn_ctx_done(child) != rn_ctx_done(parent));
     rn_ctx_cancel(value); /* it has nothing to cancel of its own, and leaves its parent alone */
@@ -265,7 +326,10 @@ GO_TEST(ctx_11_26_a_value_context_shares_done_and_starts_nothing)
     rn_ctx_cancel(parent);
     ended(child, -ECANCELED, -ECANCELED);
     ended(late, -ECANCELED, -ECANCELED);
+    CHECK_EQ(spawned(), made); /* no goroutine to derive them, nor to end them */
     CHECK_EQ(rn_count(), 1);
+    for (size_t i = 0; i < sizeof(rest) / sizeof(rest[0]); i++)
+        rn_ctx_end(rest[i]);
     rn_ctx_end(late);
     rn_ctx_end(child);
     rn_ctx_end(value);
@@ -528,8 +592,10 @@ static int nil_parent(void)
         return rn_ctx_without_cancel(NULL) != NULL;
     case 9:
         return rn_ctx_with_signals(NULL, sig) != NULL;
-    default:
+    case 10:
         return rn_ctx_with_value(rn_ctx_background(), NULL, "") != NULL;
+    default:
+        return rn_ctx_with_owned_value(rn_ctx_background(), NULL, NULL, free) != NULL;
     }
 }
 static void nil_parent_run(void)
@@ -541,7 +607,8 @@ PLAIN_TEST(ctx_24_nil_parents_and_nil_keys_panic)
 {
     for (nil_parent_of = 0; nil_parent_of < 10; nil_parent_of++)
         CHECK_PANICS(nil_parent_run, "cannot create context from nil parent");
-    CHECK_PANICS(nil_parent_run, "nil key");
+    for (; nil_parent_of < 12; nil_parent_of++)
+        CHECK_PANICS(nil_parent_run, "nil key");
 }
 
 GO_TEST(ctx_25_random_layers)
@@ -558,7 +625,7 @@ GO_TEST(ctx_25_random_layers)
         bool by_timer = round % 4 == 0;
 
         for (int i = 0; i < N; i++) {
-            int kind = rand_r(&seed) % 3;
+            int kind = by_timer && i == N / 2 ? 2 : rand_r(&seed) % 3;
 
             can_cancel[i] = kind != 0;
             if (kind == 0)
@@ -569,10 +636,12 @@ GO_TEST(ctx_25_random_layers)
                 top = rn_ctx_with_timeout(top, by_timer && i == N / 2 ? RN_MILLISECOND : RN_HOUR);
             if (kind != 0 && !by_timer && (stop < 0 || rand_r(&seed) % 3 == 0))
                 stop = i;
-            if (by_timer && kind == 2 && i == N / 2)
+            if (by_timer && i == N / 2)
                 stop = i;
             layer[i] = top;
         }
+        if (!by_timer)
+            open_still(top);
         for (int pass = 0; pass < 2; pass++) {
             for (int i = 0; i < N; i++)
                 CHECK(rn_ctx_value(top, &keys[i]) == (can_cancel[i] ? NULL : (void *)&keys[i]));
@@ -581,6 +650,8 @@ GO_TEST(ctx_25_random_layers)
                     rn_ctx_cancel(layer[stop]);
                 (void)rn_recv(rn_ctx_done(top));
                 CHECK_EQ(rn_ctx_err(top), by_timer ? -ETIMEDOUT : -ECANCELED);
+                for (int i = 0; i < N; i++) /* what is above that layer goes on */
+                    CHECK_EQ(rn_ctx_err(layer[i]), i < stop ? 0 : rn_ctx_err(top));
             }
         }
         for (int i = 0; i < N; i++)
@@ -620,8 +691,18 @@ GO_TEST(ctx_30_31_32_the_first_cause_stays)
 
     parent = rn_ctx_with_cancel_cause(rn_ctx_background());
     child = rn_ctx_with_cancel_cause(parent);
-    rn_ctx_cancel_cause(child, 0);
+    rn_ctx_cancel_cause(child, 0); /* child first, without a cause */
     rn_ctx_cancel_cause(parent, -EIO);
+    ended(parent, -ECANCELED, -EIO);
+    ended(child, -ECANCELED, -ECANCELED);
+    rn_ctx_end(child);
+    rn_ctx_end(parent);
+
+    parent = rn_ctx_with_cancel_cause(rn_ctx_background());
+    child = rn_ctx_with_cancel_cause(parent);
+    rn_ctx_cancel_cause(parent, 0); /* parent first, without a cause */
+    rn_ctx_cancel_cause(child, -EPERM);
+    ended(parent, -ECANCELED, -ECANCELED);
     ended(child, -ECANCELED, -ECANCELED);
     rn_ctx_end(child);
     rn_ctx_end(parent);
@@ -713,33 +794,45 @@ GO_TEST(ctx_35_only_the_real_cause_is_seen)
 
 GO_TEST(ctx_37_without_cancel)
 {
-    rn_ctx *base = rn_ctx_with_value(rn_ctx_background(), &key_a, "a");
-    rn_ctx *parent = rn_ctx_with_timeout(base, RN_HOUR);
-    rn_ctx *free_one = rn_ctx_without_cancel(parent);
-    rn_ctx *below = rn_ctx_with_cancel(free_one);
+    for (int way = 0; way < 3; way++) { /* the parent is cancelled, expires, or had ended before */
+        rn_ctx *base = rn_ctx_with_value(rn_ctx_background(), &key_a, "a");
+        rn_ctx *parent = rn_ctx_with_timeout_cause(base,
+                                                   way == 0   ? RN_HOUR
+                                                   : way == 1 ? 20 * RN_MILLISECOND
+                                                              : 0,
+                                                   -EIO);
+        rn_ctx *free_one = rn_ctx_without_cancel(parent);
+        rn_ctx *below = rn_ctx_with_cancel(free_one);
 
-    for (int pass = 0; pass < 2; pass++) {
-        CHECK(rn_ctx_done(free_one) == NULL);
-        CHECK_EQ(rn_ctx_err(free_one), 0);
-        CHECK_EQ(rn_ctx_cause(free_one), 0);
-        CHECK(!rn_ctx_deadline(free_one, NULL));
-        CHECK_STR(rn_ctx_value(free_one, &key_a), "a");
+        for (int pass = 0; pass < 2; pass++) {
+            CHECK(rn_ctx_done(free_one) == NULL);
+            CHECK_EQ(rn_ctx_err(free_one), 0);
+            CHECK_EQ(rn_ctx_cause(free_one), 0);
+            CHECK(!rn_ctx_deadline(free_one, NULL));
+            CHECK(!rn_ctx_deadline(below, NULL));
+            CHECK_STR(rn_ctx_value(free_one, &key_a), "a");
+            open_still(below);
+            if (way == 0)
+                rn_ctx_cancel(parent);
+            (void)rn_recv(rn_ctx_done(parent));
+        }
+        CHECK_EQ(rn_ctx_err(parent), way == 0 ? -ECANCELED : -ETIMEDOUT);
+        rn_ctx_end(parent);
+        rn_ctx_end(base);
+        CHECK_STR(rn_ctx_value(below, &key_a), "a");
+        rn_ctx_end(free_one);
         open_still(below);
-        rn_ctx_cancel(parent);
+        rn_ctx_cancel(below);
+        ended(below, -ECANCELED, -ECANCELED);
+        rn_ctx_end(below);
     }
-    rn_ctx_end(parent);
-    rn_ctx_end(base);
-    CHECK_STR(rn_ctx_value(below, &key_a), "a");
-    rn_ctx_end(free_one);
-    rn_ctx_cancel(below);
-    ended(below, -ECANCELED, -ECANCELED);
-    rn_ctx_end(below);
 }
 
 /* ---- After-functions --------------------------------------------------------------------------- */
 
-static void note_id(_Atomic uint64_t *id, rn_chan(int) said)
+static void note_id(rn_ctx *ctx, int err, _Atomic uint64_t *id, rn_chan(int) said)
 {
+    ended(ctx, err, err); /* it runs only then */
     *id = rn_self_id();
     rn_send(said, 1);
 }
@@ -756,7 +849,7 @@ GO_TEST(ctx_38_after_functions_run_once_done_in_their_own_goroutine)
 
         if (way == 2)
             rn_ctx_cancel(ctx); /* done already: runs at once */
-        rn_ctx_after_func(&hook, ctx, note_id, &id, said);
+        rn_ctx_after_func(&hook, ctx, note_id, ctx, way == 1 ? -ETIMEDOUT : -ECANCELED, &id, said);
         if (way == 0) {
             test_let_run();
             CHECK_EQ(id, 0);
