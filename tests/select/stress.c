@@ -159,43 +159,53 @@ GO_TEST(sel_15_one_winner)
     free(seen);
 }
 
-static _Atomic int parked, received;
+static _Atomic int served;
 
-static void select_duplicate(rn_chan(int) c, rn_chan(int) d)
+/* A channel twice, and one that wins. */
+static void select_duplicate(rn_chan(int) c, rn_chan(int) d, bool sends)
 {
-    parked++;
-    (void)rn_select(rn_on_recv(c, NULL), rn_on_recv(c, NULL), rn_on_recv(d, NULL));
+    int at = sends ? rn_select(rn_on_send(c, 8), rn_on_recv(d, NULL), rn_on_send(c, 9))
+                   : rn_select(rn_on_recv(c, NULL), rn_on_recv(d, NULL), rn_on_recv(c, NULL));
+
+    CHECK_EQ(at, 1);
 }
 
-static void plain_recv(rn_chan(int) ch)
+static void plain(rn_chan(int) ch, bool sends)
 {
-    parked++;
-    (void)rn_recv(ch);
-    received++;
+    if (sends)
+        rn_send(ch, 2);
+    else
+        CHECK_EQ(rn_recv(ch), 2);
+    served++;
 }
 
-/* SEL-16, SEL-17, F5: a channel twice in a select that another case wins leaves no entry behind:
- * later senders find the next real waiters, also ones queued before and behind. */
+/* SEL-16, SEL-17, F5: a channel twice in a select that another case wins leaves no entry behind, wherever in the
+ * queue the select stood: two tries find the two real waiters at once, and a third finds nobody. */
 GO_TEST(sel_16_17_no_stale_waiters)
 {
     for (int round = 0; round < test_times(2000); round++) {
         rn_chan(int) c = rn_chan_make(int, 0), d = rn_chan_make(int, 0);
+        bool sends = round / 3 % 2;
+        int value = 0;
 
-        parked = 0;
-        received = 0;
-        if (round % 2)
-            rn_go(plain_recv, c);
-        rn_go(select_duplicate, c, d);
-        if (round % 3 != 0)
-            rn_go(plain_recv, c);
-        AWAIT(parked == 1 + (round % 2) + (round % 3 != 0));
-        if (round % 5)
-            rn_yield();
+        served = 0;
+        for (int i = 0; i < 3; i++) {
+            uint64_t before = test_waits();
+
+            if (i == round % 3)
+                rn_go(select_duplicate, c, d, sends);
+            else
+                rn_go(plain, c, sends);
+            AWAIT(test_waits() == before + 1);
+        }
         rn_send(d, 1); /* the select goes this way */
-        for (int i = 0; i < (round % 2) + (round % 3 != 0); i++)
-            rn_send(c, 2); /* would be lost with a stale waiter */
-        AWAIT(received == (round % 2) + (round % 3 != 0));
+        if (round / 6 % 2)
+            rn_yield(); /* perhaps it has gone already */
+        for (int i = 0; i < 2; i++)
+            CHECK(sends ? rn_try_recv(c, &value) && value == 2 : rn_try_send(c, 2));
         CHECK(!rn_try_send(c, 3));
+        CHECK(!rn_try_recv(c, &value));
+        AWAIT(served == 2);
         test_expect_settled(__FILE__, __LINE__);
         rn_chan_release(c);
         rn_chan_release(d);
