@@ -112,6 +112,9 @@ GO_TEST(dns_hosts_and_errors)
     longest[64] = 0;
     expect_error(r, longest, -EINVAL, "this is no name");
     CHECK_EQ(rn_dns_host(NULL, r, "192.0.2.77", 6, a, 1), -ENOENT);
+    CHECK(rn_dns_retain(r) == r);
+    rn_dns_release(r);
+    expect(r, "a.test", 4, "192.0.2.1:0"); /* one reference is left */
     rn_dns_release(r);
     dns_server_end(s);
 }
@@ -171,6 +174,26 @@ GO_TEST(dns_cut_off_goes_by_tcp)
     CHECK_EQ(rn_dns_lookup(NULL, r, "big.test", RN_DNS_A, &a), 40);
     CHECK_EQ(s->by_tcp, 1);
     rn_dns_answer_free(a);
+    rn_dns_release(r);
+    dns_server_end(s);
+}
+
+/* A server that resets its connections in the middle of its answers, and one that takes questions there and says nothing. */
+GO_TEST(dns_faults_by_tcp)
+{
+    struct dns_server *s = dns_server_new();
+    rn_dns *r = resolver_with(s, (rn_dns_options){.tries = 2});
+    rn_ctx *ctx = rn_ctx_with_timeout(rn_ctx_background(), 20 * RN_MILLISECOND);
+    rn_addr a;
+
+    expect_error(r, "torn.test", -EAGAIN, "lookup torn.test: no server has an answer");
+    CHECK(s->by_tcp >= 2); /* of each family */
+    CHECK_EQ(rn_dns_host(ctx, r, "mute.test", 0, &a, 1), -ETIMEDOUT);
+    rn_ctx_end(ctx);
+    expect(r, "a.test", 0, BOTH); /* nothing is the worse */
+    rn_dns_release(r);
+    r = resolver_with(s, (rn_dns_options){.timeout = 5 * RN_MILLISECOND, .tries = 1});
+    expect_error(r, "mute.test", -EAGAIN, "lookup mute.test: no server has an answer");
     rn_dns_release(r);
     dns_server_end(s);
 }

@@ -6,7 +6,7 @@
  *   v4          192.0.2.4 alone; NODATA otherwise, kept 30 s
  *   none        NXDOMAIN, kept 20 s; bare: without a SOA
  *   alias       -> middle -> a, TTL 10 of the first; ring -> ring2 -> ring
- *   big         cut off by UDP, 40 addresses by TCP
+ *   big         cut off by UDP, 40 addresses by TCP; torn: reset in the middle of these; mute: nothing by TCP
  *   silent      no answer
  *   half        IPv4 answered (127.0.0.1), IPv6 not
  *   held        answered once released
@@ -26,6 +26,7 @@
 #include <runnel/net.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 enum { PORTS_SEEN = 256 };
 
@@ -194,7 +195,10 @@ static inline enum verdict make_reply(struct dns_server *s, const unsigned char 
     } else if (strcasecmp(name, "ring") == 0) {
         put_target(r, "", 5, 10, "ring2.test");
         put_target(r, "ring2.test", 5, 10, "ring.test");
-    } else if (strcasecmp(name, "big") == 0) {
+    } else if (strcasecmp(name, "mute") == 0 && tcp) {
+        return NOTHING;
+    } else if (strcasecmp(name, "big") == 0 || strcasecmp(name, "torn") == 0 ||
+               strcasecmp(name, "mute") == 0) {
         if (!tcp)
             r->data[2] |= 2;
         for (unsigned i = 0; tcp && type == 1 && i < 40; i++)
@@ -313,6 +317,13 @@ static inline void serve_tcp_one(struct dns_server *s, rn_conn *c)
         size[0] = (unsigned char)(r.size >> 8);
         size[1] = (unsigned char)r.size;
         rn_write(c, size, 2);
+        if (q[12] == 4 && strncasecmp((char *)q + 13, "torn", 4) == 0) {
+            struct linger none = {.l_onoff = 1, .l_linger = 0};
+
+            rn_write(c, r.data, r.size / 2);
+            setsockopt(rn_conn_fd(c), SOL_SOCKET, SO_LINGER, &none, sizeof none);
+            break;
+        }
         rn_write(c, r.data, r.size);
     }
     rn_conn_close(c);

@@ -218,6 +218,7 @@ FILE_TEST(file_contexts)
     rn_ctx_cancel(ended);
     CHECK_EQ(rn_file_pread_ctx(ended, f, out, n, 0), -ECANCELED);
     CHECK_EQ(rn_file_write_ctx(ended, f, in, n), -ECANCELED);
+    CHECK_EQ(rn_file_pwrite_ctx(ended, f, out, n, 0), -ECANCELED);
     CHECK_EQ(rn_file_sync_ctx(ended, f), -ECANCELED);
     rn_ctx_end(ended);
     for (int i = 0; i < test_times(200); i++) {

@@ -878,11 +878,17 @@ GO_TEST(tls_close_wakes_all)
     world_end(&w);
 }
 
-static void read_ctx_expect(rn_ctx *ctx, rn_tls *t, ssize_t expected)
+static void read_ctx_expect(rn_ctx *ctx, rn_tls *t, bool full, ssize_t expected)
 {
-    char b;
+    char b[2];
 
-    CHECK_EQ(rn_tls_read_ctx(ctx, t, &b, 1), expected);
+    CHECK_EQ(full ? rn_tls_read_full_ctx(ctx, t, b, 2) : rn_tls_read_ctx(ctx, t, b, 1), expected);
+}
+static void write_ctx_expect(rn_ctx *ctx, rn_tls *t, ssize_t expected)
+{
+    static char block[20000000];
+
+    CHECK_EQ(rn_tls_write_ctx(ctx, t, block, sizeof block), expected);
 }
 
 /* Neither deadlines nor contexts break anything. */
@@ -899,16 +905,47 @@ GO_TEST(tls_deadlines_and_contexts)
     CHECK_EQ(rn_tls_read(p.client, &b, 1), -ETIMEDOUT);
     CHECK_EQ(rn_tls_set_read_deadline(p.client, 0), 0);
     ctx = rn_ctx_with_cancel(rn_ctx_background());
-    for (int i = 0; i < 3; i++) /* one waits for the socket, the others for their turn */
-        rn_wg_go(&wg, read_ctx_expect, ctx, p.client, (ssize_t)-ECANCELED);
+    for (int i = 0; i < 4; i++) { /* one waits for the socket, the others for their turn */
+        rn_wg_go(&wg, read_ctx_expect, ctx, p.client, i % 2, (ssize_t)-ECANCELED);
+        rn_wg_go(&wg, write_ctx_expect, ctx, p.client, (ssize_t)-ECANCELED);
+    }
+    AWAIT(rn_tls_sent(p.client) > 0);
     test_let_run();
     rn_ctx_cancel(ctx);
     rn_wg_wait(&wg);
+    read_ctx_expect(ctx, p.client, true, -ECANCELED);
+    write_ctx_expect(ctx, p.client, -ECANCELED);
     rn_ctx_end(ctx);
     write_pattern(p.server, 1000);
     read_pattern(p.client, 1000);
     pair_close(p);
     world_end(&w);
+}
+
+/* The peer resets in the middle of reads and writes: those say so, and whoever comes later too. */
+GO_TEST(tls_reset)
+{
+    for (int v = RN_TLS_1_2; v <= RN_TLS_1_3; v++) {
+        struct world w = world_with((rn_tls_options){0},
+                                    (rn_tls_options){.max_version = (enum rn_tls_version)v});
+        struct pair p = pair_new(&w);
+        struct linger none = {.l_onoff = 1, .l_linger = 0};
+        rn_wg wg = {0};
+        char b;
+
+        shake_ok(p);
+        rn_wg_go(&wg, read_ctx_expect, NULL, p.client, v % 2, (ssize_t)-ECONNRESET);
+        test_let_run();
+        CHECK_EQ(setsockopt(rn_conn_fd(rn_tls_conn(p.server)), SOL_SOCKET, SO_LINGER, &none,
+                            sizeof none),
+                 0);
+        rn_conn_cancel(rn_tls_conn(p.server)); /* without TLS's goodbye */
+        rn_wg_wait(&wg);
+        CHECK(rn_tls_write(p.client, "x", 1) < 0);
+        CHECK(rn_tls_read(p.client, &b, 1) < 0);
+        pair_close(p);
+        world_end(&w);
+    }
 }
 
 /* A reader that does not read: the writer's deadline passes in the middle of a record. What rn_tls_sent counts arrives,
