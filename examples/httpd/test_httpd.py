@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""httpd from outside, by curl: python3 test_httpd.py HTTPD"""
+"""httpd from outside, by curl and wrk: python3 test_httpd.py HTTPD"""
 import os
+import re
 import shutil
 import signal
 import socket
@@ -86,12 +87,15 @@ class Files(unittest.TestCase):
         self.assertEqual(self.curl("/in"), (200, b"hello\n"))
         self.assertEqual(self.curl("/out")[0], 404)
 
+    def address(self):
+        host, port = self.url[len("http://"):].split(":")
+        return host, int(port)
+
     def ask(self, path):
         """The whole answer over a connection of its own; b"" if it is refused: at the call, or without a word."""
-        host, port = self.url[len("http://"):].split(":")
         answer = bytearray()
         try:
-            with socket.create_connection((host, int(port)), timeout=60) as s:
+            with socket.create_connection(self.address(), timeout=60) as s:
                 s.sendall(("GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % path).encode())
                 while True:
                     part = s.recv(1 << 16)
@@ -120,17 +124,59 @@ class Files(unittest.TestCase):
                     if counts["a.txt"] > 300 and counts["large.bin"] > 10:
                         enough.set()
 
+        def slow():
+            """Reads the rest of an answer when nobody listens any more."""
+            answer = begun.recv(1000)
+            while self.ask("/none"):
+                pass
+            while part := begun.recv(1 << 16):
+                answer += part
+            if answer.split(b"\r\n\r\n", 1)[1] != self.data:
+                problems.append(("slow", len(answer)))
+            begun.close()
+            with lock:
+                counts["large.bin"] += 1
+
+        begun = socket.socket()
+        begun.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # so that most of it waits in the server
+        begun.connect(self.address())
+        begun.settimeout(60)
+        begun.sendall(b"GET /large.bin HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         threads = [threading.Thread(target=load, args=args)
                    for args in [("a.txt", b"hello\n")] * 8 + [("large.bin", self.data)] * 4]
         for t in threads:
             t.start()
         self.assertTrue(enough.wait(120))
+        threads.append(threading.Thread(target=slow))
+        threads[-1].start()
         out = self.stop()
         for t in threads:
             t.join()
         self.assertEqual(problems, [])
         for name, size in (("a.txt", 6), ("large.bin", 3000000)):
             self.assertEqual(out.count('"GET /%s" 200 %d\n' % (name, size)), counts[name])
+
+    def test_wrk(self):
+        """Under the load of wrk every answer is right, and the log has a line for each."""
+        self.assertIsNotNone(shutil.which("wrk"), "wrk is not installed (package wrk)")
+        connections, lines = 100, []
+        reader = threading.Thread(target=lambda: lines.extend(self.process.stdout))  # or the log would stand still
+        reader.start()
+        said = subprocess.run(["wrk", "-t2", "-c%d" % connections, "-d2s", self.url + "/a.txt"],
+                              stdout=subprocess.PIPE, text=True, check=True).stdout
+        self.process.send_signal(signal.SIGTERM)
+        self.assertEqual(self.process.wait(60), 0)
+        reader.join()
+        self.process.stdout.close()
+        self.process.stderr.close()
+        self.assertNotIn("Socket errors", said)
+        self.assertNotIn("Non-2xx", said)
+        count = int(re.search(r"(\d+) requests in", said).group(1))
+        logged = sum(line.endswith('"GET /a.txt" 200 6\n') for line in lines)
+        self.assertEqual(logged, len(lines) - 1)  # and the last word
+        self.assertGreater(count, connections)
+        self.assertLessEqual(count, logged)
+        self.assertLessEqual(logged, count + connections)  # those that were under way at its end
 
     def test_log_and_end(self):
         self.curl("/a.txt")
