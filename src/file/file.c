@@ -307,12 +307,9 @@ static ssize_t file_io(struct rn_ctx *ctx, rn_file *f, const struct iovec *iov, 
     if (n)
         return n;
     if (offset == -1 && (write || !f->waits)) {
-        n = rn__fd_turn_take(&op.call);
-        if (n) {
-            op_end(&op);
+        n = op_turn(&op);
+        if (n)
             return n;
-        }
-        op.has_turn = true;
     }
     if (write)
         edge_release(&rn__io_sync);
@@ -435,15 +432,11 @@ int rn_file_sync(rn_file *f)
 int64_t rn_file_seek(rn_file *f, int64_t offset, int whence)
 {
     struct op op;
-    int64_t at = op_begin(&op, &f->s, NULL, 0);
+    int64_t at = op_begin_in_turn(&op, &f->s, NULL, 0);
 
     if (at)
         return at;
-    at = rn__fd_turn_take(&op.call);
-    if (!at) {
-        op.has_turn = true;
-        at = rn__os_seek(f->s.fd, offset, whence);
-    }
+    at = rn__os_seek(f->s.fd, offset, whence);
     op_end(&op);
     return at;
 }

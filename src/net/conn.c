@@ -169,6 +169,7 @@ ssize_t rn_read_ctx(struct rn_ctx *ctx, rn_conn *c, void *buf, size_t size)
             if (likely(n != -EAGAIN))
                 break;
         }
+        op.call.ahead[1] = buf;
         n = op_wait(&op, RN_READ, edges);
         if (n < 0)
             break;
@@ -278,20 +279,13 @@ ssize_t rn_recv_from(rn_conn *c, void *buf, size_t size, rn_addr *ret_from)
 
 /* ---- Writing -------------------------------------------------------------------------------------------------- */
 
-static int write_begin(struct op *op, rn_conn *c, struct rn_ctx *ctx)
+static inline int write_begin(struct op *op, rn_conn *c, struct rn_ctx *ctx)
 {
-    int err = op_begin(op, &c->s, ctx, RN_WRITE);
+    int err = op_begin_in_turn(op, &c->s, ctx, RN_WRITE);
 
-    if (err)
-        return err;
-    err = rn__fd_turn_take(&op->call);
-    if (err) {
-        op_end(op);
-        return err;
-    }
-    op->has_turn = true;
-    edge_release(&rn__io_sync);
-    return 0;
+    if (!err)
+        edge_release(&rn__io_sync);
+    return err;
 }
 
 static void sent(struct sock *s, ssize_t n)

@@ -50,7 +50,7 @@ static int connect_wait(struct rn_ctx *ctx, rn_conn *c, const rn_addr *a)
 {
     int64_t delay = RN_MILLISECOND;
     struct op op;
-    int err = op_begin_now(&op, &c->s, ctx, 0);
+    int err = op_begin_now(&op, &c->s, ctx, 0, false);
 
     if (err)
         return err;

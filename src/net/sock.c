@@ -18,19 +18,19 @@ static void read_expires(struct timer *t, int64_t when, uint64_t seq)
 {
     (void)when;
     (void)seq;
-    expire(container_of(t, struct sock, deadline[RN_READ - 1].timer), RN_READ);
+    expire(container_of(t, struct sock, timer[RN_READ - 1]), RN_READ);
 }
 static void write_expires(struct timer *t, int64_t when, uint64_t seq)
 {
     (void)when;
     (void)seq;
-    expire(container_of(t, struct sock, deadline[RN_WRITE - 1].timer), RN_WRITE);
+    expire(container_of(t, struct sock, timer[RN_WRITE - 1]), RN_WRITE);
 }
 
 void *rn__sock_new(size_t size, int fd, bool stream)
 {
     struct fd_desc *d = rn__fd_desc(fd);
-    struct sock *s = d ? rn__mem_new_zero(size, 16) : NULL;
+    struct sock *s = d ? rn__mem_new_zero(size, CACHE_LINE) : NULL;
 
     if (!s)
         return NULL;
@@ -39,9 +39,9 @@ void *rn__sock_new(size_t size, int fd, bool stream)
     s->fd = fd;
     s->stream = stream;
     s->desc = d;
-    s->gen = rn__fd_open(d);
-    s->deadline[RN_READ - 1].timer = (struct timer){.kind = TIMER_BORROWED, .fire = read_expires};
-    s->deadline[RN_WRITE - 1].timer = (struct timer){.kind = TIMER_BORROWED, .fire = write_expires};
+    s->gen = rn__fd_open(d, &s->ops);
+    s->timer[RN_READ - 1] = (struct timer){.kind = TIMER_BORROWED, .fire = read_expires};
+    s->timer[RN_WRITE - 1] = (struct timer){.kind = TIMER_BORROWED, .fire = write_expires};
     return s;
 }
 
@@ -55,8 +55,8 @@ static void unref(struct sock *s)
 void rn__sock_finish(struct sock *s)
 {
     edge_release(&rn__io_sync);
-    rn__timer_stop_sync(&s->deadline[0].timer);
-    rn__timer_stop_sync(&s->deadline[1].timer);
+    rn__timer_stop_sync(&s->timer[0]);
+    rn__timer_stop_sync(&s->timer[1]);
     rn__os_close(s->fd);
     rn__mem_free(s->path);
     unref(s);
@@ -98,6 +98,24 @@ void rn__op_dropped(struct fd_call *call)
     op_end(container_of(call, struct op, call));
 }
 
+/* Somebody has the turn, or it was not asked for at the begin. */
+int rn__op_turn(struct op *op)
+{
+    uint32_t n = load_relaxed(&op->s->ops);
+    int err = 0;
+
+    do {
+        if (n & (TURN_TAKEN | TURN_AWAITED)) {
+            err = rn__fd_turn_wait(&op->call, &op->s->ops);
+            break;
+        }
+    } while (!cas_acquire(&op->s->ops, &n, n | TURN_TAKEN)); /* as sock_enter_in_turn */
+    op->call.has_turn = !err;
+    if (err)
+        op_end(op);
+    return err;
+}
+
 bool rn__op_unlink(void *op)
 {
     op_end(op);
@@ -114,17 +132,17 @@ int rn__sock_set_deadline(struct sock *s, uint32_t directions, int64_t t)
         return -ECANCELED;
     spin_lock(&s->hands);
     for (uint32_t dir = RN_READ; dir <= RN_WRITE && !err; dir <<= 1) {
-        struct sock_deadline *dl = &s->deadline[dir - 1];
+        struct timer *timer = &s->timer[dir - 1];
 
         if (!(directions & dir))
             continue;
-        rn__timer_stop_sync(&dl->timer); /* a passing under way has passed when this returns */
+        rn__timer_stop_sync(timer); /* a passing under way has passed when this returns */
         rn__fd_expire(s->desc, s->gen, dir, false);
-        store_relaxed(&dl->at, t);
+        store_relaxed(&s->deadline[dir - 1], t);
         if (t)
-            err = rn__timer_start(&dl->timer, t, 0, 0);
+            err = rn__timer_start(timer, t, 0, 0);
         if (err)
-            store_relaxed(&dl->at, 0);
+            store_relaxed(&s->deadline[dir - 1], 0);
     }
     spin_unlock(&s->hands);
     sock_leave(s);
@@ -134,12 +152,14 @@ int rn__sock_set_deadline(struct sock *s, uint32_t directions, int64_t t)
 /* Arm the timer of a deadline if the end of a runtime has dropped it. Without memory it is tried at the next wait. */
 void rn__sock_rearm(struct sock *s, uint32_t direction)
 {
-    struct sock_deadline *dl = &s->deadline[direction - 1];
+    struct timer *timer = &s->timer[direction - 1];
+    int64_t at;
 
-    if (load_acquire(&dl->timer.state) != 0 || rn__fd_expired(s->desc) & direction)
+    if (load_acquire(&timer->state) != 0 || rn__fd_expired(s->desc) & direction)
         return;
     spin_lock(&s->hands);
-    if (dl->at && load_acquire(&dl->timer.state) == 0 && !(rn__fd_expired(s->desc) & direction))
-        (void)rn__timer_start(&dl->timer, dl->at, 0, 0);
+    at = load_owned(&s->deadline[direction - 1]);
+    if (at && load_acquire(&timer->state) == 0 && !(rn__fd_expired(s->desc) & direction))
+        (void)rn__timer_start(timer, at, 0, 0);
     spin_unlock(&s->hands);
 }

@@ -8,7 +8,8 @@
  * the two.
  *
  * A call: op_begin; note the edges, try, op_wait on EAGAIN, again; op_end. Nobody holds anything else meanwhile, but
- * writers the turn. If the end of rn_run takes the goroutine away in op_wait, op_dropped ends the call in its stead.
+ * writers the turn, which lies in ops too, so that to begin a write and to end it is one atomic exchange each. Neither of
+ * its bits outlasts the last call in progress: see rn__fd_turn_wait. If the end of rn_run takes the goroutine away in op_wait, op_dropped ends the call in its stead.
  *
  * Deadlines. The time is kept here, and a timer per direction. Passing marks the record of the descriptor, under its
  * lock, and wakes who waits there; who comes later sees the mark, or the time. The end of a runtime drops timers:
@@ -27,11 +28,6 @@
 #include "sched/rt.h"
 #include "time/timer.h"
 
-struct sock_deadline {
-    int64_t at;         /* atomic: 0: none; written under hands */
-    struct timer timer; /* its start and stop under hands */
-};
-
 /* How to read and write. */
 enum sock_how {
     HOW_SOCKET, /* as a socket; its descriptor may be in blocking mode */
@@ -39,8 +35,9 @@ enum sock_how {
     HOW_BLOCKING /* the same in blocking mode, which is not ours to change: wait for readiness, then call */
 };
 
+/* What each call touches lies in the first cache line: of ten thousand connections none has its lines in a cache. */
 struct sock {
-    uint32_t ops;   /* atomic: OP_ONE each, and OPS_CLOSED */
+    uint32_t ops;   /* atomic: OP_ONE each, OPS_CLOSED, TURN_TAKEN and TURN_AWAITED */
     uint32_t users; /* atomic */
     uint32_t refs;  /* atomic: one for the users, one for the open descriptor */
     int fd;
@@ -52,11 +49,14 @@ struct sock {
     uint64_t sent; /* atomic; written by who has the turn */
     /* Atomic: DRAINED and the low half of a count of edges: all that came before the next edge was read. 0: unknown. */
     uint64_t drained;
+    int64_t deadline[2]; /* atomic: of RN_READ, RN_WRITE; 0: none; written under hands */
+
     struct spin hands;
-    struct sock_deadline deadline[2]; /* of RN_READ, RN_WRITE */
-    char *path;                       /* to be removed with a listener, or NULL */
+    struct timer timer[2]; /* of the deadlines; their start and stop under hands */
+    char *path;            /* to be removed with a listener, or NULL */
 };
-enum { OPS_CLOSED = 1, OP_ONE = 2 };
+_Static_assert(offsetof(struct sock, hands) == CACHE_LINE, "what each call touches");
+enum { OPS_CLOSED = 1, OP_ONE = 8 };
 static const uint64_t DRAINED = (uint64_t)1 << 32;
 
 struct rn_conn {
@@ -70,7 +70,6 @@ struct rn_listener {
 struct op {
     struct fd_call call;
     struct sock *s;
-    bool has_turn;
 };
 
 extern char
@@ -105,10 +104,48 @@ static inline void sock_leave(struct sock *s)
         rn__sock_finish(s);
 }
 
-/* Begin a call in direction; 0, or why not. Not a point where others are let go first: see op_begin. */
-static inline int op_begin_now(struct op *op, struct sock *s, struct rn_ctx *ctx,
-                               uint32_t direction)
+/* The same, with the turn if nobody has it or waits for it. */
+static inline bool sock_enter_in_turn(struct sock *s, bool *ret_turn)
 {
+    uint32_t n = load_relaxed(&s->ops);
+
+    do {
+        if (n & OPS_CLOSED)
+            return false;
+        *ret_turn = !(n & (TURN_TAKEN | TURN_AWAITED));
+    } while (!cas_acquire(&s->ops, &n, n + OP_ONE + (*ret_turn ? TURN_TAKEN : 0)));
+    return true; /* pairs with sock_leave_turn too: what the last holder did is seen */
+}
+
+/* Leave, and give the turn back. */
+static inline void sock_leave_turn(struct sock *s, const struct fd_call *call)
+{
+    uint32_t n = load_relaxed(&s->ops);
+
+    do {
+        if (unlikely(n & TURN_AWAITED)) {
+            rn__fd_turn_pass(call, &s->ops);
+            sock_leave(s);
+            return;
+        }
+    } while (!cas_acq_rel(&s->ops, &n, n - OP_ONE - TURN_TAKEN)); /* as sock_leave */
+    if (unlikely(n == (OP_ONE | OPS_CLOSED | TURN_TAKEN)))
+        rn__sock_finish(s);
+}
+
+static inline void op_end(struct op *op)
+{
+    if (op->call.has_turn)
+        sock_leave_turn(op->s, &op->call);
+    else
+        sock_leave(op->s);
+}
+
+/* Begin a call in direction; 0, or why not. in_turn: with the turn, if it is free. Not a point where others are let go first: see op_begin. */
+static inline int op_begin_now(struct op *op, struct sock *s, struct rn_ctx *ctx,
+                               uint32_t direction, bool in_turn)
+{
+    bool has_turn = false;
     int64_t at;
 
     if (ctx) {
@@ -117,24 +154,44 @@ static inline int op_begin_now(struct op *op, struct sock *s, struct rn_ctx *ctx
         if (err)
             return err;
     }
-    if (unlikely(!sock_enter(s)))
+    if (unlikely(!(in_turn ? sock_enter_in_turn(s, &has_turn) : sock_enter(s))))
         return -ECANCELED;
-    at = direction ? load_relaxed(&s->deadline[direction - 1].at) : 0;
+    op->s = s;
+    op->call = (struct fd_call){.desc = s->desc,
+                                .gen = s->gen,
+                                .ctx = ctx,
+                                .ahead = {s},
+                                .dropped = rn__op_dropped,
+                                .has_turn = has_turn};
+    at = direction ? load_relaxed(&s->deadline[direction - 1]) : 0;
     if (unlikely(at != 0) && (rn__fd_expired(s->desc) & direction || at <= now_ns())) {
-        sock_leave(s);
+        op_end(op);
         return -ETIMEDOUT;
     }
-    op->s = s;
-    op->has_turn = false;
-    op->call =
-        (struct fd_call){.desc = s->desc, .gen = s->gen, .ctx = ctx, .dropped = rn__op_dropped};
     return 0;
 }
 
 static inline int op_begin(struct op *op, struct sock *s, struct rn_ctx *ctx, uint32_t direction)
 {
     wait_point();
-    return op_begin_now(op, s, ctx, direction);
+    return op_begin_now(op, s, ctx, direction, false);
+}
+
+/* Take the turn, in a call that has begun without it. 0, or an error, and the call is over. */
+int rn__op_turn(struct op *op);
+static inline int op_turn(struct op *op)
+{
+    return likely(op->call.has_turn) ? 0 : rn__op_turn(op);
+}
+/* The same as op_begin with the turn. */
+static inline int op_begin_in_turn(struct op *op, struct sock *s, struct rn_ctx *ctx,
+                                   uint32_t direction)
+{
+    int err;
+
+    wait_point();
+    err = op_begin_now(op, s, ctx, direction, true);
+    return err ? err : op_turn(op);
 }
 
 /* Wait for an edge of direction after edges; 0, or an error. */
@@ -142,7 +199,7 @@ static inline int op_wait(struct op *op, uint32_t direction, uint64_t edges)
 {
     int n;
 
-    if (unlikely(load_relaxed(&op->s->deadline[direction - 1].at) != 0))
+    if (unlikely(load_relaxed(&op->s->deadline[direction - 1]) != 0))
         rn__sock_rearm(op->s, direction);
     n = rn__fd_wait(&op->call, direction, edges);
     return n < 0 ? n : 0;
@@ -152,13 +209,6 @@ static inline int op_wait(struct op *op, uint32_t direction, uint64_t edges)
 static inline int64_t op_result(const struct op *op, int64_t n)
 {
     return n <= 0 && load_relaxed(&op->s->ops) & OPS_CLOSED ? -ECANCELED : n;
-}
-
-static inline void op_end(struct op *op)
-{
-    if (op->has_turn)
-        rn__fd_turn_give(op->s->desc, op->s->gen);
-    sock_leave(op->s);
 }
 
 /* Around rn_blocking in a call: if the end of rn_run takes the goroutine away in it, the call is ended. */

@@ -69,26 +69,14 @@ struct fd_wait {
     struct fd_wait *next, *prev; /* in the record's list, oldest first; guarded by its lock */
     struct fd_call *call;
     struct g *g;
-    uint32_t want; /* RN_READ, RN_WRITE, FD_TURN */
-    bool queued;   /* is in the list; guarded by the lock */
-    bool by_ctx;   /* its context took it out */
-    int outcome;   /* written by who takes it out */
+    uint32_t want;      /* RN_READ, RN_WRITE, FD_TURN */
+    int outcome;        /* written by who takes it out */
+    bool queued;        /* is in the list; guarded by the lock */
+    bool by_ctx;        /* its context took it out */
+    bool hooked, timed; /* which of the two are used; the others are not even touched */
     struct ctx_hook hook;
     struct timer timer;
 };
-
-struct fd_desc {
-    struct spin lock;
-    int fd;
-    /* Guarded by lock, unless noted. */
-    uint32_t gen;     /* atomic for readers without the lock */
-    uint32_t epoch;   /* atomic likewise: of the instance it was added to; 0: to none */
-    uint32_t expired; /* atomic likewise: directions whose deadline has passed */
-    bool turn;        /* somebody has the writer's turn */
-    bool more;        /* atomic likewise: POLL_MORE has come; set before the edge is counted */
-    uint64_t edges;   /* atomic likewise: of reading in the low half, of writing in the high half */
-    struct fd_wait *first, *last;
-} ALIGNED(CACHE_LINE);
 
 enum { BLOCK = 1024, BLOCKS = 4096 };
 
@@ -130,21 +118,6 @@ struct fd_desc *rn__fd_desc(int fd)
     return block ? &block[(uint32_t)fd % BLOCK] : NULL;
 }
 
-uint64_t rn__fd_edges(struct fd_desc *d)
-{
-    return load_acquire(&d->edges); /* an attempt that follows sees what was there at the edge */
-}
-
-bool rn__fd_more(struct fd_desc *d)
-{
-    return load_relaxed(&d->more);
-}
-
-uint32_t rn__fd_expired(struct fd_desc *d)
-{
-    return load_relaxed(&d->expired);
-}
-
 /* Of the edges between two counts, those of reading and writing as bits. */
 static uint32_t edges_between(uint64_t then, uint64_t now)
 {
@@ -172,7 +145,7 @@ static void put_last(struct fd_desc *d, struct fd_wait *w)
     if (d->last)
         d->last->next = w;
     else
-        d->first = w;
+        store_relaxed(&d->first, w);
     d->last = w;
 }
 
@@ -183,7 +156,7 @@ static void take(struct fd_desc *d, struct fd_wait *w)
     if (w->prev)
         w->prev->next = w->next;
     else
-        d->first = w->next;
+        store_relaxed(&d->first, w->next);
     if (w->next)
         w->next->prev = w->prev;
     else
@@ -382,6 +355,15 @@ static void timer_fire(struct timer *t, int64_t when, uint64_t seq)
         rn__ready(w->g);
 }
 
+/* w is taken out: nobody else touches it when this returns. */
+static void wait_let_go(struct fd_wait *w)
+{
+    if (w->hooked)
+        rn__ctx_hook_remove(&w->hook);
+    if (w->timed)
+        rn__timer_stop_sync(&w->timer);
+}
+
 /* The end of rn_run. The goroutine will not run again, so all that would touch its stack has to go, whoever took it
  * out; and its turn with it. */
 static bool wait_unlink(void *wait)
@@ -390,10 +372,9 @@ static bool wait_unlink(void *wait)
     struct fd_call *call = w->call;
     bool mine = take_out(w, -ECANCELED);
 
-    rn__ctx_hook_remove(&w->hook);
-    rn__timer_stop_sync(&w->timer);
+    wait_let_go(w);
     if (!mine && w->outcome == FD_TURN)
-        rn__fd_turn_give(call->desc, call->gen);
+        call->has_turn = true;
     if (call->dropped)
         call->dropped(call);
     return mine;
@@ -435,19 +416,24 @@ static int wait_parked(struct fd_wait *w, int64_t until)
      * it ended here. */
     if (w->g->kind == G_THREAD && !load_seq_cst(&rn__rt) && take_out(w, 0))
         return 0;
-    if (until != INT64_MAX && rn__timer_start(&w->timer, until, 0, 0) < 0 && take_out(w, 0))
-        return -ENOMEM;
-    if (!rn__ctx_hook_add(call->ctx, &w->hook)) {
-        err = rn_ctx_err(call->ctx);
+    if (until != INT64_MAX) {
+        w->timed = true;
+        w->timer = (struct timer){.kind = TIMER_BORROWED, .fire = timer_fire};
+        if (rn__timer_start(&w->timer, until, 0, 0) < 0 && take_out(w, 0))
+            return -ENOMEM;
+    }
+    if (call->ctx) {
+        w->hooked = true;
+        w->hook = (struct ctx_hook){.fire = hook_fire};
+        err = rn__ctx_hook_add(call->ctx, &w->hook) ? 0 : rn_ctx_err(call->ctx);
         if (err && take_out(w, 0)) {
-            rn__timer_stop_sync(&w->timer);
+            wait_let_go(w);
             return err;
         }
     }
     w->g->unlink_always = true;
     rn__park(w->g, WAIT_IO, call->desc, wait_unlink, w);
-    rn__ctx_hook_remove(&w->hook);
-    rn__timer_stop_sync(&w->timer);
+    wait_let_go(w);
     return w->by_ctx ? rn_ctx_err(call->ctx) : w->outcome;
 }
 
@@ -456,10 +442,8 @@ static void wait_init(struct fd_wait *w, struct fd_call *call, uint32_t want)
     w->call = call;
     w->g = rn__self();
     w->want = want;
-    w->by_ctx = false;
     w->outcome = 0;
-    w->hook = (struct ctx_hook){.fire = hook_fire};
-    w->timer = (struct timer){.kind = TIMER_BORROWED, .fire = timer_fire};
+    w->by_ctx = w->hooked = w->timed = false;
 }
 
 int rn__fd_wait_until(struct fd_call *call, uint32_t want, uint64_t edges, int64_t until)
@@ -514,57 +498,65 @@ int rn__fd_pause(struct fd_call *call, uint32_t want, int64_t until)
     return err < 0 ? err : 0;
 }
 
-int rn__fd_turn_take(struct fd_call *call)
+static struct fd_wait *first_for_turn(const struct fd_desc *d)
+{
+    struct fd_wait *w = d->first;
+
+    while (w && !(w->want & FD_TURN))
+        w = w->next;
+    return w;
+}
+
+/*
+ * TURN_AWAITED is set and cleared with the lock held, and while it is set nobody takes or gives the turn but with the lock.
+ * It may outlast those who wait, who are taken out by anybody; then whoever has the turn finds that out when it passes it on.
+ */
+int rn__fd_turn_wait(struct fd_call *call, uint32_t *turns)
 {
     struct fd_desc *d = call->desc;
     struct fd_wait w;
     int err;
 
-    spin_lock(&d->lock);
-    err = refusal(d, call, FD_TURN);
-    if (likely(err || !d->turn)) {
-        if (!err)
-            d->turn = true;
-        spin_unlock(&d->lock);
-        return err;
-    }
-    spin_unlock(&d->lock);
-
     wait_init(&w, call, FD_TURN);
-    for (;;) {
+    do {
         if (!has_runtime(w.g))
             return -ENOMEM;
         spin_lock(&d->lock);
         err = refusal(d, call, FD_TURN);
-        if (err || !d->turn) {
-            if (!err)
-                d->turn = true;
+        if (!err && !(or_acq_rel(turns, (uint32_t)TURN_AWAITED) & TURN_TAKEN)) {
+            /* It was given back meanwhile. Pairs with that. */
+            or_acq_rel(turns, (uint32_t)TURN_TAKEN);
+            if (!first_for_turn(d))
+                and_acq_rel(turns, ~(uint32_t)TURN_AWAITED);
             spin_unlock(&d->lock);
-            return err;
+            return 0;
         }
-        put_last(d, &w);
+        if (!err)
+            put_last(d, &w);
         spin_unlock(&d->lock);
-        err = wait_parked(&w, INT64_MAX);
         if (err)
-            return err < 0 ? err : 0; /* FD_TURN: it was handed to us */
-    }
+            return err;
+        err = wait_parked(&w, INT64_MAX);
+    } while (err == 0);
+    return err < 0 ? err : 0; /* FD_TURN: it was handed to us */
 }
 
-void rn__fd_turn_give(struct fd_desc *d, uint32_t gen)
+void rn__fd_turn_pass(const struct fd_call *call, uint32_t *turns)
 {
+    struct fd_desc *d = call->desc;
     struct fd_wait *w = NULL;
 
     spin_lock(&d->lock);
-    if (d->gen == gen) {
-        for (w = d->first; w && !(w->want & FD_TURN); w = w->next)
-            ;
-        if (w) {
-            take(d, w);
-            w->outcome = FD_TURN;
-        } else {
-            d->turn = false;
-        }
+    if (d->gen == call->gen)
+        w = first_for_turn(d);
+    if (w) {
+        take(d, w);
+        w->outcome = FD_TURN;
     }
+    if (!w)
+        and_acq_rel(turns, ~(uint32_t)(TURN_TAKEN | TURN_AWAITED)); /* pairs with who takes it */
+    else if (!first_for_turn(d))
+        and_acq_rel(turns, ~(uint32_t)TURN_AWAITED);
     spin_unlock(&d->lock);
     if (w)
         rn__ready(w->g);
@@ -585,7 +577,7 @@ void rn__fd_expire(struct fd_desc *d, uint32_t gen, uint32_t direction, bool pas
     woken_ready(&l);
 }
 
-uint32_t rn__fd_open(struct fd_desc *d)
+uint32_t rn__fd_open(struct fd_desc *d, uint32_t *turns)
 {
     uint32_t gen;
 
@@ -595,7 +587,7 @@ uint32_t rn__fd_open(struct fd_desc *d)
         d); /* somebody has waited for a descriptor of this number, and not told us that it was closed */
     store_relaxed(&d->expired, 0);
     store_relaxed(&d->more, false);
-    d->turn = false;
+    d->turns = turns;
     gen = d->gen;
     spin_unlock(&d->lock);
     inst_leave();
@@ -614,7 +606,7 @@ static void end_generation(struct fd_desc *d, const uint32_t *gen, bool remove)
         unregister(d);
         store_relaxed(&d->gen, d->gen + 1);
         store_relaxed(&d->expired, 0);
-        d->turn = false;
+        d->turns = NULL;
         take_all(d, UINT32_MAX, -ECANCELED, &l);
     } else {
         remove = false;
@@ -707,13 +699,70 @@ void rn__netpoll_break(void)
 static uint32_t delivering; /* atomic */
 uint64_t rn__netpoll_woken;
 
+/* The record under whose key something is reported: it was there to be added. */
+static inline struct fd_desc *known_desc(uint64_t key)
+{
+    uint32_t fd = (uint32_t)key;
+
+    return &load_acquire(&blocks[fd / BLOCK])[fd % BLOCK]; /* pairs with block_new */
+}
+
+/*
+ * A full batch tells of connections by the thousand, and what a wake-up touches is in no cache: the record, the waiter, the
+ * goroutine, the frames from which it goes on, the connection, the buffer. One after another that is a microsecond; here
+ * their lines come at the same time, and while others run.
+ */
+enum { AHEAD_FROM = POLL_BATCH, AHEAD_LINES = 12 };
+
+static inline void fetch_ahead(const void *p)
+{
+    __builtin_prefetch(p, 0, 2);
+}
+
+static void fetch_waiters(const struct poll_batch *b)
+{
+    struct fd_desc *d[POLL_BATCH];
+    int n = 0;
+
+    for (int i = 0; i < b->count; i++)
+        if (b->events[i].key != ring_key) {
+            d[n] = known_desc(b->events[i].key);
+            fetch_ahead(d[n++]);
+        }
+    for (int i = 0; i < n; i++)
+        fetch_ahead(load_relaxed(&d[i]->first));
+}
+
+static void fetch_woken(const struct woken *l)
+{
+    for (const struct fd_wait *w = l->first; w; w = w->next) {
+        fetch_ahead(w->g);
+        fetch_ahead((const char *)w->g + CACHE_LINE);
+        fetch_ahead(w->call);
+    }
+    for (const struct fd_wait *w = l->first; w; w = w->next) {
+        const char *at, *end = (const char *)(w->call + 1);
+
+        fetch_ahead(w->call->ahead[0]);
+        fetch_ahead(w->call->ahead[1]);
+        if (w->g->kind == G_THREAD || load_acquire(&w->g->on_cpu)) /* pairs with arrived() */
+            continue;
+        at = w->g->sp;
+        for (int n = 0; n < AHEAD_LINES && at < end; n++, at += CACHE_LINE)
+            fetch_ahead(at);
+    }
+}
+
 int rn__netpoll_deliver(struct poll_batch *b)
 {
     struct woken l = {.end = &l.first};
+    bool many = b->count >= AHEAD_FROM;
     int n, of_ring = 0;
 
     if (b->count == 0)
         return 0;
+    if (many)
+        fetch_waiters(b);
     add_seq_cst(&delivering, 1); /* before the first is taken out */
     for (int i = 0; i < b->count; i++) {
         const struct poll_event *ev = &b->events[i];
@@ -723,7 +772,7 @@ int rn__netpoll_deliver(struct poll_batch *b)
             of_ring += rn__ring_edge();
             continue;
         }
-        d = rn__fd_desc((int)(uint32_t)ev->key);
+        d = known_desc(ev->key);
         spin_lock(&d->lock);
         if (d->gen == (uint32_t)(ev->key >> 32)) {
             if (ev->ready & POLL_MORE)
@@ -734,6 +783,8 @@ int rn__netpoll_deliver(struct poll_batch *b)
         spin_unlock(&d->lock);
     }
     b->count = 0;
+    if (many)
+        fetch_woken(&l);
     n = woken_ready(&l) + of_ring;
     add_relaxed(&rn__netpoll_woken, (uint64_t)n); /* beside the other line that all share anyway */
     sub_seq_cst(&delivering, 1);                  /* after the last is queued */
@@ -838,7 +889,8 @@ void rn__netpoll_fork(void)
         for (uint32_t j = 0; block && j < BLOCK; j++) {
             block[j].lock = (struct spin){0};
             block[j].epoch = 0;
-            block[j].turn = false;
+            if (block[j].turns) /* whoever has it, or waits for it, is the parent's */
+                and_acq_rel(block[j].turns, ~(uint32_t)(TURN_TAKEN | TURN_AWAITED));
             block[j].first = block[j].last = NULL;
         }
     }

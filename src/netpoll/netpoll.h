@@ -58,10 +58,23 @@ int rn__netpoll_add_ring(int fd);
 
 /* ---- For src/net ------------------------------------------------------------------------------------- */
 
-/* The record of a descriptor number; see netpoll.c. */
-struct fd_desc;
+/* The record of a descriptor number; see netpoll.c. Only what is atomic is for others, by the functions below. */
+struct fd_desc {
+    struct spin lock;
+    int fd;
+    /* Guarded by lock, unless noted. */
+    uint32_t gen;     /* atomic for readers without the lock */
+    uint32_t epoch;   /* atomic likewise: of the instance it was added to; 0: to none */
+    uint32_t expired; /* atomic likewise: directions whose deadline has passed */
+    bool more;        /* atomic likewise: POLL_MORE has come; set before the edge is counted */
+    uint64_t edges;   /* atomic likewise: of reading in the low half, of writing in the high half */
+    struct fd_wait *first; /* atomic for who only fetches it ahead */
+    struct fd_wait *last;
+    uint32_t *turns; /* the owner's word with TURN_TAKEN, or NULL */
+} ALIGNED(CACHE_LINE);
+_Static_assert(sizeof(struct fd_desc) == CACHE_LINE, "a record is a line");
 
-enum { FD_TURN = 4 }; /* beside RN_READ and RN_WRITE: the writer's turn */
+enum { FD_TURN = 4 }; /* beside RN_READ and RN_WRITE: the turn */
 
 /* How a wait goes on. */
 struct fd_call {
@@ -69,21 +82,30 @@ struct fd_call {
     uint32_t gen; /* whose descriptor it is: from rn__fd_open */
     bool foreign; /* the descriptor may be closed and reused without our knowing */
     struct rn_ctx *ctx;
+    const void *ahead[2]; /* what will be touched when the wait is over, or NULL */
     /* NULL, or called once if the end of rn_run takes away the goroutine that waits. */
     void (*dropped)(struct fd_call *call);
+    bool
+        has_turn; /* the caller's; and set when the turn is handed to who will not run again, before dropped */
 };
 
 /* The record of fd; NULL: no memory, or a number beyond reason. */
 struct fd_desc *rn__fd_desc(int fd);
-/* A new owner, who knows of every use; returns its generation. */
-uint32_t rn__fd_open(struct fd_desc *d);
+/* A new owner, who knows of every use; returns its generation. turns: where its turn is, or NULL. */
+uint32_t rn__fd_open(struct fd_desc *d, uint32_t *turns);
 /* The owner's last word, before close(2): all who wait get -ECANCELED, as do those who come later with gen. */
 void rn__fd_close(struct fd_desc *d, uint32_t gen);
 /* Edges so far: to be read before trying what may say EAGAIN, and given to rn__fd_wait. */
-uint64_t rn__fd_edges(struct fd_desc *d);
+static inline uint64_t rn__fd_edges(struct fd_desc *d)
+{
+    return load_acquire(&d->edges); /* an attempt that follows sees what was there at the edge */
+}
 /* After edges were read: has an edge until then been more than data? If not, and a read of a stream after that has
  * found less than it asked for, there is nothing to read before the next edge. */
-bool rn__fd_more(struct fd_desc *d);
+static inline bool rn__fd_more(struct fd_desc *d)
+{
+    return load_relaxed(&d->more);
+}
 /*
  * Wait for edges of want (RN_READ, RN_WRITE) after edges. Returns those that came, 0 for "try again", -ECANCELED when
  * closed, -ETIMEDOUT when a deadline of that direction has passed, the context's error, -ENOMEM and the like.
@@ -93,13 +115,22 @@ int rn__fd_wait(struct fd_call *call, uint32_t want, uint64_t edges);
 int rn__fd_wait_until(struct fd_call *call, uint32_t want, uint64_t edges, int64_t until);
 /* Wait for nothing until the time until: 0, or an error as above, where want chooses the deadline. */
 int rn__fd_pause(struct fd_call *call, uint32_t want, int64_t until);
-/* Wait for the writer's turn: one at a time, first come, first served. 0, with the turn to be given back, or an error
- * as above. */
-int rn__fd_turn_take(struct fd_call *call);
-void rn__fd_turn_give(struct fd_desc *d, uint32_t gen);
+/*
+ * The turn: one at a time, first come, first served. It is two bits of a word of the owner's: who finds neither set takes
+ * the turn by setting TURN_TAKEN, and who has it and finds no TURN_AWAITED gives it back by clearing that, both by an atomic
+ * exchange of the word, with whatever else that means. Only otherwise are these two called.
+ */
+enum { TURN_TAKEN = 2, TURN_AWAITED = 4 };
+/* Take the turn, or wait for it. 0, or an error as above. */
+int rn__fd_turn_wait(struct fd_call *call, uint32_t *turns);
+/* Hand it to who waits for it, or give it back. */
+void rn__fd_turn_pass(const struct fd_call *call, uint32_t *turns);
 /* The deadline of direction (RN_READ or RN_WRITE) has passed, or has not: see src/net. */
 void rn__fd_expire(struct fd_desc *d, uint32_t gen, uint32_t direction, bool passed);
 /* Deadlines that have passed. */
-uint32_t rn__fd_expired(struct fd_desc *d);
+static inline uint32_t rn__fd_expired(struct fd_desc *d)
+{
+    return load_relaxed(&d->expired);
+}
 
 #endif

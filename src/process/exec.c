@@ -665,7 +665,7 @@ static int set_off(struct rn_child *c)
 
     if (err)
         return err;
-    c->gen = rn__fd_open(c->desc);
+    c->gen = rn__fd_open(c->desc, NULL);
     spin_lock(&children_lock);
     c->id = ++last_id;
     c->next = children;

@@ -471,6 +471,7 @@ void rn__restart(void *sp) __attribute__((noreturn));
  * between the first frame and the end of a stack. */
 enum { G_ROOM = 640 };
 _Static_assert(sizeof(struct g) <= G_ROOM, "control block");
+_Static_assert(G_ROOM % CACHE_LINE == 0, "see struct g");
 
 /* Just below the control block lies the call that the goroutine makes, and below that its frames. */
 static inline struct rn__call *g_call(struct g *g)

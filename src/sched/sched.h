@@ -82,8 +82,9 @@ enum g_status { G_FREE, G_RUNNABLE, G_RUNNING, G_WAITING, G_DEAD };
 struct error_slots; /* err.c: messages attached by this goroutine; allocated at first use */
 
 /*
- * Whoever can wait. The fields of the first group belong to the thread that runs it, or to the one that
- * took it out of a queue; those of the second group are set at its start and then read only by reports.
+ * Whoever can wait. What parking, waking and switching touch lies in the first two cache lines: of ten thousand that wait
+ * none has its lines in a cache. The fields up to the tag belong to the thread that runs it, or to the one that took it out
+ * of a queue; those after it are set at its start and then read only by reports.
  */
 struct g {
     void *sp; /* saved while off the CPU */
@@ -95,34 +96,35 @@ struct g {
     struct g *next; /* in the global queue or a stack cache; guarded by that */
     struct rt *rt;  /* whose goroutine it is; NULL for threads */
     struct worker
-        *worker;          /* kind G_THREAD: its own; of a locked goroutine: its thread; else NULL */
+        *worker;         /* kind G_THREAD: its own; of a locked goroutine: its thread; else NULL */
+    const void *wait_on; /* what it is parked on, for reports */
+    bool (*unlink)(void *wait); /* take it off what it waits on, at the end of rn_run */
+    void *wait;                 /* unlink's argument */
+
+    int64_t since; /* atomic: when it parked last, by the runtime's coarse clock; for reports */
+    int64_t
+        queued_at; /* 0, or when it was queued: its wait for a processor is measured; see count.h */
+    uint64_t id;   /* atomic for reports */
+    bool unlink_always;        /* until rn__park returns: call unlink although g has been readied */
+    uint32_t futex;            /* kind G_THREAD: 1 when readied */
+    struct rn__defer1 *defers; /* the chain of deferred calls, newest first */
+    const void *locking;       /* atomic: the lock it waits for as long as it takes; holder.h */
+    uint32_t lockings;         /* atomic: counts those waits; the low bits say for what kind */
+    uint32_t dropped;          /* atomic: the end of rn_run has it */
+    struct error_slots *errors;
+
     uint32_t lock_depth;  /* rn_lock_thread */
     uint32_t block_depth; /* atomic: rn_blocking; the next two are of the outermost */
     uint8_t *block_place; /* atomic: what is remembered of the place that calls; see block.c */
     uint64_t block_began; /* in ticks; 0: not measured */
-    uint32_t dropped;     /* atomic: the end of rn_run has it */
-    uint32_t futex;       /* kind G_THREAD: 1 when readied */
-    const void *wait_on;  /* what it is parked on, for reports */
-    const void *locking;  /* atomic: the lock it waits for as long as it takes; holder.h */
-    uint32_t lockings;    /* atomic: counts those waits; the low bits say for what kind */
-    bool (*unlink)(void *wait); /* take it off what it waits on, at the end of rn_run */
-    void *wait;                 /* unlink's argument */
-    bool unlink_always;        /* until rn__park returns: call unlink although g has been readied */
-    struct rn__defer1 *defers; /* the chain of deferred calls, newest first */
-    struct error_slots *errors;
-    void *exceptions[2]; /* what libstdc++ keeps of exceptions caught, while off the CPU */
+    void *exceptions[2];  /* what libstdc++ keeps of exceptions caught, while off the CPU */
+    void *asan_fake;
 
     uint32_t tag; /* atomic: no other goroutine of the process has had it; see owner.h */
     uint32_t stack_class;
     char *stack_lo; /* above the guard */
     char *stack_hi; /* end of the stack; the control block lies just below */
     uint32_t valgrind_id;
-    void *asan_fake;
-    int64_t since; /* atomic: when it parked last, by the runtime's coarse clock; for reports */
-
-    uint64_t id; /* atomic for reports */
-    int64_t
-        queued_at; /* 0, or when it was queued: its wait for a processor is measured; see count.h */
 
     /* From here as in struct fresh, from which it is copied. */
     void (*done)(void *owner, int result); /* called when it ends */
@@ -133,6 +135,7 @@ struct g {
     void *tsan_fiber;
     char name[G_NAME_MAX];
 };
+_Static_assert(offsetof(struct g, lock_depth) == 2 * CACHE_LINE, "what waiting touches");
 
 /* ---- Whoever calls ----------------------------------------------------------------------------- */
 

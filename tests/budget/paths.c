@@ -21,6 +21,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/tools.h"
 #include "os/os.h"
@@ -467,6 +468,95 @@ static void timer(int64_t n)
     rn_timer_free(&first);
 }
 
+/* ---- Connections: what the kernel does is not counted ------------------------------------------ */
+
+enum { CONNS = 8, MESSAGE = 64 };
+
+static void connect_pair(rn_listener *l, rn_conn *ends[2])
+{
+    char at[RN_ADDR_TEXT];
+    rn_addr a;
+    int err = rn_listener_addr(l, &a);
+
+    assert(err == 0 && rn_addr_text(&a, at, sizeof at) > 0);
+    err = rn_dial("tcp", at, &ends[0]);
+    assert(err == 0);
+    err = rn_accept(l, &ends[1]);
+    assert(err == 0);
+    (void)err;
+}
+
+static void exchange(rn_conn *from, rn_conn *to, bool writes, bool reads)
+{
+    char message[MESSAGE] = {0};
+    ssize_t n = MESSAGE;
+
+    if (writes)
+        n = rn_write(from, message, MESSAGE);
+    assert(n == MESSAGE);
+    if (reads)
+        n = rn_read(to, message, MESSAGE);
+    assert(n == MESSAGE);
+    (void)n;
+}
+
+/* What is read is there. */
+static void net_exchange(int64_t n)
+{
+    rn_listener *l;
+    rn_conn *ends[2];
+    int err = rn_listen("tcp", "127.0.0.1:0", &l);
+
+    assert(err == 0);
+    (void)err;
+    connect_pair(l, ends);
+    for (int64_t i = 0; i < n; i++)
+        exchange(ends[0], ends[1], true, true);
+    rn_conn_close(ends[0]);
+    rn_conn_close(ends[1]);
+    rn_listener_close(l);
+}
+
+static void net_echo_one(rn_conn *c)
+{
+    char buf[1024];
+    ssize_t got;
+
+    while ((got = rn_read(c, buf, sizeof buf)) > 0)
+        rn_write(c, buf, (size_t)got);
+    rn_conn_close(c);
+}
+
+/* As a server has it: several requests have come when the kernel is asked, and each waits for the next. A round is one, and
+ * the client's part of it, a write and a read. Over Unix sockets: what is written there has arrived when the call returns,
+ * however busy the machine is. */
+static void net_echo(int64_t n)
+{
+    rn_conn *ends[CONNS][2];
+    rn_wg wg = {0};
+    int fds[2], err;
+
+    for (int k = 0; k < CONNS; k++) {
+        err = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds);
+        assert(err == 0);
+        for (int side = 0; side < 2; side++) {
+            err = rn_conn_adopt(fds[side], &ends[k][side]);
+            assert(err == 0);
+        }
+        (void)err;
+        rn_wg_go(&wg, net_echo_one, ends[k][1]);
+    }
+    for (int64_t i = 0; i < n / CONNS; i++) {
+        for (int k = 0; k < CONNS; k++)
+            exchange(ends[k][0], NULL, true, false);
+        for (int k = 0; k < CONNS; k++)
+            exchange(NULL, ends[k][0], false, true);
+    }
+    for (int k = 0; k < CONNS; k++)
+        rn_conn_close(ends[k][0]);
+    rn_wg_wait(&wg);
+}
+
 /* ---- All of them ------------------------------------------------------------------------------ */
 
 static const struct path {
@@ -505,6 +595,8 @@ static const struct path {
     {"ctx/done/try-receive", ctx_done},
     {"ctx/derive+end", ctx_cancel},
     {"time/timer/reset+stop", timer},
+    {"net/write+read", net_exchange},
+    {"net/echo", net_echo},
 };
 
 static int count_all(void)

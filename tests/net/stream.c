@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #define EACH_NETWORK(n) for (enum network n = TCP4; n < NETWORKS; n++)
 
@@ -1035,6 +1036,40 @@ PLAIN_TEST(readied_but_not_run)
 }
 
 /* ---- Sockets of one's own ---------------------------------------------------------------------------------- */
+
+/* A process forks while a goroutine is in the middle of a write: the turn is that goroutine's, which the child does not have. */
+PLAIN_TEST(forked_in_a_write)
+{
+    enum { SIZE = 20000000 };
+    rn_chan(ssize_t) ch = rn_chan_make(ssize_t, 1);
+    struct ends e = ends_on(TCP4);
+    char *buf = malloc(SIZE), b = 0;
+    int status;
+    pid_t pid;
+
+    for (int k = 0; k < 2; k++) /* one has the turn, and another waits for it */
+        rn_go(write_into, (rn_ctx *)NULL, e.client, (size_t)(k ? 1 : SIZE), ch);
+    AWAIT(rn_conn_sent(e.client) > 0);
+    test_let_run();
+    pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        alarm(60);
+        CHECK_EQ(rn_read_full(e.server, buf, SIZE),
+                 SIZE); /* the parent's goroutine goes on writing */
+        CHECK_EQ(rn_read(e.server, &b, 1), 1);
+        CHECK_EQ(rn_write(e.client, "y", 1), 1);
+        CHECK_EQ(rn_read(e.server, &b, 1), 1);
+        CHECK_EQ(b, 'y');
+        _exit(0);
+    }
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK_EQ(status, 0);
+    CHECK_EQ(rn_recv(ch) + rn_recv(ch), SIZE + 1);
+    free(buf);
+    ends_close(e);
+    rn_chan_release(ch);
+}
 
 GO_TEST(adopted)
 {
