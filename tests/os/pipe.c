@@ -41,7 +41,7 @@ GO_TEST(pipe_carries_bytes)
     rn_conn_close(w);
     expect_end(r);
     rn_conn_close(r);
-    AWAIT(open_descriptors() == before); /* the monitor reads files now and then */
+    AWAIT(open_descriptors() <= before); /* the monitor reads files now and then: before too */
 }
 
 static void writev_all(rn_conn *w, char *buf, size_t n)
@@ -224,7 +224,7 @@ GO_TEST(pipe_without_descriptors)
     CHECK_EQ(rn_pipe(&r, &w), -EMFILE);
     CHECK(!r && !w);
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &old), 0);
-    AWAIT(open_descriptors() == before); /* the monitor reads files now and then */
+    AWAIT(open_descriptors() <= before); /* the monitor reads files now and then: before too */
 }
 
 /* ---- Descriptors of others ---------------------------------------------------------------------------------------- */
@@ -260,7 +260,7 @@ static void share_works(int in, int out, const char *name)
     CHECK(!(fcntl(out, F_GETFL) & O_NONBLOCK));
     rn_conn_close(r);
     rn_conn_close(w);
-    AWAIT(open_descriptors() == before); /* the monitor reads files now and then */
+    AWAIT(open_descriptors() <= before); /* the monitor reads files now and then: before too */
     rn_ctx_end(ctx);
     rn_chan_release(ch);
 }
