@@ -67,7 +67,7 @@ static int fetch(rn_ctx *ctx, struct work *w, struct page *p)
     int err = rn_http_do(ctx, w->client, &rq, &r);
 
     if (err)
-        return rn_errorf(err, "%s", rn_errmsg(err));
+        return err; /* with its message */
     p->status = r->status;
     rn_http_response_free(r);
     if (w->fail_on_status && p->status >= 400)

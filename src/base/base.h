@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <runnel/err.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,9 +25,16 @@
  * user may compile it into an instrumented program by accident. */
 #define NO_SANITIZE __attribute__((no_sanitize("address", "thread", "undefined")))
 
-#ifdef __clang_analyzer__ /* does not see into another file: rn_errorf returns what it is given, an error */
-#include <runnel/err.h>
+/* err is the kernel's, and nobody has attached a message: one that this goroutine has attached to the same code before is
+ * about something else. For rn_errmsg in a message of ours. */
+static inline int error_bare(int err)
+{
+    rn_error bare = {.code = err};
 
+    return rn_error_raise(&bare);
+}
+
+#ifdef __clang_analyzer__ /* does not see into another file: rn_errorf returns what it is given, an error */
 static inline int rn__an_error(int code)
 {
     if (code >= 0)

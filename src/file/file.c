@@ -117,7 +117,7 @@ int rn_file_open_ctx(struct rn_ctx *ctx, const char *path, int flags, mode_t mod
         delay = delay < 20 * RN_MILLISECOND ? delay * 2 : delay;
     }
     if (fd < 0)
-        return rn_errorf(fd, "open %.90s: %s", path, rn_errmsg(fd));
+        return rn_errorf(fd, "open %.90s: %s", path, rn_errmsg(error_bare(fd)));
     err = adopt(fd, ret_f);
     if (err)
         rn__os_close(fd);
@@ -620,7 +620,7 @@ int rn_file_replace(struct rn_ctx *ctx, const char *path, const void *data, size
         rn_file_close(folder);
         rn__os_unlink(
             beside); /* which may be there although its open has failed, for want of memory */
-        return rn_errorf(err, "replace %.90s: %s", path, rn_errmsg(err));
+        return rn_errorf(err, "replace %.90s: %s", path, rn_errmsg(error_bare(err)));
     }
     err = rn_file_sync_ctx(NULL, folder); /* it is done: the context ends nothing any more */
     rn_file_close(folder);

@@ -372,7 +372,7 @@ static int check_files(const rn_http_client *c)
         int err = files[i] ? rn__http_file_error(files[i]) : 0;
 
         if (err)
-            return rn_errorf(err, "http: %.80s: %s", files[i], rn_errmsg(err));
+            return rn_errorf(err, "http: %.80s: %s", files[i], rn_errmsg(error_bare(err)));
     }
     return 0;
 }

@@ -283,7 +283,7 @@ static int race_run(struct rn_ctx *ctx, struct race *race, rn_conn **ret_c)
     }
     if (ctx && rn_ctx_err(ctx))
         return rn_ctx_err(ctx);
-    return looked ? looked : err;
+    return looked ? looked : error_bare(err); /* what the lookup says has its message */
 }
 
 static int race_to(struct rn_ctx *ctx, const rn_addr *addrs, int n, int type, rn_conn **ret_c)
@@ -292,7 +292,7 @@ static int race_to(struct rn_ctx *ctx, const rn_addr *addrs, int n, int type, rn
     int err;
 
     if (!race)
-        return -ENOMEM;
+        return error_bare(-ENOMEM);
     race->type = type;
     race->turn = addr_family(&addrs[0]) == AF_INET;
     race_add(race, addrs, n);
@@ -308,7 +308,7 @@ static int race_to_name(struct rn_ctx *ctx, struct net_kind kind, const char *ho
     int err;
 
     if (!race)
-        return -ENOMEM;
+        return error_bare(-ENOMEM);
     race->type = kind.type;
     race->kind = kind;
     race->host = host;
@@ -332,7 +332,7 @@ static int first_of(struct rn_ctx *ctx, const rn_addr *addrs, int n, int type, r
         if (ctx && rn_ctx_err(ctx))
             return rn_ctx_err(ctx);
     }
-    return err;
+    return error_bare(err);
 }
 
 int rn_dial_ctx(struct rn_ctx *ctx, const char *network, const char *address, rn_conn **ret_c)

@@ -89,7 +89,7 @@ static int open_text(const char *network, const char *text, const rn_listen_opti
     }
     if (fd < 0)
         return rn_errorf(fd, "%s %s %s: %s", type == SOCK_STREAM ? "listen" : "bind", network, text,
-                         rn_errmsg(fd));
+                         rn_errmsg(error_bare(fd)));
     return fd;
 }
 

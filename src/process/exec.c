@@ -753,11 +753,11 @@ int rn_exec_start(struct rn_ctx *ctx, const rn_exec_options *o, rn_child **ret_c
     if (!strchr(file, '/')) {
         err = find_program(file, room);
         if (err)
-            return rn_errorf(err, "exec %.80s: %s", file, rn_errmsg(err));
+            return rn_errorf(err, "exec %.80s: %s", file, rn_errmsg(error_bare(err)));
         file = room;
     }
     err = start(ctx, o, file, ret_child);
-    return err ? rn_errorf(err, "exec %.80s: %s", file, rn_errmsg(err)) : 0;
+    return err ? rn_errorf(err, "exec %.80s: %s", file, rn_errmsg(error_bare(err))) : 0;
 }
 
 /* ---- Waiting ------------------------------------------------------------------------------------------------------------ */

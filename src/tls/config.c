@@ -62,7 +62,7 @@ static BIO *open_pem(const char *file, const char *pem, int *ret_err)
     if (!bio) {
         int err = errno ? -errno : -EIO;
 
-        *ret_err = rn_errorf(err, "tls %.80s: %s", file, rn_errmsg(err));
+        *ret_err = rn_errorf(err, "tls %.80s: %s", file, rn_errmsg(error_bare(err)));
         ERR_clear_error();
     }
     return bio;

@@ -339,7 +339,7 @@ static int below(const struct rn_tls *t, struct rn_ctx *ctx, int err)
 {
     if (err == GONE || err == -ECANCELED || err == -ETIMEDOUT || (ctx && err == rn_ctx_err(ctx)))
         return err;
-    return rn_errorf(err, "tls %.60s: %.40s", t->label, rn_errmsg(err));
+    return rn_errorf(err, "tls %.60s: %.40s", t->label, rn_errmsg(error_bare(err)));
 }
 
 /* ---- Calls ---------------------------------------------------------------------------------------------------- */

@@ -207,6 +207,8 @@ GO_TEST(http_refuses_what_is_no_request)
              -EPROTONOSUPPORT);
     rn_http_client_release(strict);
     CHECK_EQ(rn_http_client_new(&(rn_http_options){.ca_file = "/nowhere"}, &strict), -ENOENT);
+    CHECK_EQ(rn_http_client_new(&(rn_http_options){.ca_file = "/elsewhere"}, &strict), -ENOENT);
+    CHECK(strstr(rn_errmsg(-ENOENT), "/elsewhere") && !strstr(rn_errmsg(-ENOENT), "/nowhere"));
     CHECK_EQ(rn_http_client_new(&(rn_http_options){.ca_pem = "nothing"}, &strict), -EINVAL);
 }
 

@@ -94,6 +94,36 @@ PLAIN_TEST(addresses_as_text)
     CHECK_EQ(rn_addr_parse(&a, "unix", long_path), -EINVAL);
 }
 
+/* What fails twice says the second time what it says the first time: an older error's message is no part of it. */
+GO_TEST(d31_a_dial_says_nothing_of_an_older_one)
+{
+    char at[RN_ADDR_TEXT], text[2 * RN_ADDR_TEXT];
+    rn_listener *l = listen_any(TCP4, at);
+    rn_conn *c;
+
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(rn_listen("tcp4", at, &(rn_listener *){NULL}), -EADDRINUSE);
+        snprintf(text, sizeof text, "listen tcp4 %s: %s", at, strerror(EADDRINUSE));
+        CHECK_STR(rn_errmsg(-EADDRINUSE), text);
+    }
+    rn_listener_close(l);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(rn_dial("tcp", at, &c), -ECONNREFUSED);
+        snprintf(text, sizeof text, "dial tcp %s: %s", at, strerror(ECONNREFUSED));
+        CHECK_STR(rn_errmsg(-ECONNREFUSED), text);
+        CHECK_EQ(rn_dial("unix", "/nonexistent/socket", &c), -ENOENT);
+        snprintf(text, sizeof text, "dial unix /nonexistent/socket: %s", strerror(ENOENT));
+        CHECK_STR(rn_errmsg(-ENOENT), text);
+    }
+    snprintf(text, sizeof text, "localhost:%s",
+             strrchr(at, ':') + 1); /* several addresses, perhaps */
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(rn_dial("tcp", text, &c), -ECONNREFUSED);
+        CHECK(strstr(rn_errmsg(-ECONNREFUSED), "dial tcp localhost:") == rn_errmsg(-ECONNREFUSED));
+        CHECK(!strstr(rn_errmsg(-ECONNREFUSED) + 1, "dial"));
+    }
+}
+
 GO_TEST(dials_that_fail)
 {
     char at[RN_ADDR_TEXT];

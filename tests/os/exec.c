@@ -112,6 +112,19 @@ GO_TEST(exec_output)
     no_children();
 }
 
+GO_TEST(d31_a_program_says_nothing_of_an_older_one)
+{
+    static const char *const programs[] = {"no-such-program", "/no/such/program",
+                                           "no-other-program"};
+    char text[124];
+
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(rn_exec(NULL, programs[i]), -ENOENT);
+        snprintf(text, sizeof text, "exec %s: %s", programs[i], strerror(ENOENT));
+        CHECK_STR(rn_errmsg(-ENOENT), text);
+    }
+}
+
 /* What prevents the start is its error, and no status. */
 GO_TEST(exec_failures)
 {

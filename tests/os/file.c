@@ -248,6 +248,27 @@ FILE_TEST(file_contexts)
 
 /* ---- Errors ------------------------------------------------------------------------------------------------------ */
 
+static void says(int code, const char *before)
+{
+    char text[124];
+
+    snprintf(text, sizeof text, "%s: %s", before, strerror(-code));
+    CHECK_STR(rn_errmsg(code), text);
+}
+
+FILE_TEST(d31_a_file_says_nothing_of_an_older_one)
+{
+    rn_file *f;
+
+    CHECK_EQ(rn_file_open("/no/such/file", O_RDONLY, 0, &f), -ENOENT);
+    says(-ENOENT, "open /no/such/file");
+    CHECK_EQ(rn_file_open("/no/such/other", O_RDONLY, 0, &f), -ENOENT);
+    says(-ENOENT, "open /no/such/other");
+    CHECK_EQ(rn_file_open("/tmp", O_WRONLY, 0, &f), -EISDIR);
+    CHECK_EQ(rn_file_replace(NULL, "/tmp", "x", 1, 0600), -EISDIR);
+    says(-EISDIR, "replace /tmp");
+}
+
 FILE_TEST(file_errors)
 {
     rn_file *f;

@@ -558,6 +558,7 @@ GO_TEST(tls_configurations_that_are_none)
     says(err, "/nonexistent/cert.pem");
     CHECK_EQ(rn_tls_config_new(&(rn_tls_options){.ca_pem = "nothing"}, &c), -EINVAL);
     CHECK_EQ(rn_tls_config_new(&(rn_tls_options){.ca_file = "/nonexistent"}, &c), -ENOENT);
+    CHECK(!strstr(rn_errmsg(-ENOENT), "cert.pem")); /* that was an older one's */
     CHECK_EQ(rn_tls_config_new(&(rn_tls_options){.ciphers = "NO-SUCH"}, &c), -EINVAL);
     CHECK_EQ(rn_tls_config_new(&(rn_tls_options){.alpn = (const char *const[]){"", NULL}}, &c),
              -EINVAL);
