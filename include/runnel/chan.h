@@ -16,7 +16,8 @@
  * Happens-before: the i-th send -> the completion of the i-th receive; the k-th receive -> the
  * completion of send k + capacity; close -> every receive that returns because of it.
  *
- * Sends and receives never allocate, and may be made from any thread.
+ * Where it says "waits", other goroutines run meanwhile, and a plain thread blocks. Only making a channel allocates. All
+ * calls may be made from any thread.
  */
 #ifndef RUNNEL_CHAN_H
 #define RUNNEL_CHAN_H
@@ -41,8 +42,9 @@ typedef struct rn_unit {
  * "makechan: size out of range", or with a clear text when out of memory. */
 RN__API void *rn_chan_make_fn(size_t elem_size, int64_t cap);
 RN__API int rn__chan_make_err(void **ret_ch, size_t elem_size, int64_t cap);
+/* rn_send of a copy of *elem. */
 RN__API void rn_send_fn(volatile void *ch, const void *elem);
-/* False when closed and drained; *elem is then zero. elem may be NULL: the value is discarded. */
+/* rn_recv_ok: false when closed and drained; *elem is then zero. elem may be NULL: the value is discarded. */
 RN__API bool rn_recv_fn(const void *ch, void *elem);
 RN__API bool rn__try_send(volatile void *ch, const void *elem);
 RN__API bool rn__try_recv(const void *ch, void *elem, bool *ok);
@@ -55,8 +57,9 @@ RN__API void rn__chan_release(const volatile void *ch);
 
 /*
  * Close ch: receivers drain the buffer, then get zero values; senders panic, also those that wait.
- * Panics "close of closed channel", "close of nil channel". Happens-before: close -> every receive
- * that returns because the channel is closed. Also a function, so that rn_defer(rn_close, ch) works.
+ * Panics "close of closed channel", "close of nil channel". Never waits; ch is still to be released. Happens-before:
+ * close -> every receive that returns because the channel is closed. Also a function, so that
+ * rn_defer(rn_close, ch) works.
  */
 RN__API void rn_close(volatile void *ch);
 
@@ -97,14 +100,15 @@ RN__END
 /* A destination must have exactly the element type: initialising a pointer checks it. */
 #define RN__DEST(ch, dest) ((__typeof__(rn_elem(ch) *)){(dest)})
 
-/* rn_chan(T) rn_chan_make(T, cap): cap 0 is a rendezvous. Panics "makechan: size out of range" when
- * cap is negative or too large, and when out of memory. */
+/* rn_chan(T) rn_chan_make(T, cap): a channel with room for cap elements; 0 is a rendezvous. rn_chan_release is the
+ * caller's then. Panics "makechan: size out of range" when cap is negative or too large, and when out of memory. */
 #define rn_chan_make(T, cap)                                                                       \
     __extension__({                                                                                \
         _Static_assert(sizeof(T) < 65536, "channel element of 64 KiB or more: " #T);               \
         (rn_chan(T)) rn_chan_make_fn(sizeof(T), (cap));                                            \
     })
-/* int rn_chan_make_err(&ch, cap): the same, but -ENOMEM, with ch untouched, when out of memory; else 0. */
+/* int rn_chan_make_err(&ch, cap): the same as a result: 0; -EINVAL when cap is negative or too large, -ENOMEM, with ch
+ * untouched. */
 #define rn_chan_make_err(ret_ch, cap)                                                              \
     __extension__({                                                                                \
         _Static_assert(RN__CHAN_IS(*(ret_ch), rn_chan), "not a pointer to a channel: " #ret_ch);   \
@@ -117,7 +121,8 @@ RN__END
         rn__err;                                                                                   \
     })
 
-/* Add a reference, from a handle of any direction; its value is the handle. NULL is fine. */
+/* Add a reference, from a handle of any direction; its value is the handle. NULL is fine, and a timer's channel, whose
+ * references are not counted. */
 #define rn_chan_retain(ch)                                                                         \
     __extension__({                                                                                \
         RN__IS_CHAN(ch)                                                                            \
@@ -125,8 +130,8 @@ RN__END
         rn__chan_retain((const volatile void *)rn__kept);                                          \
         rn__kept;                                                                                  \
     })
-/* Give up a reference; the last one frees. NULL is fine. Panics "release of a channel in use" when
- * it is the last one and somebody waits on ch. */
+/* Give up a reference; the last one frees, with what is in the buffer. NULL is fine. Panics "release of a channel in
+ * use" when it is the last one and somebody waits on ch. Happens-before: a release -> the freeing. */
 #define rn_chan_release(ch)                                                                        \
     __extension__({                                                                                \
         RN__IS_CHAN(ch)                                                                            \
@@ -146,7 +151,7 @@ RN__END
     })
 
 /* rn_send(ch, value): wait until a receiver takes it or the buffer has room. Panics
- * "send on closed channel". */
+ * "send on closed channel", also if it is closed meanwhile. */
 #define rn_send(ch, ...) RN__SEND(__COUNTER__, ch, __VA_ARGS__)
 #define RN__SEND(n, ch, ...)                                                                       \
     __extension__({                                                                                \
@@ -181,7 +186,7 @@ RN__END
         for (rn_elem(ch) value; rn_recv_fn(it.rn__source, &value);)
 #define RN__RECVABLE(ch) __extension__({ RN__CAN_RECV(ch)(const void *)(ch); })
 
-/* bool rn_try_send(ch, value): false if it would wait. Panics "send on closed channel". */
+/* bool rn_try_send(ch, value): false, with nothing sent, if it would wait. Panics "send on closed channel". */
 #define rn_try_send(ch, ...) RN__TRY_SEND(__COUNTER__, ch, __VA_ARGS__)
 #define RN__TRY_SEND(n, ch, ...)                                                                   \
     __extension__({                                                                                \
@@ -192,7 +197,7 @@ RN__END
     })
 
 /* bool rn_try_recv(ch, &value), rn_try_recv_ok(ch, &value, &ok): false if it would wait, with the
- * destinations untouched; on a closed, drained channel true, zero, and ok false. */
+ * destinations untouched; on a closed, drained channel true, zero, and ok false. Destinations may be NULL. */
 #define rn_try_recv(ch, dest)                                                                      \
     __extension__({                                                                                \
         RN__CAN_RECV(ch)                                                                           \
@@ -204,7 +209,8 @@ RN__END
         rn__try_recv((const void *)(ch), RN__DEST(ch, dest), (ok));                                \
     })
 
-/* int rn_send_ctx(ctx, ch, value): 0, or ctx's error with nothing sent. */
+/* int rn_send_ctx(ctx, ch, value): rn_send that gives up when ctx ends: 0, or ctx's error with nothing sent, also if ctx
+ * had ended before. ctx may be NULL. */
 #define rn_send_ctx(ctx, ch, ...) RN__SEND_CTX(__COUNTER__, ctx, ch, __VA_ARGS__)
 #define RN__SEND_CTX(n, ctx, ch, ...)                                                              \
     __extension__({                                                                                \
@@ -214,7 +220,8 @@ RN__END
         rn_elem(ch) RN__CAT(rn__v, n) = (__VA_ARGS__);                                             \
         rn__send_ctx(RN__CAT(rn__x, n), RN__CAT(rn__c, n), &RN__CAT(rn__v, n));                    \
     })
-/* int rn_recv_ctx(ctx, ch, &value): 0; -EPIPE once closed and drained; or ctx's error. */
+/* int rn_recv_ctx(ctx, ch, &value): wait for a value until ctx ends: 0; -EPIPE once closed and drained, with value zero;
+ * or ctx's error with nothing received and value untouched, also if ctx had ended before. ctx and &value may be NULL. */
 #define rn_recv_ctx(ctx, ch, dest)                                                                 \
     __extension__({                                                                                \
         RN__CAN_RECV(ch)                                                                           \

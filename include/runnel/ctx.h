@@ -6,7 +6,8 @@
  * reference up. rn_ctx_retain and rn_ctx_release are a sharer's: release never cancels while others
  * hold references; the last one ends the context. A child keeps its parent's memory. NULL is the
  * background context everywhere but as the parent of rn_ctx_with_*, which panics
- * "cannot create context from nil parent". Constructors panic when out of memory.
+ * "cannot create context from nil parent". Constructors allocate, and panic when out of memory; nothing else
+ * here allocates or waits but rn_ctx_hook_stop. All calls may be made from any thread.
  *
  * Cancelling is synchronous for descendants: when rn_ctx_cancel returns they are all done; functions
  * registered with rn_ctx_after_func run in goroutines of their own. The first cancellation to reach
@@ -28,18 +29,23 @@ typedef struct rn_ctx rn_ctx;
 /* Never done, no deadline, no values, never freed; every reference call on it does nothing. */
 RN__API rn_ctx *rn_ctx_background(void);
 
+/* A child of parent: done when it is cancelled or parent is done. rn_ctx_end is the caller's then. */
 RN__API RN__NODISCARD rn_ctx *rn_ctx_with_cancel(rn_ctx *parent);
-/* The same; cancelled with rn_ctx_cancel_cause. */
+/* The same; the name says that it is going to be cancelled with rn_ctx_cancel_cause. */
 RN__API RN__NODISCARD rn_ctx *rn_ctx_with_cancel_cause(rn_ctx *parent);
-/* Done with -ETIMEDOUT d from now, or at t; a parent's earlier deadline wins. */
+/* The same, and done with -ETIMEDOUT d from now, or at t on rn_now's clock; at once if that is past. A parent's earlier
+ * deadline wins. */
 RN__API RN__NODISCARD rn_ctx *rn_ctx_with_timeout(rn_ctx *parent, rn_dur d);
 RN__API RN__NODISCARD rn_ctx *rn_ctx_with_deadline(rn_ctx *parent, rn_time t);
-/* The same with a cause for the expiry, and the message that this goroutine attached to it. */
+/* The same with a cause for the expiry, a negative errno value, and the message that this goroutine attached to it; 0 or
+ * more: none. */
 RN__API RN__NODISCARD rn_ctx *rn_ctx_with_timeout_cause(rn_ctx *parent, rn_dur d, int cause);
 RN__API RN__NODISCARD rn_ctx *rn_ctx_with_deadline_cause(rn_ctx *parent, rn_time t, int cause);
-/* A value under a key: the address of a non-const object of yours. Panics "nil key". */
+/* A value under a key: the address of a non-const object of yours. The value, which may be NULL, stays yours and must
+ * outlive the context and its children. Panics "nil key". */
 RN__API RN__NODISCARD rn_ctx *rn_ctx_with_value(rn_ctx *parent, const void *key, const void *value);
-/* The same; drop(value) is called when the context's memory goes. */
+/* The same; drop(value), if drop is not NULL, is called once when the context's memory goes, by whoever gives up the last
+ * reference to it or to its last child. It must not wait. */
 RN__API RN__NODISCARD rn_ctx *rn_ctx_with_owned_value(rn_ctx *parent, const void *key, void *value,
                                                       void (*drop)(void *));
 /* The parent's values without its cancellation and deadline. */
@@ -47,7 +53,7 @@ RN__API RN__NODISCARD rn_ctx *rn_ctx_without_cancel(rn_ctx *parent);
 
 RN__API RN__NODISCARD rn_ctx *rn__ctx_with_signals(rn_ctx *parent, const int *signals, size_t n);
 
-RN__API void rn_ctx_cancel(rn_ctx *ctx); /* cancel and keep the reference */
+RN__API void rn_ctx_cancel(rn_ctx *ctx); /* cancel and keep the reference; again: no effect */
 /* Cancel with a cause (a negative errno value, with this goroutine's message for it; 0: none). The
  * error stays -ECANCELED. */
 RN__API void rn_ctx_cancel_cause(rn_ctx *ctx, int cause);
@@ -55,7 +61,7 @@ RN__API void rn_ctx_end(rn_ctx *ctx); /* cancel and give the reference up */
 RN__API rn_ctx *rn_ctx_retain(rn_ctx *ctx);
 RN__API void rn_ctx_release(rn_ctx *ctx);
 
-/* 0 while ctx is not done, then -ECANCELED or -ETIMEDOUT. Never blocks; a few nanoseconds. */
+/* 0 while ctx is not done, then -ECANCELED or -ETIMEDOUT. Attaches no message. A few nanoseconds. */
 RN__API int rn_ctx_err(const rn_ctx *ctx);
 /* 0 while ctx is not done, then the cause, its message attached to it in this goroutine; the error
  * where no cause was given. */
@@ -73,8 +79,9 @@ typedef struct rn_ctx_hook {
 RN__API struct rn__call *rn__ctx_after_begin(rn_ctx_hook *hook, rn_ctx *ctx, void (*fn)(void));
 /*
  * Take the after-function back. True if that prevented its run; false if it was started, in which
- * case this waits until it has returned, or if hook was not registered. The hook may then leave scope.
- * Must not be called from the function itself.
+ * case this waits until it has returned, or if hook was not registered. The hook may then leave scope, or be
+ * registered anew. Must not be called from the function itself, which would wait for itself.
+ * Happens-before: the function's return -> a return of false.
  */
 RN__API bool rn_ctx_hook_stop(rn_ctx_hook *hook);
 
@@ -87,13 +94,15 @@ RN__API rn_recv_only(rn_unit) rn_ctx_done(rn_ctx *ctx);
 
 /* rn_ctx_with_signals(parent, SIGINT, SIGTERM, ...): cancelled by the first of these signals, with
  * -EINTR and a message that names the signal as the cause. While such a context is alive the signals
- * do not have their default effect; the second of a kind is ignored too. */
+ * do not have their default effect; the second of a kind is ignored too. Afterwards they have what they had. Panics for
+ * what is no signal or cannot be caught, and if no thread is to be had that waits for them. */
 #define rn_ctx_with_signals(parent, ...)                                                           \
     rn__ctx_with_signals((parent), (const int[]){__VA_ARGS__},                                     \
                          sizeof((const int[]){__VA_ARGS__}) / sizeof(int))
 
 /* rn_ctx_after_func(&hook, ctx, fn, args...): run fn(args...) in a goroutine of its own once ctx is
- * done, at once if it is. The hook is yours and stays in scope until rn_ctx_hook_stop. */
+ * done, at once if it is. The arguments are captured now, as rn_go's. The hook, which is zero or stopped before, is yours
+ * and stays in scope until rn_ctx_hook_stop. Panics when out of memory. */
 #define rn_ctx_after_func(hook, ctx, ...)                                                          \
     __extension__({                                                                                \
         RN__CHECK_CALL(__VA_ARGS__)                                                                \

@@ -2,6 +2,9 @@
 /*
  * go.h - goroutines: start them, run a program in them, defer, and what one can ask of the runtime.
  *
+ * All calls may be made from any thread, but not from a signal handler. Where the function to start is NULL, all end the
+ * process with "fatal error: go of nil func value".
+ *
  * Happens-before: rn_go -> the goroutine's first step. Its end orders nothing; use a channel, a
  * wait group or a group.
  */
@@ -18,14 +21,14 @@ struct rn_wg;
 
 /* What a goroutine may be given at its start. Zero means the default. */
 typedef struct rn_attr {
-    size_t stack_size; /* bytes; rounded up to a power of two of at least 16 KiB. Default 128 KiB */
+    size_t stack_size; /* bytes, at most 1 GiB; rounded up to 16 KiB, 32 KiB, ... Default 128 KiB */
     const char *name;  /* copied, cut at 31 bytes; for reports. Default: none */
     uint64_t rn__reserved[4];
 } rn_attr;
 
 /* ---- Functions under the macros, and for languages without macros ---------------------------- */
 
-/* Start fn(arg) as a goroutine. Panics when out of memory. */
+/* rn_go for a function pointer and its argument. */
 RN__API void rn_go_fn(void (*fn)(void *), void *arg);
 /* rn_run for a function pointer and its argument. */
 RN__API int rn_run_fn(int (*fn)(void *), void *arg);
@@ -58,34 +61,36 @@ RN__API void rn__defer_run(void *d); /* either form: a cleanup function */
 
 /* ---- Asking and telling the runtime ----------------------------------------------------------- */
 
-/* Let others run; returns later. Does nothing on a plain thread but yield it. */
+/* Let others that can run go first. On a plain thread: the same among the kernel's threads. */
 RN__API void rn_yield(void);
 /* This goroutine's id: 1 for the first of rn_run; never reused. 0 on a plain thread. */
 RN__API uint64_t rn_self_id(void);
-/* Name this goroutine in reports; copied, cut at 31 bytes. NULL removes the name. */
+/* Name this goroutine, or plain thread, in reports; copied, cut at 31 bytes. NULL removes the name. */
 RN__API void rn_set_name(const char *name);
-/* Goroutines alive, started or not, the caller included. Orders nothing. */
+/* Goroutines alive, started or not, the caller included if it is one; 0 without a runtime. Orders nothing. */
 RN__API size_t rn_count(void);
-/* How many goroutines run at the same time at most. The default is what this process may use:
- * affinity mask and cgroup quota; RUNNEL_PROCS overrides. */
+/* How many goroutines run at the same time at most: what rn_set_procs said, else RUNNEL_PROCS in the environment, else
+ * the CPUs that this process may use by its affinity mask and cgroup quota, which is followed as they change. Never
+ * below 1. Without a runtime: what the next one would have. */
 RN__API int rn_procs(void);
 /* Set it for the next start of the runtime (1 to 1024; 0: the default). Returns 0, -EINVAL with
  * nothing changed, or -EBUSY while the runtime runs. */
 RN__API int rn_set_procs(int n);
-/* Wait until no goroutine but the caller's is left, or d has passed; returns how many remain.
+/* Wait until no goroutine but the caller's is left, or d has passed (0 or less: only look); returns how many remain.
  * Happens-before: the end of every goroutine -> the return that says that none remains. */
 RN__API size_t rn_settle(rn_dur d);
 
-/* End this goroutine now: deferred calls run, other cleanups do not. result goes to the group,
- * flight or run that waits for it. In the first goroutine of rn_run the others go on; rn_run returns
- * result once the last has ended. On a plain thread: panics. */
+/* End this goroutine now, from however deep in its calls: deferred calls run, other cleanups do not. result goes to the
+ * group, flight or run that waits for it. In the first goroutine of rn_run the others go on; rn_run returns result once
+ * the last has ended. On a plain thread: panics "rn_exit: not a goroutine". */
 RN__API void rn_exit(int result) __attribute__((noreturn));
 
 /*
  * Park and ready: how code of yours makes its own waiting. A ticket is filled by rn_park_init, handed
- * to whoever shall wake (a callback on any thread), and waited for with rn_park, which returns once
- * rn_ready was called, before or after; a second rn_ready on one ticket does nothing and returns
- * false. The ticket may leave scope once rn_park has returned.
+ * to whoever shall wake (a callback on any thread), and waited for with rn_park, by one goroutine or thread, which
+ * returns once rn_ready was called, before or after; a second rn_ready on one ticket does nothing and returns
+ * false. The ticket may leave scope once rn_park has returned, if no second rn_ready is to come. rn_ready never waits;
+ * none allocates.
  *
  * Happens-before: rn_ready -> the return of rn_park.
  */
@@ -100,8 +105,8 @@ RN__API bool rn_ready(rn_ticket *t);
  * going to wait for long. A system call; the memory comes back when the stack is used again. On a plain thread: nothing. */
 RN__API void rn_stack_trim(void);
 
-/* Keep this goroutine on its present thread, alone, until as many unlocks. On a plain thread: no
- * effect. A surplus unlock does nothing. */
+/* Keep this goroutine on its present thread, alone, until as many unlocks or its end. On a plain thread: no
+ * effect. A surplus unlock does nothing. Never waits. */
 RN__API void rn_lock_thread(void);
 RN__API void rn_unlock_thread(void);
 
@@ -122,8 +127,8 @@ RN__END
 /*
  * rn_go(fn, args...): call fn(args...) in a goroutine of its own. The function and the arguments are
  * evaluated here and now, converted to the parameter types, and copied; a wrong type or count does
- * not compile. fn's result is dropped. Panics when out of memory; fatal "go of nil func value".
- * From any thread. The runtime starts by itself.
+ * not compile. fn's result is dropped. Does not wait for it to run. May allocate; panics when out of memory, which may
+ * be later, if its stack is not to be had once all others wait. The runtime starts by itself.
  */
 #define rn_go(...)                                                                                 \
     __extension__({                                                                                \
@@ -131,7 +136,8 @@ RN__END
         struct rn__call *rn__rec = rn__go_begin((const rn_attr *)0, RN__FN(__VA_ARGS__));          \
         RN__CAPTURE(rn__rec, __VA_ARGS__);                                                         \
     })
-/* rn_go_with(RN_ATTR(.stack_size = ..., .name = ...), fn, args...) */
+/* rn_go_with(RN_ATTR(.stack_size = ..., .name = ...), fn, args...): the same with a stack of another size, or a name.
+ * Panics "rn_go_with: stack_size above 1 GiB". */
 #define rn_go_with(attr, ...)                                                                      \
     __extension__({                                                                                \
         RN__CHECK_CALL(__VA_ARGS__)                                                                \
@@ -140,7 +146,8 @@ RN__END
         RN__CAPTURE(rn__rec, __VA_ARGS__);                                                         \
     })
 #define RN_ATTR(...) ((rn_attr){__VA_ARGS__})
-/* int rn_go_err(fn, args...): 0, or -ENOMEM with nothing started. */
+/* int rn_go_err(fn, args...): rn_go that returns 0, or -ENOMEM with nothing started; the arguments are evaluated all the
+ * same. */
 #define rn_go_err(...)                                                                             \
     __extension__({                                                                                \
         RN__CHECK_CALL(__VA_ARGS__)                                                                \
@@ -149,8 +156,8 @@ RN__END
         RN__CAPTURE(rn__rec, __VA_ARGS__);                                                         \
         rn__rec == &rn__spare ? -ENOMEM : 0;                                                       \
     })
-/* rn_go_copy(fn, &big): copy big into the goroutine and call fn with a pointer to the copy, which
- * lives as long as the goroutine. */
+/* rn_go_copy(fn, &big): rn_go for an argument of any size: copy big and call fn with a pointer to the copy, which
+ * is the goroutine's own, aligned as malloc does, and lives as long as it. Panics when out of memory. */
 #define rn_go_copy(f, src)                                                                         \
     __extension__({                                                                                \
         (void)sizeof(((f)((__typeof__(*(src)) *)0), 0));                                           \
@@ -160,8 +167,10 @@ RN__END
 /*
  * int rn_run(fn, args...): run fn as the first goroutine, on the calling thread at first, and return
  * its int result when it returns. Goroutines left then end: parked ones are dropped without their
- * deferred calls, one inside a C call or computing ends at its next runtime call that waits. Panics
- * when called from a goroutine or while another rn_run runs.
+ * deferred calls, one inside a C call or computing ends at its next runtime call that waits. May be called again. Panics
+ * when called from a goroutine or while another rn_run runs, and when out of memory.
+ *
+ * Happens-before: this call -> fn's first step; fn's return -> this call's return.
  */
 #define rn_run(...)                                                                                \
     __extension__({                                                                                \
@@ -176,8 +185,9 @@ RN__END
 /*
  * rn_defer(fn, args...); call fn(args...) when the enclosing block is left: by its end, return,
  * break, continue, goto, or rn_exit. The arguments are evaluated now. It is a declaration: it needs
- * braces after if and case. Last deferred, first called. About 4 ns where fn takes one pointer or
- * integer of exactly the argument's type.
+ * braces after if and case. Last deferred, first called. Not called after a panic, nor where longjmp, or a switch that
+ * jumps past it, leaves the block another way. Never allocates; may be used on any thread. About 4 ns where fn takes one
+ * pointer or integer of exactly the argument's type.
  */
 #define rn_defer(...) RN__DEFER(__COUNTER__, __VA_ARGS__)
 #define RN__DEFER(n, ...)                                                                          \
@@ -235,17 +245,24 @@ RN__END
             &d;                                                                                    \
         })
 
-/* rn_blocking(expr): the value of expr, with this goroutine's processor lent to others while it
- * runs. For calls known to block. expr must not use the runtime. Where many such calls in a row took less than it costs
- * to lend a processor, it is kept at first, and taken from one that does block as from any call: docs/stalls.md. */
+/* A cleanup function: it comes after the value of the expression, and that may be void. */
+static inline void rn__block_over(bool *blocks)
+{
+    (void)blocks;
+    rn__block_leave();
+}
+/* rn_blocking(expr): the value of expr, if it has one, with this goroutine's processor lent to others while it runs. For
+ * calls known to block. After it the goroutine may have to wait for a processor; errno is then that of expr. expr must not
+ * use the runtime. On a plain thread: just expr. Where many such calls in a row took less than it costs to lend a
+ * processor, it is kept at first, and taken from one that does block as from any call: docs/stalls.md. */
 #define rn_blocking(...)                                                                           \
     __extension__({                                                                                \
+        bool rn__blocks __attribute__((cleanup(rn__block_over))) = true;                           \
         rn__block_enter();                                                                         \
-        __typeof__(__VA_ARGS__) rn__value = (__VA_ARGS__);                                         \
-        rn__block_leave();                                                                         \
-        rn__value;                                                                                 \
+        (__VA_ARGS__);                                                                             \
     })
-/* rn_sys(expr): the same for a system call; a negative result becomes -errno, read in time. */
+/* rn_sys(expr): the same for a system call: its result, of expr's type; a negative one becomes -errno, read before the
+ * goroutine can move to another thread. */
 #define rn_sys(...)                                                                                \
     __extension__({                                                                                \
         rn__block_enter();                                                                         \

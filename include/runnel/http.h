@@ -5,9 +5,11 @@
  *     rn_http_response *r;
  *     int err = rn_http_get(ctx, "https://example.com/", &r);
  *
- *     if (err)
- *         return rn_errorf(err, "%s", rn_errmsg(err));
- *     printf("%d, %zu bytes of %s\n", r->status, r->size, rn_http_header(r, "Content-Type"));
+ *     if (err) {
+ *         fprintf(stderr, "%s\n", rn_errmsg(err));
+ *         return err;
+ *     }
+ *     printf("%d, %zu bytes\n", r->status, r->size);
  *     rn_http_response_free(r);
  *
  * A request waits as a goroutine does, or as a plain thread, and ends at once with its context, whatever it is doing:

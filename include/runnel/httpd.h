@@ -8,9 +8,11 @@
  *     }
  *
  *     rn_httpd *h = rn_httpd_new(NULL);
+ *     rn_listener *l;
+ *     int err = rn_listen("tcp", ":8080", &l);
  *
  *     rn_httpd_handle(h, "GET /hello/{name}", hello, "Good morning");
- *     if (rn_listen("tcp", ":8080", &l) == 0)
+ *     if (!err)
  *         err = rn_httpd_serve(ctx, h, l);      until ctx ends, and every request has been answered
  *     rn_httpd_free(h);
  *

@@ -2,10 +2,13 @@
 /*
  * select.h - wait for the first of several channel operations.
  *
- * rn_select(case, ...) waits until one case can proceed, performs it, and returns its position;
+ * rn_select(case, ...) waits until one case can proceed, performs it, and returns its position, from 0;
  * among several that can, a fair random choice. With rn_default, which comes last by custom and may
  * stand anywhere, it never waits. Every operand is evaluated exactly once, in order. A case on a NULL
- * channel, and a zero case, never proceeds. Sending on a closed channel panics. Never allocates.
+ * channel, and a zero case, never proceeds: without any other it waits for ever. Sending on a closed channel panics. Never allocates, but for a
+ * table of timers that grows. From any thread.
+ *
+ * Happens-before: as the operation that was performed (chan.h, ctx.h).
  */
 #ifndef RUNNEL_SELECT_H
 #define RUNNEL_SELECT_H
@@ -38,7 +41,8 @@ enum {
 
 /*
  * The function under rn_select, and the form for sets made at run time: n cases, 0 to 65536, in an
- * array that is yours and not const, untouched by others until it returns. Returns the position.
+ * array that is yours and not const, untouched by others until it returns; it may be used again. Returns the position.
+ * Panics, as Go's reflect does, "reflect.Select: too many cases (max 65536)" and "reflect.Select: multiple default cases".
  */
 RN__API int rn_select_array(rn_case *cases, size_t n);
 
@@ -63,7 +67,7 @@ static inline __attribute__((always_inline)) int rn__select(rn_case *cases, size
     return rn_select_array(cases, n);
 }
 
-/* rn_on_send(ch, value): the value is kept in the case. */
+/* rn_on_send(ch, value): the value is kept in the case; so the case is good until the end of the enclosing block. */
 #define rn_on_send(ch, ...)                                                                        \
     ((rn_case){.rn__ch = RN__SENDABLE(ch),                                                         \
                .rn__elem = (rn_elem(ch)[1]){(__VA_ARGS__)},                                        \

@@ -54,7 +54,7 @@ RN__API void rn__mutex_unlock(rn_mutex *m);
 RN__API void rn__mutex_unlock_rest(rn_mutex *m, uint32_t left);
 RN__API bool rn__mutex_try_lock(rn_mutex *m);
 
-/* Lock m, waiting as long as it takes. */
+/* Lock m, waiting as long as it takes. A second lock by whoever has it waits for ever. */
 static inline void rn_mutex_lock(rn_mutex *m)
 {
 #if RN__INLINE_FAST
@@ -73,7 +73,7 @@ static inline void rn_mutex_lock(rn_mutex *m)
     rn__mutex_lock(m);
 }
 
-/* Unlock m. Fatal "sync: unlock of unlocked mutex". */
+/* Unlock m. Never waits. Fatal "sync: unlock of unlocked mutex". */
 static inline void rn_mutex_unlock(rn_mutex *m)
 {
 #if RN__INLINE_FAST
@@ -94,7 +94,8 @@ static inline bool rn_mutex_try_lock(rn_mutex *m)
     return rn__mutex_try_lock(m);
 }
 
-/* Lock m; 0, or ctx's error with m not locked. */
+/* Lock m, waiting until ctx ends; 0, or ctx's error with m not locked. A free one is locked even if ctx has ended. ctx may
+ * be NULL. */
 RN__API RN__NODISCARD int rn_mutex_lock_ctx(struct rn_ctx *ctx, rn_mutex *m);
 
 /* ---- RWMutex ----------------------------------------------------------------------------------
@@ -105,10 +106,11 @@ typedef struct rn_rwmutex {
     uint64_t rn__word[5];
 } rn_rwmutex;
 
-RN__API void rn_rwmutex_lock(rn_rwmutex *m);
-RN__API void rn_rwmutex_unlock(rn_rwmutex *m); /* fatal "sync: Unlock of unlocked RWMutex" */
-RN__API void rn_rwmutex_rlock(rn_rwmutex *m);
+RN__API void rn_rwmutex_lock(rn_rwmutex *m);    /* to write: waits until nobody else has it */
+RN__API void rn_rwmutex_unlock(rn_rwmutex *m);  /* fatal "sync: Unlock of unlocked RWMutex" */
+RN__API void rn_rwmutex_rlock(rn_rwmutex *m);   /* to read: waits for a writer, or one that waits */
 RN__API void rn_rwmutex_runlock(rn_rwmutex *m); /* fatal "sync: RUnlock of unlocked RWMutex" */
+/* Lock if that needs no waiting; a failed try orders nothing. */
 RN__API bool rn_rwmutex_try_lock(rn_rwmutex *m);
 RN__API bool rn_rwmutex_try_rlock(rn_rwmutex *m); /* fails also while a writer waits */
 
@@ -121,13 +123,17 @@ typedef struct rn_wg {
     uint64_t rn__reserved[2];
 } rn_wg;
 
-/* Add delta (negative too). Panics "sync: negative WaitGroup counter", or a misuse text. */
+/* Add delta (negative too); at zero all who wait are let through. Never waits. Panics "sync: negative WaitGroup counter",
+ * and "sync: WaitGroup misuse: Add called concurrently with Wait" for an add from zero while somebody waits. */
 RN__API void rn_wg_add(rn_wg *wg, int delta);
 RN__API void rn_wg_done(rn_wg *wg); /* rn_wg_add(wg, -1) */
+/* Wait until the count is zero; return at once if it is. Any number may wait. */
 RN__API void rn_wg_wait(rn_wg *wg);
-/* 0, or ctx's error with the group still counting. */
+/* The same until ctx ends: 0, or ctx's error with the group still counting. A count of zero is 0 even if ctx has ended.
+ * ctx may be NULL. */
 RN__API RN__NODISCARD int rn_wg_wait_ctx(struct rn_ctx *ctx, rn_wg *wg);
 
+/* rn_wg_go for a function pointer and its argument. */
 RN__API void rn_wg_go_fn(rn_wg *wg, void (*fn)(void *), void *arg);
 RN__API struct rn__call *rn__wg_go_begin(rn_wg *wg, void (*fn)(void));
 
@@ -164,8 +170,9 @@ typedef struct rn_cond {
 /* Unlock m, wait for a signal, lock m again. Never returns without a signal; re-check the condition
  * in a loop all the same. Panics "sync.Cond is copied". */
 RN__API void rn_cond_wait(rn_cond *c, rn_mutex *m);
-/* 0, or ctx's error; m is locked again either way. */
+/* The same until ctx ends: 0, or ctx's error with no signal swallowed; m is locked again either way. ctx may be NULL. */
 RN__API RN__NODISCARD int rn_cond_wait_ctx(struct rn_ctx *ctx, rn_cond *c, rn_mutex *m);
+/* Wake the one that has waited longest, or all. m need not be locked. They never wait; both panic as the wait does. */
 RN__API void rn_cond_signal(rn_cond *c);
 RN__API void rn_cond_broadcast(rn_cond *c);
 
@@ -182,16 +189,17 @@ typedef struct rn_sem {
 /* Take n units, waiting for them. 0, or ctx's error with nothing taken, also when ctx had ended
  * before. ctx may be NULL. A request above the size waits for ctx only. n below 0: -EINVAL. */
 RN__API RN__NODISCARD int rn_sem_acquire(struct rn_ctx *ctx, rn_sem *s, int64_t n);
-/* True if n units were free and nobody waited. */
+/* Take n units if they are free and nobody waits; false, with nothing taken, if not, or for n below 0. */
 RN__API RN__NODISCARD bool rn_sem_try_acquire(rn_sem *s, int64_t n);
-/* Panics "semaphore: released more than held". */
+/* Give n units back; who waits longest is served first. Never waits. Panics "semaphore: released more than held", also for
+ * n below 0. */
 RN__API void rn_sem_release(rn_sem *s, int64_t n);
 
 RN__END
 
 #ifndef __cplusplus
 
-/* rn_wg_go(&wg, fn, args...): add one, start fn(args...) as a goroutine, done when it ends. */
+/* rn_wg_go(&wg, fn, args...): add one, start fn(args...) as a goroutine, as rn_go does, done when it ends, by rn_exit too. */
 #define rn_wg_go(wg, ...)                                                                          \
     __extension__({                                                                                \
         RN__CHECK_CALL(__VA_ARGS__)                                                                \
@@ -199,8 +207,9 @@ RN__END
         RN__CAPTURE(rn__rec, __VA_ARGS__);                                                         \
     })
 
-/* rn_once_do(&once, fn, args...): call fn(args...) if this is the first; return once that call has.
- * The arguments are evaluated always. A call that ends by rn_exit counts as done. */
+/* rn_once_do(&once, fn, args...): call fn(args...) here if this is the first; else return once that call has, waiting for
+ * it. The arguments are evaluated always. A call that ends by rn_exit counts as done; one that calls rn_once_do of the
+ * same once waits for ever. */
 #define rn_once_do(once, ...)                                                                      \
     __extension__({                                                                                \
         RN__CHECK_CALL(__VA_ARGS__)                                                                \

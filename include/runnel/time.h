@@ -4,7 +4,11 @@
  *
  * Timers have the meaning of Go 1.23 and later: a timer that expired but whose value nobody
  * received still counts as pending, stop and reset withdraw that value, and its channel's length
- * and capacity are always 0.
+ * and capacity are always 0. Times are never early; they may be late.
+ *
+ * All calls may be made from any thread, and by several at once for one timer. A timer that has been used is not to be
+ * copied or moved. Pending timers stand in tables that grow: where one must and there is no memory, the call that sets
+ * a timer panics "out of memory for a timer".
  */
 #ifndef RUNNEL_TIME_H
 #define RUNNEL_TIME_H
@@ -24,14 +28,14 @@ typedef int64_t rn_time; /* nanoseconds on the monotonic clock */
 #define RN_MINUTE (60 * RN_SECOND)
 #define RN_HOUR (60 * RN_MINUTE)
 
-/* Now, on the monotonic clock. Never blocks. From any thread. */
+/* Now, on the monotonic clock. Never waits. */
 RN__API rn_time rn_now(void);
 
-/* Wait for at least d; zero or less yields and returns. Never allocates. From any thread. */
+/* Wait for at least d; zero or less yields and returns. */
 RN__API void rn_sleep(rn_dur d);
 
 struct rn_ctx;
-/* The same, but ends early when ctx does. Returns 0, or ctx's error. */
+/* The same, but ends early when ctx does, which may be NULL. Returns 0, or ctx's error, also if it had ended before. */
 RN__API int rn_sleep_ctx(struct rn_ctx *ctx, rn_dur d);
 
 /* A timer with its channel inside. Zero is ready to use: a stopped timer. 192 bytes. */
@@ -56,7 +60,7 @@ RN__API rn_recv_only(rn_time) rn_ticker_chan(rn_ticker *t);
 
 /*
  * Arm t to expire d from now (zero or less: at once), whatever it did before. Returns true if it
- * was pending. After it returns only values of the new setting can be received.
+ * was pending. After it returns only values of the new setting can be received. Never waits for a receiver or a function.
  *
  * Happens-before: this call -> the receive of that firing, or the start of the after-function.
  */
@@ -67,7 +71,7 @@ RN__API bool rn_timer_reset(rn_timer *t, rn_dur d);
 RN__API bool rn_timer_stop(rn_timer *t);
 
 /* Stop t and give up its memory: a timer of rn_after_func is freed, one of yours may leave scope.
- * NULL is fine. */
+ * NULL is fine. Panics "release of a channel in use" if somebody waits for t's channel. */
 RN__API void rn_timer_free(rn_timer *t);
 
 /* Start, or restart, t with a period of d. Panics "non-positive interval for NewTicker". */
@@ -77,7 +81,7 @@ RN__API void rn_ticker_start(rn_ticker *t, rn_dur d);
 RN__API bool rn_ticker_reset(rn_ticker *t, rn_dur d);
 /* No more ticks after this returns; the channel stays open. Harmless on a stopped ticker. */
 RN__API void rn_ticker_stop(rn_ticker *t);
-/* Stop t; after this it may leave scope. NULL is fine. */
+/* Stop t; after this it may leave scope. NULL is fine. Panics as rn_timer_free. */
 RN__API void rn_ticker_free(rn_ticker *t);
 
 struct rn__after; /* internal: the record of an after-function */
@@ -88,8 +92,9 @@ RN__END
 #ifndef __cplusplus
 /*
  * rn_timer *rn_after_func(d, fn, args...): run fn(args...) in a goroutine of its own, d from now.
- * The arguments are captured now. The handle is yours: rn_timer_stop, rn_timer_reset, and
- * rn_timer_free in the end, fired or not. Panics when out of memory.
+ * The arguments are captured now, as rn_go's. The handle is yours: rn_timer_stop, rn_timer_reset, after which fn is run
+ * once more with the same arguments, and rn_timer_free in the end, fired or not; it has no channel. Allocates; panics when
+ * out of memory.
  */
 #define rn_after_func(d, ...)                                                                      \
     __extension__({                                                                                \

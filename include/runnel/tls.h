@@ -2,12 +2,13 @@
 /*
  * tls.h - TLS over the connections of net.h, by OpenSSL 3. In librunnel-tls: link with -lrunnel-tls -lrunnel.
  *
+ *     static const char question[] = "GET / HTTP/1.0\r\nHost: example.com\r\n\r\n";
  *     rn_tls *t;
  *     char buf[4096];
  *     ssize_t n;
  *
  *     if (rn_tls_dial(ctx, "tcp", "example.com:443", NULL, &t) == 0) {
- *         rn_tls_write(t, "GET / HTTP/1.0\r\nHost: example.com\r\n\r\n", 39);
+ *         rn_tls_write(t, question, sizeof question - 1);
  *         while ((n = rn_tls_read(t, buf, sizeof buf)) > 0)
  *             fwrite(buf, 1, (size_t)n, stdout);
  *         rn_tls_close(t);

@@ -341,6 +341,8 @@ static int run_out_of_channels(void)
     CHECK_EQ(err, -ENOMEM);
     CHECK(n > 0 && kept[n] == NULL); /* untouched on failure */
     CHECK_EQ(rn_chan_make_err(&ch, (int64_t)1 << 40), -ENOMEM);
+    CHECK_EQ(rn_chan_make_err(&ch, -1), -EINVAL); /* where rn_chan_make panics */
+    CHECK_EQ(rn_chan_make_err(&ch, INT64_MAX), -EINVAL);
     CHECK(ch == NULL);
     while (n > 0)
         rn_chan_release(kept[--n]);

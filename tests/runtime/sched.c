@@ -827,15 +827,36 @@ GO_TEST(d23_errno_survives_waits)
         rn_chan_release(a[i]);
 }
 
+struct numbers {
+    double a, b[2];
+};
+
+static struct numbers some_numbers(void)
+{
+    return (struct numbers){1, {2, 3}};
+}
+
+static void fail_without_a_value(int *calls)
+{
+    errno = EDOM;
+    ++*calls;
+}
+
 GO_TEST(d35_sys_and_blocking)
 {
+    struct numbers numbers;
+    int fds[2], calls = 0;
     char buf[1];
-    int fds[2];
 
     CHECK_EQ(rn_sys(close(-1)), -EBADF);
     CHECK_EQ(rn_sys(open("/nonexistent/nowhere", O_RDONLY)), -ENOENT);
     CHECK_EQ(rn_blocking(40 + 2), 42);
     CHECK(rn_blocking(1.5) == 1.5);
+    numbers = rn_blocking(some_numbers());
+    CHECK(numbers.a == 1 && numbers.b[1] == 3);
+    rn_blocking(fail_without_a_value(&calls)); /* any expression, also of type void; once */
+    CHECK_EQ(calls, 1);
+    CHECK_EQ(errno, EDOM);
     CHECK_EQ(pipe(fds), 0);
     CHECK_EQ(rn_sys(write(fds[1], "x", 1)), 1);
     CHECK_EQ(rn_sys(read(fds[0], buf, 1)), 1);
