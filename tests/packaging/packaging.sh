@@ -97,6 +97,38 @@ readme)
         "$dir/hello.c" -o "$dir/hello" -L"$prefix/$LIBDIR" -lrunnel -Wl,-rpath,"$prefix/$LIBDIR"
     "$dir/hello" >"$dir/got"
     diff "$dir/expected" "$dir/got"
+    # The other pieces of C in the documents compile as they stand, between declarations of the names that they use.
+    pieces=0
+    for document in README.md docs/debugging.md; do
+        rm -f "$dir"/piece*
+        awk -v to="$dir/piece" '/^```c$/ { on = 1; n++; next } /^```/ { on = 0 } on { print >(to n) }' "$SOURCE/$document"
+        for piece in "$dir"/piece*; do
+            [ -e "$piece" ] || continue
+            grep -q '^int main' "$piece" && continue
+            pieces=$((pieces + 1))
+            {
+                printf '%s\n' '#include <assert.h>' '#include <stdio.h>'
+                for header in runnel.h runnel/debugpage.h runnel/dns.h runnel/http.h runnel/httpd.h runnel/tls.h; do
+                    echo "#include <$header>"
+                done
+                # Includes and functions first, then what stands in a function.
+                awk '/^#include|^static/ { top = 1 } top { print } /^}|^#include/ { top = 0 }' "$piece"
+                echo 'int use(rn_ctx *ctx, rn_httpd *h, rn_listener *listener);'
+                echo 'int use(rn_ctx *ctx, rn_httpd *h, rn_listener *listener)'
+                echo '{ int err = 0; ssize_t n = 0; char buf[100]; rn_tls *t; rn_http_response *response;'
+                echo '(void)ctx, (void)h, (void)listener, (void)t, (void)response, (void)err, (void)n, (void)buf;'
+                awk '/^#include|^static/ { top = 1 } !top { print } /^}|^#include/ { top = 0 }' "$piece"
+                echo 'return 0; }'
+            } >"$piece.c"
+            "$CC" -std=c11 -Wall -Wextra -Wconversion -Wpedantic -Werror -Wno-unused-but-set-variable \
+                -Wno-unused-variable -Wno-unused-function -I"$SOURCE/include" -fsyntax-only "$piece.c" || {
+                echo "packaging.sh: not in C: $document, ${piece##*/}" >&2
+                exit 1
+            }
+        done
+    done
+    echo "$pieces pieces of documents"
+    [ "$pieces" -gt 0 ]
     ;;
 linking)
     # D1, D3: each compiler, whichever made the library, each kind of code, and calls bound at once or lazily: rn_go captures
