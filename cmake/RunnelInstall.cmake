@@ -11,10 +11,16 @@ set(runnel_cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/runnel)
 install(TARGETS runnel runnel_static EXPORT runnel-targets
     LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
     ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-# Where gdb looks for what it loads by itself; trusted if the prefix is /usr.
-install(FILES src/debug/runnel-gdb.py
-    DESTINATION ${CMAKE_INSTALL_DATADIR}/gdb/auto-load/${CMAKE_INSTALL_FULL_LIBDIR}
-    RENAME librunnel.so.${PROJECT_VERSION}-gdb.py)
+# Where gdb looks for what it loads by itself; trusted if the prefix is /usr. The folder has the library's in its name, which
+# is known for good when the prefix is: cmake --install may be given another one.
+install(CODE "
+    get_filename_component(prefix \"\${CMAKE_INSTALL_PREFIX}\" ABSOLUTE)
+    get_filename_component(libdir \"${CMAKE_INSTALL_LIBDIR}\" ABSOLUTE BASE_DIR \"\${prefix}\")
+    get_filename_component(datadir \"${CMAKE_INSTALL_DATADIR}\" ABSOLUTE BASE_DIR \"\${prefix}\")
+    file(INSTALL DESTINATION \"\${datadir}/gdb/auto-load\${libdir}\" TYPE FILE
+         RENAME librunnel.so.${PROJECT_VERSION}-gdb.py
+         FILES \"${PROJECT_SOURCE_DIR}/src/debug/runnel-gdb.py\")
+")
 if(RUNNEL_TOOLS)
     install(TARGETS rntop RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()

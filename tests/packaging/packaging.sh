@@ -45,6 +45,13 @@ install)
         "$LIBDIR/cmake/runnel/runnel-config.cmake"; do
         [ -e "$prefix/$file" ] || { echo "packaging.sh: not installed: $file" >&2; exit 1; }
     done
+    # What gdb loads by itself is found by the place of the library, wherever that is.
+    library=$(readlink -f "$prefix/$LIBDIR/librunnel.so.0")
+    [ -e "$prefix/share/gdb/auto-load$library-gdb.py" ] || {
+        echo "packaging.sh: no script for gdb of $library:" >&2
+        find "$prefix/share" >&2
+        exit 1
+    }
     [ ! -e "$BUILD/tools/rntop" ] || "$prefix/bin/rntop" -h >/dev/null
     ;;
 find_package)
