@@ -204,5 +204,5 @@ def main():
             test(sys.argv[1], folder)
 
 
-signal.alarm(100)
+signal.alarm(280)  # for a hang alone, just before CTest's: the traces are large, and the machine may be busy
 main()
