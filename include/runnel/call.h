@@ -106,8 +106,13 @@ RN__END
                    "an array would dangle: pass a pointer to something that outlives the "         \
                    "goroutine: " #a);
 
-/* Checks what the compiler would not: a declaration list for a statement expression. */
+/* Is f, which may be a call by mistake, a function or a pointer? They are of one class to both compilers. */
+#define RN__IS_FN(f) (__builtin_classify_type(__builtin_choose_expr(RN__IS_VOID(f), 0, (f))) == 5)
+
+/* Checks what the compiler would not, or not in such words: a declaration list for a statement expression. */
 #define RN__CHECK_CALL(...)                                                                        \
+    _Static_assert(RN__IS_FN(RN__FIRST(__VA_ARGS__)),                                              \
+                   "not a function: write (fn, a, b), not (fn(a, b))");                            \
     _Static_assert(RN__COUNT(__VA_ARGS__) <= 15, "at most 14 arguments");                          \
     RN__EACH_REST(RN__CHECK_ARG, __VA_ARGS__)
 

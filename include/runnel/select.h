@@ -18,12 +18,15 @@
 
 RN__BEGIN
 
+/* Never defined. A channel in the place of a case is the wrong type of pointer: rn_select(ch). */
+struct rn__made_by_rn_on;
+
 /* One case, with the node by which it waits inside. Zero is a nil case. 96 bytes. */
 typedef struct rn_case {
-    volatile void *rn__ch; /* the channel, or the context of rn_on_done */
-    void *rn__elem;        /* what to send, or where to put what is received; NULL discards */
-    bool *rn__ok;          /* rn_on_recv_ok */
-    int64_t rn__when;      /* rn_on_timeout: a duration; rn_on_deadline: a time */
+    struct rn__made_by_rn_on *rn__ch; /* the channel, or the context of rn_on_done */
+    void *rn__elem;   /* what to send, or where to put what is received; NULL discards */
+    bool *rn__ok;     /* rn_on_recv_ok */
+    int64_t rn__when; /* rn_on_timeout: a duration; rn_on_deadline: a time */
     uint32_t rn__kind;
     uint32_t rn__index;
     uint64_t rn__node[7];
@@ -57,7 +60,7 @@ RN__END
 static inline __attribute__((always_inline)) int rn__select(rn_case *cases, size_t n)
 {
     if (n == 2 && cases[1].rn__kind == RN__CASE_DEFAULT) {
-        void *ch = (void *)(uintptr_t)cases[0].rn__ch;
+        void *ch = cases[0].rn__ch;
 
         if (cases[0].rn__kind == RN__CASE_RECV)
             return rn__try_recv(ch, cases[0].rn__elem, cases[0].rn__ok) ? 0 : 1;
@@ -97,11 +100,12 @@ static inline __attribute__((always_inline)) int rn__select(rn_case *cases, size
 /* When nothing else can proceed. */
 #define rn_default ((rn_case){.rn__kind = RN__CASE_DEFAULT})
 
-#define RN__SENDABLE(ch) __extension__({ RN__CAN_SEND(ch)(volatile void *)(ch); })
+#define RN__SENDABLE(ch)                                                                           \
+    __extension__({ RN__CAN_SEND(ch)(void *)(uintptr_t)(volatile void *)(ch); })
 #define RN__RECVABLE_CASE(ch)                                                                      \
-    __extension__({ RN__CAN_RECV(ch)(volatile void *)(uintptr_t)(const void *)(ch); })
+    __extension__({ RN__CAN_RECV(ch)(void *)(uintptr_t)(const void *)(ch); })
 #define RN__UNCONST(p) ((void *)(uintptr_t)(const void *)(p))
-#define RN__AS_CTX(ctx) ((volatile void *)(struct rn_ctx *){(ctx)})
+#define RN__AS_CTX(ctx) ((void *)(struct rn_ctx *){(ctx)})
 
 /*
  * switch (rn_select_named(NAME, case, NAME, case, ...)): the names are enumerators that live in

@@ -723,8 +723,10 @@ bool rn__chan_offer(struct chan *c, const void *elem, bool (*still)(void *), voi
 int rn__send_ctx(rn_ctx *ctx, volatile void *ch, const void *elem)
 {
     rn_case cases[2] = {
-        {.rn__ch = (volatile void *)ctx, .rn__kind = RN__CASE_DONE},
-        {.rn__ch = ch, .rn__elem = (void *)(uintptr_t)elem, .rn__kind = RN__CASE_SEND},
+        {.rn__ch = (void *)ctx, .rn__kind = RN__CASE_DONE},
+        {.rn__ch = (void *)(uintptr_t)ch,
+         .rn__elem = (void *)(uintptr_t)elem,
+         .rn__kind = RN__CASE_SEND},
     };
     int err = rn_ctx_err(ctx);
 
@@ -737,8 +739,8 @@ int rn__recv_ctx(rn_ctx *ctx, const void *ch, void *elem)
 {
     bool ok = false;
     rn_case cases[2] = {
-        {.rn__ch = (volatile void *)ctx, .rn__kind = RN__CASE_DONE},
-        {.rn__ch = (volatile void *)(uintptr_t)ch,
+        {.rn__ch = (void *)ctx, .rn__kind = RN__CASE_DONE},
+        {.rn__ch = (void *)(uintptr_t)ch,
          .rn__elem = elem,
          .rn__ok = &ok,
          .rn__kind = RN__CASE_RECV},

@@ -333,6 +333,23 @@ void test(bool condition)
     //= integer|makes pointer from integer
     WRONG((void)rn_select(rn_on_recv(ch, 5));) RIGHT((void)rn_select(rn_on_recv(ch, &value));)
 
+#elif CASE == 69
+    //= rn__made_by_rn_on [lax]
+    WRONG((void)rn_select(ch);) RIGHT((void)rn_select(rn_on_recv(ch, NULL));)
+#elif CASE == 70
+    //= rn__made_by_rn_on [lax]
+    WRONG((void)rn_select(rn_ctx_background());)
+    RIGHT((void)rn_select(rn_on_done(rn_ctx_background()));)
+#elif CASE == 71
+    //= not a function: write (fn, a, b), not (fn(a, b))
+    WRONG(rn_go(takes_int(1));) RIGHT(rn_go(takes_int, 1);)
+#elif CASE == 72
+    //= not a function: write (fn, a, b), not (fn(a, b))
+    WRONG(rn_group_go(&group, gives_int(1));) RIGHT(rn_group_go(&group, gives_int, 1);)
+#elif CASE == 73
+    //= not a function: write (fn, a, b), not (fn(a, b))
+    WRONG(rn_defer(takes_int(1));) RIGHT(rn_defer(takes_int, 1);)
+
     /* ---- The rest ---- */
 #elif CASE == 64
     /* D31: format(printf) */
