@@ -5,8 +5,8 @@
  * rn_select(case, ...) waits until one case can proceed, performs it, and returns its position, from 0;
  * among several that can, a fair random choice. With rn_default, which comes last by custom and may
  * stand anywhere, it never waits. Every operand is evaluated exactly once, in order. A case on a NULL
- * channel, and a zero case, never proceeds: without any other it waits for ever. Sending on a closed channel panics. Never allocates, but for a
- * table of timers that grows. From any thread.
+ * channel, and a zero case, never proceeds: without any other it waits for ever. Sending on a closed
+ * channel panics. Never allocates, but for a table of timers that grows. From any thread.
  *
  * Happens-before: as the operation that was performed (chan.h, ctx.h).
  */

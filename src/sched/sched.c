@@ -1596,7 +1596,8 @@ again:
     fence_seq_cst();
     if (load_relaxed(&rt->global_len) || rn__timers_first(rt) <= now_ns())
         goto regain;
-    for (uint32_t i = 0, nprocs = load_acquire(&rt->nprocs); i < nprocs; i++) {
+    nprocs = load_acquire(&rt->nprocs);
+    for (uint32_t i = 0; i < nprocs; i++) {
         const struct proc *other = &rt->procs[i];
         uint32_t n = queued(other);
 
