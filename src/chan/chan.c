@@ -311,15 +311,15 @@ void rn__chan_init(struct chan *c, size_t elem_size, uint64_t cap, char *buffer,
     c->flags = flags;
 }
 
-/* 0 or -ENOMEM. */
 static int chan_new(void **ret_ch, size_t elem_size, int64_t cap)
 {
     size_t bytes, offset = (sizeof(struct chan) + 15) & ~(size_t)15;
     struct chan *c;
 
-    if (unlikely(cap < 0 || elem_size > 65535 ||
-                 __builtin_mul_overflow((size_t)cap, elem_size, &bytes) || bytes > (size_t)1 << 47))
-        rn__panic("makechan: size out of range");
+    if (cap < 0 || elem_size > 65535)
+        return -EINVAL;
+    if (__builtin_mul_overflow((size_t)cap, elem_size, &bytes) || bytes > (size_t)1 << 47)
+        return -EINVAL;
     c = malloc(offset + bytes);
     if (!c)
         return -ENOMEM;
@@ -332,8 +332,11 @@ static int chan_new(void **ret_ch, size_t elem_size, int64_t cap)
 void *rn_chan_make_fn(size_t elem_size, int64_t cap)
 {
     void *c = NULL;
+    int err = chan_new(&c, elem_size, cap);
 
-    if (unlikely(chan_new(&c, elem_size, cap)))
+    if (unlikely(err == -EINVAL))
+        rn__panic("makechan: size out of range");
+    if (unlikely(err))
         rn__panic("makechan: out of memory");
     return c;
 }
