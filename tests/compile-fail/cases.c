@@ -319,16 +319,16 @@ void test(bool condition)
     //= incompatible pointer type [lax]
     WRONG((void)rn_select(rn_on_recv_ok(ch, &value, &value));)
     RIGHT((void)rn_select(rn_on_recv_ok(ch, &value, &ok));)
-#elif CASE == 69
+#elif CASE == 74
     /* SEL-30: to send takes a value, */
     //= expected expression
     WRONG((void)rn_select(rn_on_send(ch));) RIGHT((void)rn_select(rn_on_send(ch, 1));)
-#elif CASE == 70
+#elif CASE == 75
     /* SEL-30 */
     //= requires 2 arguments|too few arguments provided
     WRONG((void)rn_select(rn_on_send_from(ch));)
     RIGHT((void)rn_select(rn_on_send_from(ch, &value));)
-#elif CASE == 71
+#elif CASE == 76
     /* SEL-30: and to receive takes none. */
     //= integer|makes pointer from integer
     WRONG((void)rn_select(rn_on_recv(ch, 5));) RIGHT((void)rn_select(rn_on_recv(ch, &value));)

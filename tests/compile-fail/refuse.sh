@@ -33,6 +33,8 @@ list=$(awk '
         print number "\t" text "\t" notes
     }' "$file")
 [ -n "$list" ] || { echo "no cases in $file"; exit 1; }
+twice=$(printf '%s\n' "$list" | cut -f 1 | sort -n | uniq -d)
+[ -z "$twice" ] || { echo "cases that are there twice, so that one of the two is never compiled: $twice"; exit 1; }
 
 [ -z "${RUNNEL_TEST_RESULTS-}" ] || : >"$RUNNEL_TEST_RESULTS"
 failures=0
