@@ -83,6 +83,9 @@ GO_TEST(sem_03_timeout)
 
     CHECK_EQ(rn_sem_acquire(ctx, &sem, 1), 0);
     CHECK_EQ(rn_sem_acquire(ctx, &sem, 1), -ETIMEDOUT);
+    CHECK(!rn_sem_try_acquire(&sem, 1));
+    rn_sem_release(&sem, 1);
+    CHECK(rn_sem_try_acquire(&sem, 1)); /* nothing was taken, and nobody waits */
     rn_ctx_end(ctx);
 }
 
@@ -109,15 +112,20 @@ GO_TEST(sem_05_too_big_waits_aside)
     rn_sem sem = RN_SEM(2);
 
     rn_go(acquire_under, ctx, &sem, 3, -ECANCELED);
-    test_let_run();
+    AWAIT(test_parked() == 1);
     for (int i = 0; i < 100; i++) {
         CHECK_EQ(rn_sem_acquire(NULL, &sem, 1 + i % 2), 0);
         rn_sem_release(&sem, 1 + i % 2);
     }
     CHECK(rn_sem_try_acquire(&sem, 2));
+    rn_go(acquire_under, NULL, &sem, 1, 0); /* those that have to wait are served past it, too */
+    AWAIT(test_parked() == 2);
     CHECK_EQ(passed, 0);
-    rn_ctx_cancel(ctx);
+    rn_sem_release(&sem, 2);
     AWAIT(passed == 1);
+    CHECK_EQ(test_parked(), 1);
+    rn_ctx_cancel(ctx);
+    AWAIT(passed == 2);
     rn_ctx_end(ctx);
 }
 
@@ -157,6 +165,46 @@ GO_TEST(sem_06_07_no_overtaking)
     }
 }
 
+static void acquire_and_keep(rn_sem *sem, int n, bool *has)
+{
+    CHECK_EQ(rn_sem_acquire(NULL, sem, n), 0);
+    *has = true;
+    passed++;
+}
+
+/* SEM-01, SEM-06: of many that wait, each gets its units as soon as all before it have theirs and these suffice, and
+ * not before; who would fit waits behind who does not. */
+GO_TEST(sem_06_the_whole_queue_in_its_order)
+{
+    static const int weights[] = {1, 2, 9, 1, 3, 2, 10, 1, 1, 1, 7, 3};
+    enum { N = sizeof weights / sizeof *weights };
+    rn_sem sem = RN_SEM(10);
+    bool has[N] = {false};
+    int held_now = 10, next = 0;
+
+    CHECK_EQ(rn_sem_acquire(NULL, &sem, 10), 0);
+    for (int i = 0; i < N; i++) {
+        rn_go(acquire_and_keep, &sem, weights[i], &has[i]);
+        AWAIT(test_parked() == (size_t)i + 1);
+    }
+    while (next < N) {
+        int back = held_now < 4 ? held_now : 4; /* as if whoever has them gave them back */
+
+        CHECK(back > 0);
+        rn_sem_release(&sem, back);
+        held_now -= back;
+        for (; next < N && held_now + weights[next] <= 10; next++)
+            held_now += weights[next];
+        AWAIT(test_parked() == (size_t)(N - next) && rn_count() == (size_t)(N - next) + 1);
+        CHECK_EQ(passed, next);
+        for (int i = 0; i < N; i++)
+            CHECK_EQ(has[i], i < next);
+        CHECK(next == N || !rn_sem_try_acquire(&sem, 1));
+    }
+    rn_sem_release(&sem, held_now);
+    CHECK(rn_sem_try_acquire(&sem, 10));
+}
+
 /* SEM-08, F18: a cancelled head lets those behind go that now fit. */
 GO_TEST(sem_08_cancelled_head)
 {
@@ -172,14 +220,21 @@ GO_TEST(sem_08_cancelled_head)
             rn_yield();
         }
         rn_go(acquire_under, NULL, &sem, 3, 0);
+        AWAIT(test_parked() == 2);
         rn_go(acquire_under, NULL, &sem, 3, 0);
-        if (round % 2)
-            test_let_run();
+        AWAIT(test_parked() == 3);
+        rn_go(acquire_under, NULL, &sem, 4, 0); /* does not fit yet */
+        AWAIT(test_parked() == 4);
         CHECK_EQ(passed, 0);
         rn_ctx_cancel(ctx);
         AWAIT(passed == 3);
-        CHECK(rn_sem_try_acquire(&sem, 3));
+        AWAIT(rn_count() == 2 && test_parked() == 1);
+        CHECK_EQ(passed, 3);
+        CHECK(!rn_sem_try_acquire(&sem, 1)); /* three are free, and somebody waits */
+        rn_sem_release(&sem, 1);
+        AWAIT(passed == 4);
         CHECK(!rn_sem_try_acquire(&sem, 1));
+        rn_sem_release(&sem, 10);
         test_expect_settled(__FILE__, __LINE__);
         rn_ctx_end(ctx);
     }
