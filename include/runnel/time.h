@@ -51,7 +51,7 @@ typedef struct rn_ticker {
 #ifndef __cplusplus
 /*
  * The channel that receives the time at which t was due. Belongs to t: it is neither closed nor
- * released, and dies with it.
+ * released, and dies with it. NULL, the nil channel, of a timer of rn_after_func.
  */
 RN__API rn_recv_only(rn_time) rn_timer_chan(rn_timer *t);
 /* The same for the ticks of a ticker; a slow receiver loses ticks. */

@@ -97,6 +97,8 @@ static void make_channel(struct user_timer *ut)
 
 static struct chan *channel_of(struct user_timer *ut)
 {
+    if (ut->face == FACE_AFTER) /* what it is from its beginning to its end */
+        return NULL;
     spin_lock(&ut->hands);
     make_channel(ut);
     spin_unlock(&ut->hands);
