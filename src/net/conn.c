@@ -169,7 +169,6 @@ ssize_t rn_read_ctx(struct rn_ctx *ctx, rn_conn *c, void *buf, size_t size)
             if (likely(n != -EAGAIN))
                 break;
         }
-        op.call.ahead[1] = buf;
         n = op_wait(&op, RN_READ, edges);
         if (n < 0)
             break;

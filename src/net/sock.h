@@ -160,7 +160,6 @@ static inline int op_begin_now(struct op *op, struct sock *s, struct rn_ctx *ctx
     op->call = (struct fd_call){.desc = s->desc,
                                 .gen = s->gen,
                                 .ctx = ctx,
-                                .ahead = {s},
                                 .dropped = rn__op_dropped,
                                 .has_turn = has_turn};
     at = direction ? load_relaxed(&s->deadline[direction - 1]) : 0;

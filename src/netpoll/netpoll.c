@@ -708,17 +708,9 @@ static inline struct fd_desc *known_desc(uint64_t key)
 }
 
 /*
- * A full batch tells of connections by the thousand, and what a wake-up touches is in no cache: the record, the waiter, the
- * goroutine, the frames from which it goes on, the connection, the buffer. One after another that is a microsecond; here
- * their lines come at the same time, and while others run.
+ * A full batch tells of connections by the thousand, whose records are in no cache, nor who waits there. One after another
+ * each costs its time; here they come at the same time. For the rest of what a wake-up touches see sched.c, fetch_next.
  */
-enum { AHEAD_FROM = POLL_BATCH, AHEAD_LINES = 12 };
-
-static inline void fetch_ahead(const void *p)
-{
-    __builtin_prefetch(p, 0, 2);
-}
-
 static void fetch_waiters(const struct poll_batch *b)
 {
     struct fd_desc *d[POLL_BATCH];
@@ -733,35 +725,14 @@ static void fetch_waiters(const struct poll_batch *b)
         fetch_ahead(load_relaxed(&d[i]->first));
 }
 
-static void fetch_woken(const struct woken *l)
-{
-    for (const struct fd_wait *w = l->first; w; w = w->next) {
-        fetch_ahead(w->g);
-        fetch_ahead((const char *)w->g + CACHE_LINE);
-        fetch_ahead(w->call);
-    }
-    for (const struct fd_wait *w = l->first; w; w = w->next) {
-        const char *at, *end = (const char *)(w->call + 1);
-
-        fetch_ahead(w->call->ahead[0]);
-        fetch_ahead(w->call->ahead[1]);
-        if (w->g->kind == G_THREAD || load_acquire(&w->g->on_cpu)) /* pairs with arrived() */
-            continue;
-        at = w->g->sp;
-        for (int n = 0; n < AHEAD_LINES && at < end; n++, at += CACHE_LINE)
-            fetch_ahead(at);
-    }
-}
-
 int rn__netpoll_deliver(struct poll_batch *b)
 {
     struct woken l = {.end = &l.first};
-    bool many = b->count >= AHEAD_FROM;
     int n, of_ring = 0;
 
     if (b->count == 0)
         return 0;
-    if (many)
+    if (b->count == POLL_BATCH)
         fetch_waiters(b);
     add_seq_cst(&delivering, 1); /* before the first is taken out */
     for (int i = 0; i < b->count; i++) {
@@ -783,8 +754,6 @@ int rn__netpoll_deliver(struct poll_batch *b)
         spin_unlock(&d->lock);
     }
     b->count = 0;
-    if (many)
-        fetch_woken(&l);
     n = woken_ready(&l) + of_ring;
     add_relaxed(&rn__netpoll_woken, (uint64_t)n); /* beside the other line that all share anyway */
     sub_seq_cst(&delivering, 1);                  /* after the last is queued */

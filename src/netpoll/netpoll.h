@@ -76,13 +76,18 @@ _Static_assert(sizeof(struct fd_desc) == CACHE_LINE, "a record is a line");
 
 enum { FD_TURN = 4 }; /* beside RN_READ and RN_WRITE: the turn */
 
+/* For the scheduler: who waited for on, its wait_on, is about to go on, and touches what it waited for. */
+static inline void rn__fd_fetch_ahead(const void *on)
+{
+    fetch_ahead(((const struct fd_desc *)on)->turns);
+}
+
 /* How a wait goes on. */
 struct fd_call {
     struct fd_desc *desc;
     uint32_t gen; /* whose descriptor it is: from rn__fd_open */
     bool foreign; /* the descriptor may be closed and reused without our knowing */
     struct rn_ctx *ctx;
-    const void *ahead[2]; /* what will be touched when the wait is over, or NULL */
     /* NULL, or called once if the end of rn_run takes away the goroutine that waits. */
     void (*dropped)(struct fd_call *call);
     bool

@@ -41,6 +41,7 @@ struct proc {
     uint32_t looked;       /* tick at the last look at the global queue */
     uint32_t polled;       /* atomic, likewise: tick at the last look at the descriptors */
     uint32_t backlog;      /* how many could run after that */
+    uint32_t ahead;        /* picks until which who is next is fetched into the caches */
     uint32_t ready_streak; /* picks from ready since the last from fresh */
     uint32_t fresh_takes;  /* counts picks from fresh */
     int8_t

@@ -84,6 +84,10 @@ enum {
     PAYS_NS = 1000, /* of a task's time, that it was worth to take it to another processor */
     SPARE_WORKERS =
         8, /* idle threads beyond the processors that are kept for the next blocking calls */
+    AHEAD_FROM = 100, /* woken at once: what they touch is fetched ahead, */
+    AHEAD_BLOCK = 3,  /* the control block of who comes after so many others, */
+    AHEAD_FRAMES = 1, /* the frames, */
+    AHEAD_LINES = 10, /* so much of them */
     GLOBAL_BATCH = 64,
     GLOBAL_FAIR = 8 /* taken from the global queue while there is work of our own */
 };
@@ -548,6 +552,39 @@ static ALWAYS_INLINE struct fresh *take_fresh(struct proc *p, bool alone)
     return freshq_take(&p->fresh);
 }
 
+/*
+ * Descriptors have woken so many at once that what they touch is in no cache: their control blocks, the frames from which
+ * they go on, their connections. One after another that is a microsecond for each; so while one runs what the next ones
+ * need is on its way. What is read to find it is a guess where there are thieves, but lies in this runtime's stacks.
+ */
+static NOINLINE void fetch_next(struct proc *p)
+{
+#ifndef RN_EXPLORE
+    uint32_t head = load_relaxed(&p->ready.head), n = load_owned(&p->ready.tail) - head;
+
+    p->ahead--;
+    if (n > AHEAD_BLOCK && n <= RUNQ_SLOTS) {
+        task t = load_relaxed(&p->ready.slot[(head + AHEAD_BLOCK) & RUNQ_MASK]);
+
+        fetch_ahead((char *)(t & ~(task)1));
+        fetch_ahead((char *)(t & ~(task)1) + CACHE_LINE);
+    }
+    if (n > AHEAD_FRAMES && n <= RUNQ_SLOTS) {
+        task t = load_relaxed(&p->ready.slot[(head + AHEAD_FRAMES) & RUNQ_MASK]);
+        const struct g *g = task_g(t);
+
+        if (task_is_fresh(t))
+            return;
+        for (int i = 0; i < AHEAD_LINES; i++)
+            fetch_ahead((char *)g->sp + i * CACHE_LINE);
+        if (p->alone && load_relaxed(&g->why) == WAIT_IO) /* nobody else takes it meanwhile */
+            rn__fd_fetch_ahead(g->wait_on);
+    }
+#else
+    p->ahead = 0;
+#endif
+}
+
 /* The next task of p's own queues, or 0. The holder only. */
 static ALWAYS_INLINE task pick(struct proc *p)
 {
@@ -564,6 +601,8 @@ static ALWAYS_INLINE task pick(struct proc *p)
     t = alone ? runq_take_alone(&p->ready) : runq_take(&p->ready);
     if (likely(t)) {
         p->ready_streak++;
+        if (unlikely(p->ahead > 0))
+            fetch_next(p);
         goto kept;
     }
     f = take_fresh(p, alone);
@@ -1317,6 +1356,14 @@ static struct worker *stand_in_leaves(struct rt *rt, struct worker *w)
     return NULL;
 }
 
+/* Edges have woken n, who are queued at p. */
+static void found_edges(struct proc *p, int n)
+{
+    note_source(p, EVENT_POLL, n);
+    if (n >= AHEAD_FROM)
+        p->ahead = (uint32_t)n;
+}
+
 /*
  * Sleep without a processor until one is given, or, as the keeper, until a timer is due and a processor idle:
  * w->proc is then set. False: the runtime stops, or w is one thread too many; of one that stands in, also that its own
@@ -1423,7 +1470,7 @@ static bool idle_wait(struct worker *w)
                 spin_unlock(&rt->lock);
                 if (heir)
                     worker_rouse(heir, false);
-                note_source(p, EVENT_POLL, rn__netpoll_deliver(&edges));
+                found_edges(p, rn__netpoll_deliver(&edges));
                 return true;
             }
             /* All processors are busy: their holders look at the timers and descriptors, or lose them to the monitor.
@@ -1508,7 +1555,7 @@ static int poll_now(struct rt *rt, struct proc *p)
     int n = rn__netpoll_poll();
     uint32_t global = load_relaxed(&rt->global_len);
 
-    note_source(p, EVENT_POLL, n);
+    found_edges(p, n);
     store_relaxed(&p->polled, p->tick); /* for the monitor */
     p->backlog = queued(p) + (global < RUNQ_SLOTS ? global : RUNQ_SLOTS);
     return n;
