@@ -9,6 +9,7 @@
 #   symbols.sh names PART            the names that the public headers mark with RN__API
 #   symbols.sh map PART              a version script with those names
 #   symbols.sh write                 make every version script anew
+#   symbols.sh tested                every exported function has its name in some test
 #   symbols.sh check PART LIBRARY CC [compiler flags...]
 #                                    compare headers, version script and LIBRARY's dynamic symbols;
 #                                    CC tells which declarations exist on its CPU
@@ -115,6 +116,19 @@ write()
     done
 }
 
+# Names that begin with rn__ stand behind macros, whose tests are theirs.
+tested()
+{
+    untested=
+    for part in runnel $(parts); do
+        for name in $(names "$part" | grep -v '^rn__'); do
+            grep -rqw --include='*.c' --include='*.h' --include='*.cc' -- "$name" "$root/tests" || untested="$untested $name"
+        done
+    done
+    for name in $untested; do echo "in no test: $name"; done
+    [ -z "$untested" ]
+}
+
 check()
 {
     part=$1
@@ -144,6 +158,7 @@ case ${1-} in
 names) names "${2-runnel}" ;;
 map) map "${2-runnel}" ;;
 write) write ;;
+tested) tested ;;
 check) shift; check "$@" ;;
 *) sed -n 's/^#   //p' "$0" >&2; exit 2 ;;
 esac

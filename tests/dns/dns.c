@@ -111,6 +111,8 @@ GO_TEST(dns_hosts_and_errors)
     memset(longest, 'x', sizeof longest);
     longest[64] = 0;
     expect_error(r, longest, -EINVAL, "this is no name");
+    CHECK(rn_dns_retain(r) == r);
+    rn_dns_release(r); /* another's: ours is as it was */
     CHECK_EQ(rn_dns_host(NULL, r, "192.0.2.77", 6, a, 1), -ENOENT);
     CHECK(rn_dns_retain(r) == r);
     rn_dns_release(r);

@@ -172,6 +172,9 @@ GO_TEST(http_methods_and_headers)
     CHECK_STR(rn_http_header(r, "Content-Length"), "7");
     CHECK_EQ(r->size, 0);
     rn_http_response_free(r);
+    CHECK(rn_http_client_retain(c) == c);
+    rn_http_client_release(c); /* another's: ours is as it was */
+    rn_http_response_free(answer(c, (rn_http_request){.url = p.url}));
     CHECK_EQ(p.connections, 1);
     rn_http_client_release(c);
     peer_end(&p);

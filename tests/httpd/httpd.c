@@ -886,6 +886,111 @@ GO_TEST(httpd_stream)
 
 static char folder[] = "/tmp/runnel-httpd-XXXXXX";
 
+static void tell(rn_httpd_request *rq, rn_httpd_response *rs, void *what)
+{
+    const char *name = "", *value = "";
+    ssize_t written;
+    rn_addr peer;
+    int n = 0;
+
+    while (rn_httpd_header_at(rq, n, &name, &value))
+        n++;
+    if (n > 0)
+        CHECK_STR(rn_httpd_header(rq, "hOST"), "x");
+    CHECK(!rn_httpd_header(rq, "X-Many"));
+    CHECK_STR(rn_httpd_target(rq), "/tell?%20");
+    CHECK_STR(rn_httpd_path(rq), "/tell");
+    CHECK(rn_httpd_remote(rq, &peer) == 0 && rn_addr_port(&peer) == 0);
+    CHECK(!rn_httpd_header_at(rq, -1, &name, &value));
+    rn_httpd_set_status(rs, 418);
+    CHECK_EQ(rn_httpd_add_header(rs, "X-Many", "one"), 0);
+    CHECK_EQ(rn_httpd_add_header(rs, "X-Many", "two"), 0);
+    CHECK_EQ(rn_httpd_add_header(rs, "X Many", "three"), -EINVAL);
+    CHECK_EQ(rn_httpd_add_header(rs, "X-Many", "thr\nee"), -EINVAL);
+    written = rn_httpd_printf(rs, "%s 1.%d, %d bytes, %d headers, %s: %s", (const char *)what,
+                              rn_httpd_minor_version(rq), (int)rn_httpd_content_length(rq), n, name,
+                              value);
+    CHECK_EQ(rn_httpd_flush(rs), 0);
+    rn_httpd_set_status(rs, 200); /* too late */
+    CHECK_EQ(rn_httpd_add_header(rs, "X-Many", "four"), -EALREADY);
+    CHECK_EQ(rn_httpd_status(rs), 418);
+    CHECK_EQ(rn_httpd_written(rs), written);
+}
+
+static void move_on(rn_httpd_request *rq, rn_httpd_response *rs)
+{
+    (void)rq;
+    CHECK_EQ(rn_httpd_redirect(rs, 308, "/file"), 0);
+}
+
+static void send_path(rn_httpd_request *rq, rn_httpd_response *rs, const char *path)
+{
+    (void)rn_httpd_send_file(rq, rs, path);
+}
+
+static void says_all(const char *at, const char *request, const char *const *parts)
+{
+    rn_conn *c;
+    char *all;
+
+    AWAIT(rn_dial("unix", at, &c) == 0); /* once the server is there */
+    CHECK_EQ(rn_write(c, request, strlen(request)), (ssize_t)strlen(request));
+    all = read_all(c);
+    for (; *parts; parts++)
+        if (!strstr(all, *parts))
+            test_fail(__FILE__, __LINE__, "to %s\nit says %s\nwithout %s", request, all, *parts);
+    free(all);
+    rn_conn_close(c);
+}
+
+/* Handlers without macros, a listener of the server's own, and what the other tests do not ask of a request. */
+GO_TEST(httpd_small_ones)
+{
+    char at[64], path[] = "/tmp/runnel-httpd-XXXXXX";
+    rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background());
+    rn_httpd *h = rn_httpd_new(NULL);
+    rn_group g = {0};
+    rn_listener *l;
+    int fd = mkstemp(path);
+
+    CHECK(fd >= 0 && write(fd, "a file", 6) == 6);
+    snprintf(at, sizeof at, "@runnel-httpd-%d", (int)getpid());
+    rn_httpd_handle_fn(h, "/tell", tell, "told");
+    rn_httpd_handle(h, "GET /file", send_path, &path[0]);
+    rn_httpd_handle(h, "GET /folder", send_path, "/tmp");
+    rn_httpd_handle(h, "GET /moved", move_on);
+    rn_httpd_handle(h, "GET /nowhere", send_path, "/no/such/file");
+    CHECK_EQ(rn_httpd_listen_and_serve(ctx, h, "carrier pigeon", at), -EINVAL);
+    rn_group_go(&g, rn_httpd_listen_and_serve, ctx, h, "unix", &at[0]);
+
+    says_all(at, "POST /tell?%20 HTTP/1.1\r\nContent-Length: 3\r\n" CLOSE "abc",
+             (const char *const[]){"HTTP/1.1 418 ", "\r\nX-Many: one\r\n", "\r\nX-Many: two\r\n",
+                                   "told 1.1, 3 bytes, 3 headers, Connection: close", NULL});
+    says_all(at, "GET /tell?%20 HTTP/1.0\r\n\r\n",
+             (const char *const[]){" 418 ", "told 1.0, 0 bytes, 0 headers, : ", NULL});
+    says_all(
+        at, "POST /tell?%20 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" CLOSE "1\r\na\r\n0\r\n\r\n",
+        (const char *const[]){" 418 ", "told 1.1, -1 bytes", NULL});
+    says_all(at, "GET /file HTTP/1.1\r\n" CLOSE,
+             (const char *const[]){" 200 ", "Content-Type: application/octet-stream\r\n",
+                                   "\r\n\r\na file", NULL});
+    says_all(at, "GET /folder HTTP/1.1\r\n" CLOSE, (const char *const[]){" 404 ", NULL});
+    says_all(at, "GET /moved HTTP/1.1\r\n" CLOSE,
+             (const char *const[]){" 308 ", "\r\nLocation: /file\r\n", NULL});
+    says_all(at, "GET /nowhere HTTP/1.1\r\n" CLOSE, (const char *const[]){" 404 ", NULL});
+    CHECK_STR(rn_httpd_type_of("/a.b/page.HTML"), "text/html; charset=utf-8");
+    CHECK_STR(rn_httpd_type_of("/a.html/page"), "application/octet-stream");
+
+    rn_ctx_cancel(ctx);
+    CHECK_EQ(rn_group_wait(&g), 0);
+    CHECK_EQ(rn_listen("unix", at, &l), 0); /* its listener is gone */
+    rn_listener_close(l);
+    rn_httpd_free(h);
+    rn_ctx_end(ctx);
+    close(fd);
+    unlink(path);
+}
+
 static void file(rn_httpd_request *rq, rn_httpd_response *rs, int dir)
 {
     int fd = rn_httpd_open_beneath(dir, rn_httpd_path(rq), false);

@@ -378,6 +378,51 @@ GO_TEST(read_full_and_nothing)
 enum { MANY = 20 };
 
 /* A close wakes all who read, write, wait for their turn to write, or accept; later calls get the same. */
+/* Each form with a context does what the one without does; with one that has ended it moves nothing. */
+GO_TEST(forms_with_a_context)
+{
+    rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background()), *ended = rn_ctx_with_cancel(ctx);
+    char path[] = "/tmp/runnel-stream-XXXXXX", three[] = "abc", two[] = "de", a[3], b[8];
+    const struct iovec out[] = {{three, 3}, {two, 2}}, in[] = {{a, 3}, {b, 8}};
+    struct ends e = ends_on(TCP4);
+    int fd = mkstemp(path);
+    rn_conn *here, *there;
+    rn_addr at, from;
+
+    CHECK(fd >= 0 && write(fd, "a file", 6) == 6 && unlink(path) == 0);
+    rn_ctx_cancel(ended);
+
+    CHECK_EQ(rn_writev_ctx(ended, e.client, out, 2), -ECANCELED);
+    CHECK_EQ(rn_writev_ctx(ctx, e.client, out, 2), 5);
+    CHECK_EQ(rn_readv_ctx(ended, e.server, in, 2), -ECANCELED);
+    CHECK_EQ(rn_readv_ctx(ctx, e.server, in, 2), 5);
+    CHECK(memcmp(a, "abc", 3) == 0 && memcmp(b, "de", 2) == 0);
+
+    CHECK_EQ(rn_send_file_ctx(ended, e.client, fd, 2, 4), -ECANCELED);
+    CHECK_EQ(rn_send_file_ctx(ctx, e.client, fd, 2, 4), 4);
+    CHECK_EQ(rn_read_full_ctx(ended, e.server, b, 4), -ECANCELED);
+    CHECK_EQ(rn_read_full_ctx(ctx, e.server, b, 4), 4);
+    CHECK(memcmp(b, "file", 4) == 0);
+    CHECK_EQ(rn_conn_sent(e.client), 9);
+    close(fd);
+    ends_close(e);
+
+    CHECK_EQ(rn_bind("udp4", "127.0.0.1:0", &here), 0);
+    CHECK_EQ(rn_bind("udp4", "127.0.0.1:0", &there), 0);
+    CHECK_EQ(rn_local_addr(there, &at), 0);
+    CHECK_EQ(rn_send_to_ctx(ended, here, "no", 2, &at), -ECANCELED);
+    CHECK_EQ(rn_send_to_ctx(ctx, here, "yes", 3, &at), 3);
+    CHECK_EQ(rn_recv_from_ctx(ended, there, b, 8, &from), -ECANCELED);
+    CHECK_EQ(rn_recv_from_ctx(ctx, there, b, 8, &from), 3);
+    CHECK(memcmp(b, "yes", 3) == 0);
+    CHECK_EQ(rn_local_addr(here, &at), 0);
+    CHECK(rn_addr_equal(&at, &from));
+    rn_conn_close(here);
+    rn_conn_close(there);
+    rn_ctx_end(ended);
+    rn_ctx_end(ctx);
+}
+
 GO_TEST(close_wakes_all)
 {
     EACH_NETWORK(n)

@@ -321,7 +321,7 @@ FILE_TEST(file_corners)
     }
     iov[200] = (struct iovec){got, 0};
     CHECK_EQ(rn_file_open(path_of("f"), O_RDWR | O_CREAT | O_EXCL, 0600, &f), 0);
-    CHECK_EQ(rn_file_pwrite(f, text, 200, 0), 200);
+    CHECK_EQ(rn_file_pwrite_ctx(NULL, f, text, 200, 0), 200);
     CHECK_EQ(rn_file_preadv_ctx(NULL, f, iov, 201, 0), 200);
     CHECK(memcmp(text, got, 200) == 0);
     CHECK_EQ(rn_file_preadv_ctx(NULL, f, iov, 1025, 0), -EINVAL);

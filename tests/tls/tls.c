@@ -566,6 +566,34 @@ GO_TEST(tls_configurations_that_are_none)
     world_end(&w);
 }
 
+/* The forms with a context; and a configuration that is shared goes with its last holder. */
+GO_TEST(tls_forms_with_a_context)
+{
+    rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background()), *ended = rn_ctx_with_cancel(ctx);
+    struct world w = world_new();
+    struct pair p = pair_new(&w);
+    char b[8];
+
+    rn_ctx_cancel(ended);
+    shake_ok(p);
+    CHECK_EQ(rn_tls_write_ctx(ended, p.client, "no", 2), -ECANCELED);
+    CHECK_EQ(rn_tls_write_ctx(ctx, p.client, "four", 4), 4);
+    CHECK_EQ(rn_tls_sent(p.client), 4);
+    CHECK_EQ(rn_tls_read_full_ctx(ended, p.server, b, 4), -ECANCELED);
+    CHECK_EQ(rn_tls_read_full_ctx(ctx, p.server, b, 4), 4);
+    CHECK(memcmp(b, "four", 4) == 0);
+    pair_close(p);
+
+    CHECK(rn_tls_config_retain(w.client_config) == w.client_config);
+    rn_tls_config_release(w.client_config); /* ours is left */
+    p = pair_new(&w);
+    shake_ok(p);
+    pair_close(p);
+    world_end(&w);
+    rn_ctx_end(ended);
+    rn_ctx_end(ctx);
+}
+
 GO_TEST(tls_client_certificates)
 {
     struct identity ca = identity_new((struct wanted){.cn = "Test CA", .is_ca = true});
