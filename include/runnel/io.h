@@ -38,7 +38,8 @@ enum rn_io_events {
  *   -EINVAL                 events is none of these
  *   -ENOMEM, -EMFILE, ...   no memory or no descriptor for waiting
  *
- * From any thread. Does not allocate but when a descriptor of a new range of numbers comes.
+ * From any thread. Does not allocate but when a descriptor of a new range of numbers comes. It orders nothing: who makes
+ * fd ready orders by other means.
  * A goroutine must not close a descriptor for which others wait: see rn_forget_fd.
  */
 RN__API RN__NODISCARD int rn_wait_fd(int fd, int events, struct rn_ctx *ctx);

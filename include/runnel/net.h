@@ -31,6 +31,8 @@
  *   the context's error  in the forms with ctx, which may be NULL; also if it had ended before
  *   -ENOMEM              no memory for a first wait
  *
+ * Happens-before, within the process: a write, a half-close or a close -> the read that returns because of it.
+ *
  * No SIGPIPE is ever raised. TCP connections have TCP_NODELAY set, and keep-alive probes after 15 seconds, every 15
  * seconds, 9 times, as in Go. Descriptors are non-blocking, and closed by exec.
  *

@@ -14,6 +14,8 @@
  * Results are 0 or more, errors negative errno values; results through ret_ parameters are written on success only.
  * A ctx may be NULL. All calls work from any goroutine and any thread; a call that has to wait lets other goroutines
  * run. Nothing raises SIGPIPE, and no descriptor made here is inherited by a child.
+ *
+ * Happens-before, within the process: a write to a file -> a read that begins after it has returned; of pipes as in net.h.
  */
 #ifndef RUNNEL_OS_H
 #define RUNNEL_OS_H
