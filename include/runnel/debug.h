@@ -4,14 +4,14 @@
  *
  * A report lists goroutines as panics and deadlocks do:
  *
- *     goroutine 7 "reader" [chan receive, 3 minutes]:
+ *     goroutine 7 "reader" {peer="10.0.0.7"} [chan receive, 3 minutes]:
  *       for 3m12s on 0x55d2c81f2a0
  *             reader at server.c:41 [0x55d2c67e1b3]
  *             serve at server.c:88 [0x55d2c67e4d0]
  *     created by goroutine 1 at
  *             program at server.c:102 [0x55d2c67e66e]
  *
- * that is: its id and name; its state, or the reason why it waits, with Go's whole minutes once there is one;
+ * that is: its id, name and labels (rn_set_label); its state, or the reason why it waits, with Go's whole minutes once there is one;
  * for how long (to a few milliseconds) and on which channel, mutex or other object; its stack; who started it
  * and where. Goroutines in the same state, with the same stack, started at the same place are one entry:
  * "goroutines 2-51 [chan receive], 50 alike:". Calls inside the library are left out but for the one that the

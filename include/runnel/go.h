@@ -67,6 +67,18 @@ RN__API void rn_yield(void);
 RN__API uint64_t rn_self_id(void);
 /* Name this goroutine, or plain thread, in reports; copied, cut at 31 bytes. NULL removes the name. */
 RN__API void rn_set_name(const char *name);
+/*
+ * Label this goroutine in reports: which request, user or connection it works for. NULL as value removes the label. Goroutines
+ * that it starts from then on begin with the labels that it has, and so do after-functions of contexts; those of timers
+ * have none. A key is letters, digits, '_', '.' and '-', the first a letter or '_'; in values a control character is shown as '?'.
+ *
+ *     goroutine 12 {peer="10.0.0.7", route="/users"} [IO wait]:
+ *
+ * Both are copied. Returns 0, -EINVAL if key is none, -ENOSPC if all labels, as shown between the braces, are more
+ * than 239 bytes, -ENOMEM, or -ENOTSUP on a plain thread; then nothing has changed. A goroutine that starts when there is no
+ * memory for a copy of the labels has none.
+ */
+RN__API int rn_set_label(const char *key, const char *value);
 /* Goroutines alive, started or not, the caller included if it is one; 0 without a runtime. Orders nothing. */
 RN__API size_t rn_count(void);
 /* How many goroutines run at the same time at most: what rn_set_procs said, else RUNNEL_PROCS in the environment, else

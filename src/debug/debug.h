@@ -52,8 +52,10 @@ size_t rn__leaks(struct rt *rt, int fd, const char *when, uintptr_t from, size_t
 struct lock_wait;
 void rn__out_circle(struct out *o, const struct lock_wait *wait, unsigned n);
 void rn__dump_these(struct out *o, struct rt *rt, const struct lock_wait *wait, unsigned n);
-/* One goroutine's first line, and where it was made. */
-void rn__out_head(struct out *o, uint64_t id, const char *name, const char *state);
+/* One goroutine's first line, and where it was made. g does not run elsewhere. */
+void rn__out_head(struct out *o, const struct g *g, const char *state);
+/* " "name" {labels}", as far as it has them. */
+void rn__out_who(struct out *o, const struct g *g);
 void rn__out_created(struct out *o, struct places *known, uint64_t by, const void *at);
 
 /* ---- signal.c ------------------------------------------------------------------------------------------- */

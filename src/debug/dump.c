@@ -20,6 +20,7 @@
 #include <runnel/debug.h>
 
 #include "os/os.h"
+#include "sched/labels.h"
 #include "sync/holder.h"
 
 const char *const rn__wait_text[WAIT_REASONS] = {
@@ -70,6 +71,7 @@ struct entry {
     struct holder holder;
     struct g *g; /* waiting for a lock only */
     char name[G_NAME_MAX];
+    const char *labels; /* "": none */
 };
 
 struct group {
@@ -94,6 +96,7 @@ struct dump {
     bool streaming;   /* no memory: entries are written as they come */
     struct kind kind; /* of the one looked at */
     struct entry entry;
+    char labels[LABELS_MAX]; /* of the one looked at */
 };
 
 /* ---- Lines ---------------------------------------------------------------------------------------------- */
@@ -107,11 +110,27 @@ static void out_name(struct out *o, const char *name)
     rn__out_str(o, "\"");
 }
 
-void rn__out_head(struct out *o, uint64_t id, const char *name, const char *state)
+static void out_labels(struct out *o, const char *labels)
+{
+    if (!labels[0])
+        return;
+    rn__out_str(o, " {");
+    rn__out_str(o, labels);
+    rn__out_str(o, "}");
+}
+
+void rn__out_who(struct out *o, const struct g *g)
+{
+    out_name(o, g->name);
+    if (g->labels)
+        out_labels(o, g->labels->text);
+}
+
+void rn__out_head(struct out *o, const struct g *g, const char *state)
 {
     rn__out_str(o, "goroutine ");
-    rn__out_int(o, id);
-    out_name(o, name);
+    rn__out_int(o, g->id);
+    rn__out_who(o, g);
     rn__out_str(o, " [");
     rn__out_str(o, state);
     rn__out_str(o, "]:\n");
@@ -212,25 +231,25 @@ static void out_places(struct out *o, const struct entry *e)
     }
 }
 
-static bool same_name(const char *a, const char *b)
+static bool same_text(const char *a, const char *b)
 {
-    for (size_t i = 0; i < G_NAME_MAX; i++) {
-        if (a[i] != b[i])
-            return false;
-        if (!a[i])
-            break;
-    }
-    return true;
+    while (*a && *a == *b)
+        a++, b++;
+    return *a == *b;
 }
 
-/* "2-51, 60 "name", 61": ids in order, with their names; up to a number. */
+static bool same_who(const struct entry *a, const struct entry *b)
+{
+    return same_text(a->name, b->name) && same_text(a->labels, b->labels);
+}
+
+/* "2-51, 60 "name", 61 {key="value"}": ids in order, with their names and labels; up to a number. */
 static void out_ids(struct out *o, const struct entry *e)
 {
     unsigned written = 0;
 
     for (const struct entry *last; e; e = last->next) {
-        for (last = e;
-             last->next && last->next->id == last->id + 1 && same_name(e->name, last->next->name);
+        for (last = e; last->next && last->next->id == last->id + 1 && same_who(e, last->next);
              last = last->next)
             ;
         if (written > 0)
@@ -245,6 +264,7 @@ static void out_ids(struct out *o, const struct entry *e)
             rn__out_int(o, last->id);
         }
         out_name(o, e->name);
+        out_labels(o, e->labels);
         written++;
     }
 }
@@ -329,6 +349,28 @@ static struct group **group_slot(struct dump *d, const struct kind *k)
     return &d->hash[sum >> 40 & (GROUPS_HASH - 1)];
 }
 
+/* d->entry in the pool, with its labels; NULL: no memory. */
+static struct entry *entry_copy(struct dump *d)
+{
+    size_t n = 0;
+    struct entry *e;
+    char *text;
+
+    while (d->labels[n])
+        n++;
+    e = rn__pool_take(&d->pool, sizeof *e + (n ? n + 1 : 0));
+    if (!e)
+        return NULL;
+    rn__copy(e, &d->entry, sizeof *e);
+    e->labels = "";
+    if (n) {
+        text = (char *)(e + 1);
+        rn__copy(text, d->labels, n + 1);
+        e->labels = text;
+    }
+    return e;
+}
+
 /* d->kind and d->entry are one more goroutine. */
 static void add(struct dump *d)
 {
@@ -356,9 +398,8 @@ static void add(struct dump *d)
                 d->groups = g;
             }
         }
-        e = g ? rn__pool_take(&d->pool, sizeof *e) : NULL;
+        e = g ? entry_copy(d) : NULL;
         if (e) {
-            rn__copy(e, &d->entry, sizeof *e);
             e->next = g->first;
             g->first = e;
             g->count++;
@@ -433,6 +474,13 @@ static bool seen_before(struct dump *d, uint64_t id, bool remember)
     return false;
 }
 
+static void look_for_labels(struct dump *d, struct labels *const *at)
+{
+    if (!d->o || !rn__labels_read(at, d->labels))
+        d->labels[0] = 0;
+    d->entry.labels = d->labels;
+}
+
 /* g waits, as d->kind and d->entry say: for a lock? */
 static void look_for_holder(struct dump *d, struct g *g, uint32_t nth)
 {
@@ -485,6 +533,7 @@ static bool look_at(struct dump *d, struct g *g)
         e->holder = (struct holder){.owner = OWNER_UNKNOWN};
         e->g = NULL;
         copy_name(e->name, g->name);
+        look_for_labels(d, &g->labels);
         if (!d->o) /* to count, a glance is enough */
             return true;
         if (still) {
@@ -531,6 +580,7 @@ static bool look_at_record(struct dump *d, const struct fresh *f)
     e->holder = (struct holder){.owner = OWNER_UNKNOWN};
     e->g = NULL;
     copy_name(e->name, f->name);
+    look_for_labels(d, &f->labels);
     fence_acquire();
     return load_relaxed(&f->in_use) && load_relaxed(&f->id) == e->id && e->id != 0;
 }
@@ -688,7 +738,7 @@ static void dump_self(struct out *o, struct pool *pool, const struct g *g)
     size_t n = rn__walk_self(pc, FRAMES_MAX, 1);
 
     rn__out_str(o, "\n");
-    rn__out_head(o, g->id, g->name, "running");
+    rn__out_head(o, g, "running");
     rn__out_frames(o, known, pc, n, true);
     rn__out_created(o, known, g->created_by, g->created_at);
 }

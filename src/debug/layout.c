@@ -15,6 +15,7 @@
 #include <runnel/base.h>
 
 #include "debug/debug.h"
+#include "sched/labels.h"
 
 /* In the order in which rntop's reader uses them; the script for gdb (runnel-gdb.py) takes some of the same. */
 #define VARIABLE(var) {#var, (uint64_t)(uintptr_t)&(var)},
@@ -92,6 +93,7 @@ const struct layout rn__layout = {
         FIELD(fresh, in_use)
         FIELD(fresh, created_at)
         FIELD(fresh, name)
+        FIELD(fresh, labels)
         CONSTANT(G_ROOM)
         SIZE(g)
         FIELD(g, sp)
@@ -103,8 +105,11 @@ const struct layout rn__layout = {
         FIELD(g, created_at)
         FIELD(g, stack_lo)
         FIELD(g, name)
+        FIELD(g, labels)
         FIELD(g, since)
         CONSTANT(G_NAME_MAX)
+        FIELD(labels, text) /* of what g.labels and fresh.labels point to, if not 0 */
+        CONSTANT(LABELS_MAX)
         CONSTANT(G_GOROUTINE)
         CONSTANT(G_FREE)
         CONSTANT(G_RUNNABLE)

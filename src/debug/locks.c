@@ -93,7 +93,7 @@ static void report_self(struct report *r, const struct g *g, const char *state, 
                         size_t n)
 {
     rn__out_str(&r->o, "\n");
-    rn__out_head(&r->o, g->id, g->name, state);
+    rn__out_head(&r->o, g, state);
     rn__out_frames(&r->o, r->known, pc, n, true);
     rn__out_created(&r->o, r->known, g->created_by, g->created_at);
 }
@@ -243,11 +243,7 @@ static NOINLINE void report_held(struct g *g, enum leave how, const struct rn__h
     report_begin(&r);
     rn__out_str(&r.o, "goroutine ");
     rn__out_int(&r.o, g->id);
-    if (g->name[0]) {
-        rn__out_str(&r.o, " \"");
-        rn__out_str(&r.o, g->name);
-        rn__out_str(&r.o, "\"");
-    }
+    rn__out_who(&r.o, g);
     rn__out_str(&r.o, does[how]);
     rn__out_str(&r.o, " with a lock of its thread:\n");
     for (size_t i = 0; i < n; i++) {

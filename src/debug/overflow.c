@@ -115,7 +115,7 @@ static void on_fault(const struct os_fault *f)
     rn__out_int(&o, 2 * size);
     rn__out_str(&o, "), ...); else look below for a recursion\n"
                     "without end, or for large arrays in functions.\n\n");
-    rn__out_head(&o, g->id, g->name, "running");
+    rn__out_head(&o, g, "running");
     rn__out_flush(&o);
     known = rn__places_new(&pool);
     out_stack(&o, known, g, f);

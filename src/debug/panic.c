@@ -59,7 +59,7 @@ static NOINLINE void report(const char *what, const char *text, bool all)
     n = rn__walk_self(pc, FRAMES_MAX, 2);
     if (g->kind == G_GOROUTINE) {
         rn__out_str(&o, "\n");
-        rn__out_head(&o, g->id, g->name, "running");
+        rn__out_head(&o, g, "running");
         rn__out_frames(&o, known, pc, n, true);
         rn__out_created(&o, known, g->created_by, g->created_at);
     } else if (!all) {

@@ -39,10 +39,18 @@ LAYOUT = {
 }
 
 
+def who(name, labels):
+    """A goroutine's name and labels as reports have them."""
+    name = text(name)
+    labels = text(labels + entry("labels.text")) if labels else ""
+    return (' "%s"' % name if name else "") + (" {%s}" % labels if labels else "")
+
+
 class Goroutine:
     def __init__(self, g, high):
         self.g, self.high = g, high
         self.id = number(g, "g.id", 8)
+        self.who = who(g + entry("g.name"), number(g, "g.labels", 8))
         self.name = text(g + entry("g.name"))
         self.status = number(g, "g.status", 1)
         self.low = number(g, "g.stack_lo", 8)
@@ -175,7 +183,7 @@ def goroutines():
 
 
 def records():
-    """Started goroutines that have not run yet, by id: id, name, function."""
+    """Started goroutines that have not run yet, by id: id, name and labels, function."""
     rt = runtime()
     found = []
     slab = number(rt, "rt.slabs", 8) if rt else 0
@@ -183,7 +191,8 @@ def records():
         for i in range(entry("SLAB_RECORDS")):
             f = slab + entry("slab.record") + i * entry("fresh.size")
             if number(f, "fresh.in_use", 4):
-                found.append((number(f, "fresh.id", 8), text(f + entry("fresh.name")), number(f, "fresh.fn", 8)))
+                found.append((number(f, "fresh.id", 8), 
+                              who(f + entry("fresh.name"), number(f, "fresh.labels", 8)), number(f, "fresh.fn", 8)))
         slab = number(slab, "slab.next", 8)
     return sorted(found)
 
@@ -328,7 +337,7 @@ def add_stacks(path):
 
 
 class InfoGoroutines(gdb.Command):
-    """List all goroutines: id, name, state, the function where each is."""
+    """List all goroutines: id, name, labels, state, the function where each is."""
 
     def __init__(self):
         super().__init__("info goroutines", gdb.COMMAND_STACK)
@@ -343,10 +352,10 @@ class InfoGoroutines(gdb.Command):
                 place = where(first_of_the_program(g), True)
             elif thread is not None:
                 place = "thread %d" % thread.num
-            print("%6d%s [%s] %s" % (g.id, ' "%s"' % g.name if g.name else "", g.state(), place))
-        for id_, name, function in records():
+            print("%6d%s [%s] %s" % (g.id, g.who, g.state(), place))
+        for id_, named, function in records():
             if id_ not in ids:
-                print("%6d%s [runnable] %s" % (id_, ' "%s"' % name if name else "", where(function, False)))
+                print("%6d%s [runnable] %s" % (id_, named, where(function, False)))
 
 
 class GoroutineCommand(gdb.Command):
@@ -374,7 +383,7 @@ Example: goroutine 12 bt. Of a parked goroutine frame 0 is a stand-in, so its fi
             if not every:
                 raise gdb.GdbError("no goroutine %s with a stack" % words[0])
         for g in every:
-            print("goroutine %d%s [%s]:" % (g.id, ' "%s"' % g.name if g.name else "", g.state()))
+            print("goroutine %d%s [%s]:" % (g.id, g.who, g.state()))
             in_goroutine(g, command)
             if words[0] == "all":
                 print()

@@ -317,7 +317,6 @@ static void look_at_stack(struct search *s, const struct g *g, uintptr_t from)
         look_at_words(s, from, (const uintptr_t *)from, ((uintptr_t)g - from) / sizeof from);
     found(s, 0, (uintptr_t)g - 1); /* what lies on it is reachable */
     found(s, 0, (uintptr_t)g->owner);
-    found(s, 0, (uintptr_t)g->payload);
 }
 
 static void look_at_records(struct search *s)

@@ -5,7 +5,7 @@
  * The pages are made of the same text that a panic prints, rather than of a second way into the runtime: what they show is
  * what the report says, and this part needs nothing but the public headers. The text's form is told in runnel/debug.h:
  *
- *     goroutines 2-51, 60 "reader" [chan receive, 3 minutes], 51 alike:
+ *     goroutines 2-51, 60 "reader", 61 {peer="10.0.0.7"} [chan receive, 3 minutes], 52 alike:
  *       for 3m12s on 0x55d2c81f2a0, locked by goroutine 4 "x"
  *         goroutine 3 on 0x55d2c81f2a0, locked by goroutine 4
  *     TAB reader at server.c:41 [0x55d2c67e1b3]

@@ -59,17 +59,33 @@ static bool same_object(const struct box *a, const struct box *b)
     return *a->object && strcmp(a->object, b->object) == 0;
 }
 
-/* Is the goroutine "N ..." among "2-51, 60 "reader""? */
+/* After "{key="value", key="value"}", where s begins with it; in values \ is before " and itself. */
+static const char *after_labels(const char *s)
+{
+    bool quoted = false;
+
+    for (; *s && (quoted || *s != '}'); s++) {
+        if (quoted && *s == '\\' && s[1])
+            s++;
+        else if (*s == '"')
+            quoted = !quoted;
+    }
+    return *s ? s + 1 : s;
+}
+
+/* Is the goroutine "N ..." among "2-51, 60 "reader", 61 {key="value"}"? */
 static bool among(const char *ids, uint64_t id)
 {
     while (*ids) {
-        char *end;
-        uint64_t from = strtoull(ids, &end, 10), to = from;
+        char *number;
+        uint64_t from = strtoull(ids, &number, 10), to = from;
+        const char *end;
 
-        if (end == ids)
+        if (number == ids)
             return false;
-        if (*end == '-')
-            to = strtoull(end + 1, &end, 10);
+        if (*number == '-')
+            to = strtoull(number + 1, &number, 10);
+        end = number;
         if (id >= from && id <= to)
             return true;
         if (*end == ' ' && end[1] == '"') {
@@ -77,6 +93,8 @@ static bool among(const char *ids, uint64_t id)
             if (!end++)
                 return false;
         }
+        if (*end == ' ' && end[1] == '{')
+            end = after_labels(end + 1);
         if (strncmp(end, ", ", 2) != 0)
             return false;
         ids = end + 2;

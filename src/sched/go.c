@@ -9,6 +9,9 @@
  * Records are cached per processor, and in their slabs behind that; slabs go when the runtime does, their pages when
  * all their records are free.
  *
+ * Labels go from who starts to who is started (labels.h). The usual start knows nothing of them: until then the record's
+ * next, which it looks at anyhow, is what says that there are some.
+ *
  * Counting: each processor counts what it started and ended; threads without one count in the runtime. The
  * number of goroutines is the difference of the sums, which is exact when nobody starts or ends one meanwhile.
  */
@@ -17,6 +20,7 @@
 #include "base/fiber.h"
 #include "base/mem.h"
 #include "os/os.h"
+#include "sched/labels.h"
 #include "sched/note.h"
 #include "sched/owner.h"
 #include "sched/rt.h"
@@ -197,17 +201,33 @@ static inline struct fresh *cached_fresh(struct proc *p)
     return f;
 }
 
+/*
+ * Before its start a record's next is 0, or the runtime whose record it is, with HELD, which it keeps a reference to; or
+ * else says that who makes it has labels, and is not used as a pointer.
+ */
+enum { HELD = 1 };
+static inline bool fresh_held(const struct fresh *f)
+{
+    return (uintptr_t)f->next & HELD;
+}
+static inline void fresh_hold(struct fresh *f, struct rt *rt)
+{
+    f->next = (struct fresh *)((uintptr_t)rt | HELD);
+}
+
 /* What a record says of its goroutine; rt: the runtime, if f is to keep a reference to it until it starts. */
 static inline void fresh_fill(struct fresh *f, const struct worker *w, struct rt *rt,
                               void (*fn)(void), void (*done)(void *, int), void *owner,
                               void *created_at)
 {
-    f->next = (struct fresh *)rt;
+    f->next = (struct fresh *)w->cur->labels;
+    if (rt)
+        fresh_hold(f, rt);
     f->call.fn = fn;
     f->call.op = rn__fresh_start;
     f->done = done;
     f->owner = owner;
-    f->payload = NULL;
+    f->labels = NULL;
     f->created_at = created_at;
     f->created_by = w->cur->id;
     f->tsan_fiber = NULL;
@@ -306,16 +326,31 @@ static COLD void fresh_attr(struct fresh *f, const rn_attr *attr)
 /* The runtime whose record f is. */
 static struct rt *rt_of_fresh(const struct fresh *f, const struct worker *w)
 {
-    return f->next ? (struct rt *)f->next : w->rt;
+    return fresh_held(f) ? (struct rt *)((uintptr_t)f->next & ~(uintptr_t)HELD) : w->rt;
+}
+
+/* f was made by the caller, who has labels: its goroutine has the same. */
+static COLD void fresh_inherit(struct fresh *f, const struct g *g)
+{
+    f->next = NULL;
+    if (g->labels && !f->labels)
+        store_release(&f->labels, rn__labels_copy(g->labels)); /* pairs with reports */
+}
+
+void rn__fresh_unlabelled(struct fresh *f)
+{
+    if (!fresh_held(f))
+        f->next = NULL;
 }
 
 void rn__fresh_keep(struct fresh *f)
 {
-    if (!f->next) {
-        struct rt *rt = worker_self()->rt;
+    const struct worker *w = worker_self();
 
-        rn__rt_ref(rt);
-        f->next = (struct fresh *)rt;
+    if (!fresh_held(f)) {
+        fresh_inherit(f, w->cur);
+        rn__rt_ref(w->rt);
+        fresh_hold(f, w->rt);
     }
 }
 
@@ -323,9 +358,10 @@ void rn__fresh_free(struct fresh *f)
 {
     struct worker *w = worker_self();
     struct rt *rt = rt_of_fresh(f, w);
-    bool held = f->next != NULL;
+    bool held = fresh_held(f);
     bool outside = rt_enter(w);
 
+    rn__labels_free(f->labels);
     fresh_recycle(rt, rt == w->rt ? w->proc : NULL, f);
     if (outside)
         rt_leave(w);
@@ -342,8 +378,10 @@ static COLD void start_elsewhere(struct fresh *f)
     rn__copy(now->call.gp, f->call.gp, offsetof(struct rn__call, fn));
     rn__copy(now->name, f->name, sizeof now->name);
     now->stack_class = f->stack_class;
-    now->payload = f->payload;
+    now->labels = f->labels;
+    f->labels = NULL;
     now->created_by = f->created_by;
+    rn__fresh_unlabelled(now);
     rn__fresh_free(f);
     rn__fresh_start(&now->call);
 }
@@ -377,8 +415,10 @@ static COLD void start_slowly(struct fresh *f)
 {
     struct worker *w = worker_self(); /* arguments may have waited: not the one of rn__fresh_new */
     struct rt *rt = rt_of_fresh(f, w);
-    bool held = f->next != NULL, outside;
+    bool held = fresh_held(f), outside;
 
+    if (f->next && !held)
+        fresh_inherit(f, w->cur);
     if (unlikely(held && load_relaxed(&rt->stopping))) {
         start_elsewhere(f);
         return;
@@ -438,7 +478,7 @@ typedef uint64_t pair __attribute__((vector_size(16), may_alias, aligned(8)));
 #define SAME_PLACE(field)                                                                          \
     (offsetof(struct g, field) - offsetof(struct g, done) ==                                       \
      offsetof(struct fresh, field) - offsetof(struct fresh, done))
-_Static_assert(SAME_PLACE(owner) && SAME_PLACE(payload) && SAME_PLACE(created_at) &&
+_Static_assert(SAME_PLACE(owner) && SAME_PLACE(labels) && SAME_PLACE(created_at) &&
                    SAME_PLACE(created_by) && SAME_PLACE(tsan_fiber) && SAME_PLACE(name) &&
                    offsetof(struct g, name) + G_NAME_MAX - offsetof(struct g, done) == 80,
                "five pairs, copied as one");
@@ -489,9 +529,11 @@ void rn__g_from_fresh(struct worker *w, struct g *g, struct fresh *f)
 /* Give back what a goroutine holds besides its stack. */
 void rn__g_clear(struct g *g)
 {
+    struct labels *labels = g->labels;
+
     rn__errors_free(g);
-    free(g->payload);
-    g->payload = NULL;
+    store_relaxed(&g->labels, NULL);
+    rn__labels_free(labels);
 }
 
 /* The function has returned, or rn_exit was called. */
@@ -502,7 +544,7 @@ void rn__g_end(struct g *g, int result)
 
     if (g->done)
         g->done(g->owner, result);
-    if (unlikely(g->payload || g->errors))
+    if (unlikely(g->labels || g->errors))
         rn__g_clear(g);
     leave_watch(g, LEAVE_ENDS);
     w = worker_self();
@@ -577,15 +619,26 @@ void rn_go_fn(void (*fn)(void *), void *arg)
     rn__fresh_start(&f->call);
 }
 
+static void copy_done(void *copy, int result)
+{
+    (void)result;
+    free(copy);
+}
+
+void rn__copied_free(void (*done)(void *, int), void *owner)
+{
+    if (done == copy_done)
+        free(owner);
+}
+
 void rn__go_copy(void (*fn)(void), const void *src, size_t size)
 {
-    struct fresh *f = rn__fresh_go(fn, NULL, NULL, __builtin_return_address(0));
     void *copy = malloc(size ? size : 1);
+    struct fresh *f = rn__fresh_go(fn, copy_done, copy, __builtin_return_address(0));
 
     if (!copy)
         rn__panic("out of memory for rn_go_copy");
     memcpy(copy, src, size);
-    f->payload = copy;
     rn__call_set_ptr(&f->call, copy);
     rn__fresh_start(&f->call);
 }

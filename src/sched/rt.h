@@ -443,6 +443,8 @@ struct g *rn__arena_g(const struct arena *a, uint32_t i);
 void rn__g_from_fresh(struct worker *w, struct g *g, struct fresh *f);
 size_t rn__goroutines(struct rt *rt);
 void rn__g_clear(struct g *g);
+/* rn_go_copy's memory, if that is what it ends with: it will not end, its runtime has gone. */
+void rn__copied_free(void (*done)(void *, int), void *owner);
 /* The runtime ends without g, which has left its thread: take it off what it waits on. Once per g. */
 void rn__g_drop(struct rt *rt, struct g *g);
 

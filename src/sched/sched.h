@@ -80,6 +80,7 @@ enum g_status { G_FREE, G_RUNNABLE, G_RUNNING, G_WAITING, G_DEAD };
 #define G_NAME_MAX 32
 
 struct error_slots; /* err.c: messages attached by this goroutine; allocated at first use */
+struct labels;
 
 /*
  * Whoever can wait. What parking, waking and switching touch lies in the first two cache lines: of ten thousand that wait
@@ -129,9 +130,9 @@ struct g {
     /* From here as in struct fresh, from which it is copied. */
     void (*done)(void *owner, int result); /* called when it ends */
     void *owner;
-    void *payload;       /* rn_go_copy's memory, freed at the end */
-    void *created_at;    /* the address after the rn_go */
-    uint64_t created_by; /* the id of the creator; 0: a plain thread */
+    struct labels *labels; /* atomic for reports: its own, or NULL; labels.h */
+    void *created_at;      /* the address after the rn_go */
+    uint64_t created_by;   /* the id of the creator; 0: a plain thread */
     void *tsan_fiber;
     char name[G_NAME_MAX];
 };
@@ -185,7 +186,7 @@ static inline void leave_watch(struct g *g, enum leave how)
  */
 struct fresh {
     struct rn__call call;
-    struct fresh *next; /* in the global queue or a cache */
+    struct fresh *next; /* in the global queue or a cache; before its start: see fresh_held */
     uint32_t stack_class;
     uint32_t in_use; /* for reports */
     uint64_t id;
@@ -193,7 +194,7 @@ struct fresh {
     /* As in struct g. */
     void (*done)(void *owner, int result);
     void *owner;
-    void *payload;
+    struct labels *labels;
     void *created_at;
     uint64_t created_by;
     void *tsan_fiber;
@@ -219,6 +220,8 @@ void rn__fresh_start(struct rn__call *call);
 void rn__fresh_announce(struct fresh *f);
 /* f will be started, or given back, at another time and by anybody: it keeps its runtime. */
 void rn__fresh_keep(struct fresh *f);
+/* f is nobody's who runs now: it gets no labels of the caller's. */
+void rn__fresh_unlabelled(struct fresh *f);
 /* Give an unused record back. */
 void rn__fresh_free(struct fresh *f);
 /* Fill f's call with one pointer argument: for internal starts and the layer without macros. */

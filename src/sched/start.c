@@ -25,6 +25,7 @@
 #include "debug/layout.h"
 #include "netpoll/netpoll.h"
 #include "os/os.h"
+#include "sched/labels.h"
 #include "sched/lot.h"
 #include "sched/note.h"
 #include "sched/rt.h"
@@ -85,6 +86,7 @@ static void fork_child(void)
     store_relaxed(&rn__threads_parked, 0);
     store_relaxed(&rn__threads_own, 0);
     rn__lot_fork();
+    rn__labels_fork();
     rn__timers_fork();
     rn__netpoll_fork();
     if (rn__signals_fork)
@@ -271,7 +273,8 @@ static void rt_free(struct rt *rt)
         next_slab = s->next;
         for (uint32_t i = 0; i < SLAB_RECORDS; i++) {
             if (s->record[i].in_use) {
-                free(s->record[i].payload);
+                rn__copied_free(s->record[i].done, s->record[i].owner);
+                rn__labels_free(s->record[i].labels);
                 rn__fiber_free(s->record[i].tsan_fiber);
             }
         }
@@ -431,6 +434,7 @@ void rn__g_drop(struct rt *rt, struct g *g)
     if (status == G_RUNNABLE && g->unlink_always)
         (void)g->unlink(g->wait);
     rn__g_clear(g);
+    rn__copied_free(g->done, g->owner);
     if (g->tsan_fiber) { /* what it did is before the end of rn_run */
         void *mine = rn__fiber_current();
 

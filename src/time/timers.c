@@ -220,6 +220,7 @@ static void after_fire(struct timer *t, int64_t when, uint64_t seq)
     f = rn__fresh_new(a->call.fn, NULL, NULL, a->created_at);
     if (!f)
         rn__panic("out of memory for an after-function");
+    rn__fresh_unlabelled(f);
     rn__copy(f->call.gp, a->call.gp, offsetof(struct rn__call, fn));
     edge_acquire(a);
     rn__fresh_start(&f->call);

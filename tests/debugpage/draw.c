@@ -31,7 +31,7 @@ static const char circle[] =
     "  for 12ms on 0x700, locked by itself\n"
     "\tagain at bank.c:40 [0x6]\n"
     "\n"
-    "goroutines 5-7 [sync.Mutex.Lock], 3 alike:\n"
+    "goroutines 5 {k=\"}, \\\"\", l=\"\\\\\"}, 6-7 \"n\" {k=\"[x]\"} [sync.Mutex.Lock], 3 alike:\n"
     "  for 2ms to 12ms on 0x800, locked by goroutine 11 \"busy\"\n"
     "\tadd at bank.c:50 [0x7]\n"
     "\n"

@@ -79,6 +79,8 @@ def check_still(view, readers):
     # A name is shown, but what is in it does nothing to the terminal.
     assert found[5, "sleep"][0][2].endswith("a ?sleeper"), view
     assert "\033" not in view
+    assert found[3, "sync.Mutex.Lock"][0][2].endswith(' {wants="a mutex"}'), view
+    assert view.count("{") == 1, view
 
 
 def number(view, what):

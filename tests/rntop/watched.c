@@ -10,6 +10,7 @@
 
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -80,9 +81,13 @@ static void start_still(int readers)
         rn_go(reader);                         /* rntop.py: readers begin */
     for (volatile int i = 0; i < 5; i++)
         rn_go_with(RN_ATTR(.name = "a \033sleeper"), sleeper);
+    if (rn_set_label("wants", "a mutex") != 0)
+        abort();
     rn_mutex_lock(&mu);
     for (volatile int i = 0; i < 3; i++)
         rn_go(locker);
+    if (rn_set_label("wants", NULL) != 0)
+        abort();
     await_waiting((uint64_t)readers + 8);
 }
 

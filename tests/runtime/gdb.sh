@@ -42,7 +42,7 @@ look="$look|-ex|goroutine reader frame apply all -q -s info locals|-ex|echo ----
 check_parked()
 {
     expect "^ *[0-9]* \"reader\" \[chan receive\] deep at .*parked\.c:$reader_line\$"
-    expect "^ *[0-9]* \[sync\.Mutex\.Lock\] locker at .*parked\.c:$locker_line\$"
+    expect "^ *[0-9]* {wants=\"the mutex\"} \[sync\.Mutex\.Lock\] locker at .*parked\.c:$locker_line\$"
     expect "\"spinner\" \[running\] thread [0-9]"
     expect "^#[0-9]* .* in deep (depth=0) at .*parked\.c:$reader_line\$"
     expect "^#[0-9]* .* in deep (depth=3) at .*parked\.c:"
@@ -68,7 +68,7 @@ if grep -q "ptrace: Operation not permitted\|Could not trace the inferior" "$dir
     exit 77
 fi
 expect "Breakpoint 1, all_are_there () at "
-expect "\"unborn\" \[runnable\] never at "
+expect "\"unborn\" {request=\"7\"} \[runnable\] never at "
 expect "^Saved corefile .* with the stacks of goroutines\$"
 check_parked
 
@@ -87,7 +87,7 @@ if strip "$dir/lib/librunnel.so.0" 2>/dev/null; then
             -ex "break all_are_there" -ex run -ex "info sharedlibrary librunnel" $look "$program"
     )
     expect "(\*).*$dir/lib/librunnel.so.0\$"
-    expect "\"unborn\" \[runnable\] never at "
+    expect "\"unborn\" {request=\"7\"} \[runnable\] never at "
     check_parked
 fi
 

@@ -29,6 +29,8 @@ static void reader(int depth)
 }
 static void locker(void)
 {
+    if (rn_set_label("wants", "the mutex") != 0)
+        abort();
     rn_mutex_lock(&mu); /* gdb.sh: locker waits */
     rn_mutex_unlock(&mu);
 }
@@ -59,6 +61,8 @@ static int program(int argc)
     rn_go_with(RN_ATTR(.name = "spinner"), spinner);
     while (!spins)
         rn_yield();
+    if (rn_set_label("request", "7") != 0)
+        abort();
     rn_go_with(RN_ATTR(.name = "unborn"), never);
     all_are_there();
     if (argc > 1)

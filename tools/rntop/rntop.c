@@ -152,12 +152,13 @@ static void draw_kinds(struct page *p, const struct target *t, const struct look
          "ONE OF THEM");
     for (size_t i = 0; i < l->kind_count; i++) {
         const struct kind *k = &l->kind[i];
-        char longest[32] = "", one[80];
+        char longest[32] = "", one[80], labels[256];
 
         if (k->state == STATE_WAITING)
             span(l->now - k->since, longest, sizeof longest);
         snprintf(one, sizeof one, "%" PRIu64 "%s%s", k->id, k->name[0] ? " " : "", k->name);
-        line(p, "%9" PRIu64 "  %-24s %8s  %-36s  %-36s %s", k->count,
+        target_labels(t, k, labels, sizeof labels);
+        line(p, "%9" PRIu64 "  %-24s %8s  %-36s  %-36s %s%s%s%s", k->count,
              k->state == STATE_RUNNING    ? "running"
              : k->state == STATE_RUNNABLE ? "runnable"
              : k->state == STATE_NEW      ? "runnable (new)"
@@ -166,7 +167,8 @@ static void draw_kinds(struct page *p, const struct target *t, const struct look
              k->state == STATE_RUNNING ? ""
              : k->at                   ? names_at(k->at, k->state != STATE_NEW)
                                        : "?",
-             names_at(k->created_at, true), one);
+             names_at(k->created_at, true), one, labels[0] ? " {" : "", labels,
+             labels[0] ? "}" : "");
     }
 }
 

@@ -113,11 +113,14 @@ enum {
     X(G_RUNNING, "G_RUNNING")                                                                      \
     X(G_WAITING, "G_WAITING")                                                                      \
     X(FRAME_PC, "arch_frame.pc")                                                                   \
-    X(FRAME_FP, "arch_frame.fp")
+    X(FRAME_FP, "arch_frame.fp")                                                                   \
+    X(G_LABELS, "g.labels") /* from here on: 0 if the library does not tell */                     \
+    X(LABELS_TEXT, "labels.text")
 
 #define NEED_ID(id, text) N_##id,
 #define NEED_TEXT(id, text) text,
 enum need { NEEDS(NEED_ID) NEED_COUNT };
+enum { WISH_FIRST = N_G_LABELS };
 static const char *const need_text[NEED_COUNT] = {NEEDS(NEED_TEXT)};
 
 struct target {
@@ -283,7 +286,7 @@ static bool read_layout(struct target *t, uint64_t at)
                 found[k] = 1;
             }
     }
-    for (int k = 0; k < NEED_COUNT; k++)
+    for (int k = 0; k < WISH_FIRST; k++)
         if (!found[k]) {
             say("the library in process %d does not tell where its \"%s\" is: rntop and it are of "
                 "different times",
@@ -317,6 +320,20 @@ static void read_reasons(struct target *t)
 const char *target_reason(const struct target *t, uint8_t why)
 {
     return why < t->reasons && t->reason[why][0] ? t->reason[why] : "waiting";
+}
+
+void target_labels(const struct target *t, const struct kind *k, char *to, size_t size)
+{
+    size_t used = 0;
+
+    /* A piece at a time: what comes after the text may not be there. */
+    for (bool over = !k->labels; !over && used + 8 < size; used += 8) {
+        over = !read_at(t, k->labels + t->n[N_LABELS_TEXT] + used, to + used, 8);
+        if (over)
+            break;
+        over = memchr(to + used, 0, 8) != NULL;
+    }
+    to[used] = 0;
 }
 
 unsigned target_version(const struct target *t)
@@ -430,6 +447,7 @@ static void add(struct target *t, struct look *l, const struct kind *k)
             if (k->id < found->id) {
                 found->id = k->id;
                 memcpy(found->name, k->name, sizeof found->name);
+                found->labels = k->labels;
             }
             return;
         }
@@ -523,6 +541,8 @@ static bool look_at_batch(struct target *t, struct look *l, const struct iovec *
         memcpy(k.name, g + t->n[N_G_NAME],
                t->n[N_G_NAME_MAX] < sizeof k.name ? t->n[N_G_NAME_MAX] : sizeof k.name);
         k.name[sizeof k.name - 1] = 0;
+        if (t->n[N_G_LABELS] && t->n[N_LABELS_TEXT])
+            k.labels = word(g, t->n[N_G_LABELS]);
         if (still)
             k.at = caller(t, t->stacks + i * STACK_PIECE, sp, stack[i].iov_len);
         add(t, l, &k);

@@ -18,9 +18,10 @@ struct kind {
         at; /* the program's call into the library, a return address; STATE_NEW: the function; 0: not known */
     uint64_t created_at; /* a return address */
     uint64_t count;
-    int64_t since; /* STATE_WAITING: when the one that waits longest began to, CLOCK_MONOTONIC */
-    uint64_t id;   /* the lowest */
-    char name[32]; /* its name */
+    int64_t since;   /* STATE_WAITING: when the one that waits longest began to, CLOCK_MONOTONIC */
+    uint64_t id;     /* the lowest */
+    char name[32];   /* its name */
+    uint64_t labels; /* where they are; 0: it has none */
 };
 
 struct processor {
@@ -62,6 +63,8 @@ struct target *target_open(int pid);
 const char *target_error(void);
 /* Look; *ret is valid until the next look. */
 enum result target_look(struct target *t, struct look *ret);
+/* The labels of a kind's, as reports have them, without control characters; "" if it has none any more. */
+void target_labels(const struct target *t, const struct kind *k, char *to, size_t size);
 /* What it waits for, in words. */
 const char *target_reason(const struct target *t, uint8_t why);
 /* 10000 * major + 100 * minor + patch of the library in it. */
