@@ -45,7 +45,7 @@ static int few(void)
     (void)rn_try_send(numbers, 9); /* it is full: nothing is sent, and no probe says so */
     rn_yield();
     rn_send(numbers, 2);
-    rn_select(rn_on_send(numbers, 3), rn_on_timeout(RN_SECOND));
+    rn_select(rn_on_send(numbers, 3), rn_on_timeout(RN_HOUR));
     rn_close(numbers);
     rn_wg_wait(&done);
     got = rn_select(rn_on_recv(numbers, &n), rn_default) == 0;
