@@ -142,7 +142,7 @@ MUTANTS = [
     ("spin-never-short", "sched/sched.c", "    if (!t && p->halved < SPIN_HALVED)\n        p->halved++;\n    else if (t ", "    if (t ",
      "a server's processors look for work in vain for long"),
     # The monitor
-    ("monitor-no-fence", "sched/monitor.c", "        rn__os_fence_all();", "        ;", "M7 may miss an entry"),
+    ("monitor-no-fence", "sched/monitor.c", "        rn__os_fence_all();", "        (void)0;", "M7 may miss an entry"),
     ("monitor-odd", "sched/monitor.c", "if (!(entry & 1) && (s[i].any_entry", "if ((s[i].any_entry", "a processor is taken inside an entry"),
     ("monitor-no-steal", "sched/monitor.c", "            w->proc = NULL; /* M8 */", "            continue;", "a processor is never taken"),
     ("monitor-poll-always", "sched/monitor.c", "if (!sight.polled && rn__netpoll_active()", "if (rn__netpoll_active()",
