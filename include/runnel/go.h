@@ -269,7 +269,7 @@ static inline void rn__block_over(bool *blocks)
  * processor, it is kept at first, and taken from one that does block as from any call: docs/stalls.md. */
 #define rn_blocking(...)                                                                           \
     __extension__({                                                                                \
-        bool rn__blocks __attribute__((cleanup(rn__block_over))) = true;                           \
+        bool rn__blocks __attribute__((cleanup(rn__block_over), unused)) = true;                   \
         rn__block_enter();                                                                         \
         (__VA_ARGS__);                                                                             \
     })

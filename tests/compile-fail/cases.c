@@ -350,6 +350,12 @@ void test(bool condition)
     //= not a function: write (fn, a, b), not (fn(a, b))
     WRONG(rn_defer(takes_int(1));) RIGHT(rn_defer(takes_int, 1);)
 
+#elif CASE == 77
+    /* D35: of any type; and no compiler calls what is inside unused. */
+    //= void [-Wall -Wextra -Werror]
+    WRONG(value = rn_blocking(takes_int(1));)
+    RIGHT(rn_blocking(takes_int(1)); value = rn_blocking(gives_int(1));)
+
     /* ---- The rest ---- */
 #elif CASE == 64
     /* D31: format(printf) */
