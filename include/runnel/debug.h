@@ -42,7 +42,7 @@ RN__BEGIN
 RN__API void rn_dump(int fd);
 
 /*
- * With RUNNEL_LOCKS=1 in the environment, read when the runtime starts, goroutines that wait for each other's mutexes
+ * With RUNNEL_LOCKS=1 in the environment, read when the runtime starts, goroutines, and plain threads, that wait for each other's mutexes
  * and read-write mutexes in a circle are reported on standard error when the circle closes, each circle once; with
  * RUNNEL_LOCKS=fatal the process then ends with status 2, for tests. Whoever has locked one is taken for the one who
  * will unlock it: a program that locks a mutex in one goroutine and unlocks it in another may be reported wrongly.

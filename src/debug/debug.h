@@ -48,7 +48,7 @@ size_t rn__dump_others(struct out *o, struct rt *rt, const struct g *self);
 /* Their number; if there are any and fd >= 0, "runnel: N goroutines left<when>:" and the report. from is for
  * rn__out_stuck. *ret_lost: how many contexts nobody can end any more, which are reported too. */
 size_t rn__leaks(struct rt *rt, int fd, const char *when, uintptr_t from, size_t *ret_lost);
-/* Those who wait for locks in a circle: who for whom; and the entry of each. */
+/* Those who wait for locks in a circle: who for whom; and the entry of each. Threads are among them. */
 struct lock_wait;
 void rn__out_circle(struct out *o, const struct lock_wait *wait, unsigned n);
 void rn__dump_these(struct out *o, struct rt *rt, const struct lock_wait *wait, unsigned n);

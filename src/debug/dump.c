@@ -128,7 +128,7 @@ void rn__out_who(struct out *o, const struct g *g)
 
 void rn__out_head(struct out *o, const struct g *g, const char *state)
 {
-    rn__out_str(o, "goroutine ");
+    rn__out_str(o, g->kind == G_GOROUTINE ? "goroutine " : "thread ");
     rn__out_int(o, g->id);
     rn__out_who(o, g);
     rn__out_str(o, " [");
@@ -617,22 +617,53 @@ static void look_around(struct dump *d, const struct g *self)
     }
 }
 
+static void out_waiter(struct out *o, const struct lock_wait *w)
+{
+    if (w->g->kind == G_GOROUTINE) {
+        rn__out_str(o, "goroutine");
+        out_goroutine(o, w->g, w->tag, w->id);
+    } else {
+        rn__out_str(o, "thread ");
+        rn__out_int(o, w->id);
+    }
+}
+
+/* The calls of a thread that waits, if it still does. */
+static NOINLINE void out_thread(struct dump *d, const struct lock_wait *w)
+{
+    struct lock_thread *t = lock_thread_of(w->g);
+    uintptr_t pc[THREAD_CALLS];
+    size_t n = 0;
+
+    for (; n < THREAD_CALLS && load_relaxed(&t->pc[n]); n++)
+        pc[n] = load_relaxed(&t->pc[n]);
+    fence_acquire(); /* they are read before we look whose they are */
+    if (load_relaxed(&t->g.tag) != w->tag)
+        return;
+    rn__out_str(d->o, "\nthread ");
+    rn__out_int(d->o, w->id);
+    rn__out_str(d->o, " [");
+    rn__out_str(d->o, rn__wait_text[w->why]);
+    rn__out_str(d->o, "]:\n");
+    rn__out_frames(d->o, d->known, pc, n, true);
+}
+
 void rn__out_circle(struct out *o, const struct lock_wait *wait, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
         const struct lock_wait *next = &wait[i + 1 < n ? i + 1 : 0];
 
-        rn__out_str(o, "  goroutine");
-        out_goroutine(o, wait[i].g, wait[i].tag, wait[i].id);
+        rn__out_str(o, "  ");
+        out_waiter(o, &wait[i]);
         rn__out_str(o, " waits for ");
         rn__out_hex(o, (uintptr_t)wait[i].on);
-        rn__out_str(o, ", locked by ");
-        if (n == 1) {
+        rn__out_str(o, wait[i].read ? ", locked for reading by " : ", locked by ");
+        if (n == 1)
             rn__out_str(o, "itself");
-        } else {
-            rn__out_str(o, "goroutine");
-            out_goroutine(o, next->g, next->tag, next->id);
-        }
+        else
+            out_waiter(o, next);
+        if (wait[i].read && wait[i].why == WAIT_RWMUTEX_RLOCK)
+            rn__out_str(o, ", for a writer that waits for its unlock");
         rn__out_str(o, "\n");
     }
 }
@@ -641,16 +672,18 @@ void rn__out_circle(struct out *o, const struct lock_wait *wait, unsigned n)
 static NOINLINE void out_circles(struct dump *d)
 {
     struct lock_wait wait[CIRCLE_MAX];
+    struct lock_search *s = rn__pool_take(&d->pool, sizeof *s);
 
-    for (const struct group *group = d->groups; group; group = group->after) {
+    for (const struct group *group = s ? d->groups : NULL; group; group = group->after) {
         for (const struct entry *e = is_for_lock(group->kind.why) ? group->first : NULL; e;
              e = e->next) {
-            unsigned n = e->g && e->holder.owner == OWNER_GOROUTINE
-                             ? rn__lock_circle(d->rt, e->g, false, wait)
+            unsigned n = e->g && (e->holder.owner == OWNER_GOROUTINE ||
+                                  e->holder.owner == OWNER_THREAD || e->holder.readers > 0)
+                             ? rn__lock_circle(d->rt, e->g, false, s, wait)
                              : 0;
 
             for (unsigned i = 0; i < n; i++)
-                if (wait[i].id < e->id)
+                if (wait[i].g->kind == G_GOROUTINE && wait[i].id < e->id)
                     n = 0;
             if (n == 0)
                 continue;
@@ -673,9 +706,12 @@ void rn__dump_these(struct out *o, struct rt *rt, const struct lock_wait *wait, 
     d->now = now_ns();
     d->known = rn__places_new(&d->pool);
     d->streaming = true;
-    for (unsigned i = 0; i < n; i++)
-        if (look_at(d, wait[i].g))
+    for (unsigned i = 0; i < n; i++) {
+        if (wait[i].g->kind != G_GOROUTINE)
+            out_thread(d, &wait[i]);
+        else if (look_at(d, wait[i].g))
             add(d);
+    }
     pool = d->pool;
     rn__pool_free(&pool);
 }

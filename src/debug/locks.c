@@ -11,8 +11,12 @@
  * another; that is not to be told from a deadlock.
  *
  * Readers. A read-write mutex counts its readers and does not know them. While RUNNEL_LOCKS asks, each is written down here
- * (TOOL_READERS in rn__tools, which is asked in any case), so that one that waits for a lock that it has read-locked itself is
- * found. One that another goroutine has unlocked for it is still taken for a reader.
+ * (TOOL_READERS in rn__tools, which is asked in any case), so that a circle through one of several is found, also the smallest,
+ * of one that waits for a lock that it has read-locked itself. One that another goroutine has unlocked for it is still taken for
+ * a reader.
+ *
+ * Threads. A plain thread that waits is written down too, with its stack, by which what it has locked is known, and its calls, for
+ * the report: while it waits it is in memory that stays.
  *
  * Locks of the thread, as pthread mutexes are: librunnel-locks knows who has which (src/locks), and is asked by each goroutine
  * that is about to wait, yield or end, before it leaves. One that is locked to its thread comes back there: it may
@@ -110,7 +114,8 @@ static void report_end(struct report *r, struct rt *rt)
 
 /* ---- Circles ------------------------------------------------------------------------------------------------ */
 
-static NOINLINE void report_circle(struct g *g, const struct lock_wait *wait, unsigned n)
+static NOINLINE void report_circle(struct rt *rt, struct g *g, const struct lock_wait *wait,
+                                   unsigned n)
 {
     uintptr_t pc[FRAMES_MAX];
     struct report r;
@@ -124,8 +129,8 @@ static NOINLINE void report_circle(struct g *g, const struct lock_wait *wait, un
     for (unsigned i = 1; i < n; i++)
         for (unsigned tries = 0; tries < PATIENCE && load_relaxed(&wait[i].g->on_cpu); tries++)
             rn__os_thread_sleep(100000);
-    rn__dump_these(&r.o, g->rt, wait + 1, n - 1);
-    report_end(&r, g->rt);
+    rn__dump_these(&r.o, rt, wait + 1, n - 1);
+    report_end(&r, rt);
 }
 
 /* ---- Readers ------------------------------------------------------------------------------------------------- */
@@ -135,6 +140,7 @@ enum { READERS_ROOM = 4096, READERS_NEAR = 16 };
 static struct spin readers_lock;
 static struct read {
     const void *lock;
+    uintptr_t at; /* in the reader's stack */
     uint32_t tag, times;
 } readers[READERS_ROOM];
 
@@ -153,7 +159,7 @@ static struct read *reads(uint32_t tag, const void *on, bool make)
     }
     if (!make || !room)
         return NULL;
-    *room = (struct read){on, tag, 0};
+    *room = (struct read){on, 0, tag, 0};
     return room;
 }
 
@@ -167,58 +173,75 @@ static void watch_reader(const void *on, bool in)
     spin_lock(&readers_lock);
     r = reads(g->tag, on, in);
     if (r)
+        r->at = (uintptr_t)g; /* which lies at its top */
+    if (r)
         r->times += in ? 1 : (uint32_t)-1;
     if (r && r->times == 0)
         r->tag = 0;
     spin_unlock(&readers_lock);
 }
 
-/* Does g wait for a lock that it has read-locked itself? The writer that holds it up, or it is, waits for its end. */
-static bool reads_itself(const struct g *g)
+static size_t list_readers(const void *on, struct reader *ret, size_t room)
 {
-    const void *on = load_relaxed(&g->locking);
-    bool does;
+    size_t n = 0;
 
-    if (!on || (load_relaxed(&g->lockings) & LOCKING_KIND) == LOT_MUTEX)
-        return false;
     spin_lock(&readers_lock);
-    does = reads(g->tag, on, false) != NULL;
+    for (size_t i = 0; i < READERS_ROOM && n < room; i++)
+        if (readers[i].tag && readers[i].lock == on)
+            ret[n++] = (struct reader){readers[i].at, readers[i].tag};
     spin_unlock(&readers_lock);
-    return does;
+    return n;
 }
 
-static NOINLINE void report_reader(struct g *g)
-{
-    bool writes = (load_relaxed(&g->lockings) & LOCKING_KIND) == LOT_RW_WRITER;
-    uintptr_t pc[FRAMES_MAX];
-    struct report r;
+/* ---- Each that waits ----------------------------------------------------------------------------------------- */
 
-    report_begin(&r);
-    rn__out_str(&r.o, "locked in a circle:\n  goroutine ");
-    rn__out_int(&r.o, g->id);
-    rn__out_str(&r.o, " waits for ");
-    rn__out_hex(&r.o, (uintptr_t)load_relaxed(&g->locking));
-    rn__out_str(
-        &r.o, writes ? ", locked for reading by itself\n"
-                     : ", locked for reading by itself, for a writer that waits for its unlock\n");
-    report_self(&r, g, rn__wait_text[writes ? WAIT_RWMUTEX_LOCK : WAIT_RWMUTEX_RLOCK], pc,
-                rn__walk_self(pc, FRAMES_MAX, 2));
-    report_end(&r, g->rt);
+static struct spin search_lock; /* guards the next */
+static struct lock_search searched;
+
+/* g is a goroutine, or stands for the calling thread. */
+static NOINLINE void look_for_circle(struct rt *rt, struct g *g)
+{
+    struct lock_wait wait[CIRCLE_MAX];
+    unsigned n;
+
+    spin_lock(&search_lock);
+    n = rn__lock_circle(rt, g, true, &searched, wait);
+    spin_unlock(&search_lock);
+    if (n > 0 && is_new(circle_sum(wait, n)))
+        report_circle(rt, g, wait, n);
+}
+
+static NOINLINE void watch_thread(const struct g *of)
+{
+    static _Thread_local char *lo, *hi; /* of a thread that runs no goroutines now */
+    struct lock_thread *t;
+    struct rt *rt;
+    size_t calls;
+
+    if (!hi && !rn__os_thread_stack(&lo, &hi))
+        return;
+    t = rn__lock_thread_new(of, lo, hi, (uint64_t)rn__os_thread_id());
+    if (!t)
+        return;
+    calls = rn__walk_self(t->pc, THREAD_CALLS, 2);
+    while (calls < THREAD_CALLS)
+        t->pc[calls++] = 0;
+    rn__lock_thread_waits(t);
+    rt = rn__report_hold();
+    if (!rt)
+        return;
+    look_for_circle(rt, &t->g);
+    rn__rt_unref(rt);
 }
 
 static void watch(struct g *g)
 {
-    struct lock_wait wait[CIRCLE_MAX];
     int saved = errno;
-    unsigned n;
 
-    if (g->kind == G_GOROUTINE) {
-        n = rn__lock_circle(g->rt, g, true, wait);
-        if (n > 0 && is_new(circle_sum(wait, n)))
-            report_circle(g, wait, n);
-        else if (n == 0 && reads_itself(g) && is_new(mixed(((uint64_t)g->tag << 32) + g->lockings)))
-            report_reader(g);
-    }
+    if (g->kind == G_GOROUTINE)
+        look_for_circle(g->rt, g);
+    else
+        watch_thread(g);
     errno = saved;
 }
 
@@ -316,6 +339,7 @@ void rn__locks_begin(void)
 
     fatal = asked && strcmp(ask, "fatal") == 0;
     store_relaxed(&rn__lock_watch, asked ? watch : NULL);
+    store_release(&rn__reader_list, asked ? list_readers : NULL);  /* pairs with holder.c */
     store_release(&rn__reader_watch, asked ? watch_reader : NULL); /* pairs with tell_reader */
     if (asked)
         or_acq_rel(&rn__tools, (uint32_t)TOOL_READERS);

@@ -340,6 +340,24 @@ void rn__os_signal_mask_set(const sigset_t *mask)
     pthread_sigmask(SIG_SETMASK, mask, NULL);
 }
 
+bool rn__os_thread_stack(char **ret_lo, char **ret_hi)
+{
+    pthread_attr_t attr;
+    void *lo;
+    size_t size;
+    bool ok;
+
+    if (pthread_getattr_np(pthread_self(), &attr) != 0)
+        return false;
+    ok = pthread_attr_getstack(&attr, &lo, &size) == 0;
+    pthread_attr_destroy(&attr);
+    if (ok) {
+        *ret_lo = lo;
+        *ret_hi = *ret_lo + size;
+    }
+    return ok;
+}
+
 int rn__os_thread_id(void)
 {
     return (int)syscall(SYS_gettid);

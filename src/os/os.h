@@ -63,6 +63,8 @@ void rn__os_fence_all(void);
 /* A new thread, joinable; stack 0: the default size. quiet: it takes no signals. -EAGAIN: not now. */
 int rn__os_thread_new(pthread_t *ret_thread, size_t stack, bool quiet, void *(*fn)(void *),
                       void *arg);
+/* Where the calling thread's stack is, not a goroutine's that it runs. False: it cannot be known. */
+bool rn__os_thread_stack(char **ret_lo, char **ret_hi);
 /* Which signals the calling thread blocks. */
 void rn__os_signal_mask(sigset_t *ret_mask);
 void rn__os_signal_mask_set(const sigset_t *mask);

@@ -441,7 +441,8 @@ static uint32_t looked, found; /* atomic */
 static void look_for_circle(struct g *g)
 {
     struct lock_wait wait[CIRCLE_MAX];
-    unsigned n = rn__lock_circle(g->rt, g, true, wait);
+    struct lock_search search;
+    unsigned n = rn__lock_circle(g->rt, g, true, &search, wait);
 
     EXPECT(n == 0 || n == 2);
     if (n)
@@ -491,8 +492,9 @@ EXPLORE(locked_crosswise, .preemptions = 0, .stale = 0, .random_runs = 1500,
 static void no_circle(struct g *g)
 {
     struct lock_wait wait[CIRCLE_MAX];
+    struct lock_search search;
 
-    EXPECT(rn__lock_circle(g->rt, g, true, wait) == 0);
+    EXPECT(rn__lock_circle(g->rt, g, true, &search, wait) == 0);
 }
 
 static void lock_in_order(void)
