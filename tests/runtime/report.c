@@ -196,8 +196,14 @@ PLAIN_TEST(rt_04_d14_the_report_names_every_goroutine_and_its_wait)
     }
     CHECK_SAYS_LINE(&c, "goroutine 1 ", "[chan receive]");
     CHECK_SAYS(&c, "created by");
-    for (const char *p = c.said; (p = strstr(p, "\ngoroutine ")) != NULL; p++)
+    for (const char *p = c.said; (p = strstr(p, "\ngoroutine ")) != NULL; p++) {
+        const char *state = strchr(p, '['), *frame = strstr(p, "\n\t"),
+                   *made = strstr(p, "\ncreated by ");
+
+        CHECK(state && frame && made && state < frame &&
+              frame < made); /* its state, its stack, where it was made */
         listed++;
+    }
     CHECK_EQ(listed, KINDS + 2); /* the first, and the one in the group */
     free(c.said);
 }
@@ -464,6 +470,44 @@ PLAIN_TEST(d14_no_deadlock_while_a_signal_is_awaited)
     free(c.said);
 }
 
+static int wait_for_byte(int fd)
+{
+    char c = 0;
+
+    CHECK_EQ(rn_wait_fd(fd, RN_READ, NULL), RN_READ);
+    CHECK_EQ(read(fd, &c, 1), 1);
+    return c;
+}
+static void wait_for_byte_run(void)
+{
+    int fds[2];
+    pid_t writer;
+
+    CHECK_EQ(pipe(fds), 0);
+    writer = fork();
+    if (writer == 0) {
+        usleep(100000);
+        _exit(write(fds[1], "x", 1) != 1);
+    }
+    close(fds[1]); /* nobody of this process can write to it */
+    CHECK_EQ(rn_run(wait_for_byte, fds[0]), 'x');
+    waitpid(writer, NULL, 0);
+}
+
+/* RT-06: nor while one waits for a descriptor. */
+PLAIN_TEST(rt_06_no_deadlock_while_a_descriptor_is_awaited)
+{
+    struct child c;
+
+    for (int procs = 1; procs <= 2; procs++) {
+        CHECK_EQ(rn_set_procs(procs), 0);
+        c = run_child(wait_for_byte_run);
+        CHECK_EXIT(&c, 0);
+        CHECK_STR(c.said, "");
+        free(c.said);
+    }
+}
+
 static void pass_on(rn_chan(int) in, rn_chan(int) out, int n)
 {
     for (int i = 0; i < n; i++)
@@ -534,6 +578,7 @@ static void panicking_goroutine(void)
 }
 static int panic_in_goroutine(void)
 {
+    rn_defer(note_deferred, &deferred); /* nor another's */
     rn_go(panicking_goroutine);
     for (;;)
         rn_yield();
@@ -642,8 +687,9 @@ PLAIN_TEST(rt_13_the_report_is_whole_even_if_the_first_returns)
         const char *again;
 
         CHECK_EXIT(&c, 2);
+        CHECK(strncmp(c.said, "panic: a race\n", strlen("panic: a race\n")) == 0);
         CHECK_SAYS_LINE(&c, "goroutine ", "[running]");
-        CHECK_SAYS(&c, "created by");
+        CHECK_SAYS(&c, "created by goroutine 1 at\n\t");
         again = strstr(c.said + 1, "panic: ");
         CHECK(again == NULL); /* one report, not four mixed ones */
         free(c.said);
@@ -735,6 +781,8 @@ PLAIN_TEST(rt_18_a_stack_overflow_kills_and_not_silently)
     for (int i = 0; i < 5; i++) {
         struct child c;
         char first[100], advice[100];
+        const char *bounds;
+        unsigned long lo = 0, hi = 0;
         size_t limit = sizes[i] ? sizes[i] : 128 << 10;
 
         overflow_size = sizes[i];
@@ -750,7 +798,12 @@ PLAIN_TEST(rt_18_a_stack_overflow_kills_and_not_silently)
                      2 * limit);
             CHECK_EXIT(&c, 2);
             CHECK(strncmp(c.said, first, strlen(first)) == 0);
-            CHECK_SAYS(&c, "\nfatal error: stack overflow\n\n");
+            CHECK(strncmp(c.said + strlen(first), "fatal error: stack overflow\n\n",
+                          strlen("fatal error: stack overflow\n\n")) == 0);
+            bounds = strstr(c.said, "The stack is from ");
+            CHECK(bounds != NULL);
+            CHECK_EQ(sscanf(bounds, "The stack is from %lx to %lx.", &lo, &hi), 2);
+            CHECK_EQ(hi - lo, limit);
             CHECK_SAYS(&c, advice);
             CHECK_SAYS_LINE(&c, "goroutine ", "[running]:");
             CHECK_SAYS(&c, i == 0 ? "created by a thread at\n\t" : "created by goroutine 1 at\n\t");

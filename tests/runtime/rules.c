@@ -153,12 +153,15 @@ static int sleep_until_woken(int procs)
 {
     rn_chan(int) ch = rn_chan_make(int, 0);
     pthread_t t;
+    rn_time due;
 
     (void)procs;
     about_to_sleep = 0;
     CHECK_EQ(pthread_create(&t, NULL, wake_from_thread, (void *)ch), 0);
+    due = rn_now() + 30 * RN_SECOND;
     about_to_sleep = 1;
-    CHECK_EQ(rn_select(rn_on_recv(ch, NULL), rn_on_timeout(30 * RN_SECOND)), 0);
+    CHECK_EQ(rn_select(rn_on_recv(ch, NULL), rn_on_deadline(due)), 0);
+    CHECK(rn_now() < due); /* not because the timer woke it */
     (void)rn_blocking(pthread_join(t, NULL));
     rn_chan_release(ch);
     return 0;
@@ -248,6 +251,14 @@ GO_TEST(rt_35_stacks_stay_where_they_are)
     fill(&value, 77);
     for (int i = 0; i < N; i++)
         rn_send(in, value);
+    AWAIT(test_parked() == N); /* and all over again, while they wait to send */
+    for (int round = 0; round < 3; round++) {
+        rn_wg wg = {0};
+
+        for (int i = 0; i < test_times(1000); i++)
+            rn_wg_go(&wg, churn, i);
+        rn_wg_wait(&wg);
+    }
     for (int i = 0; i < N; i++) {
         int seed;
 

@@ -204,7 +204,7 @@ static void send_one(rn_chan(int) ch)
     rn_send(ch, 1);
 }
 
-GO_TEST(rt_22_a_spinner_on_yield_gets_its_message)
+static void spin_on_yield(void)
 {
     for (int locked = 0; locked < 2; locked++) {
         rn_chan(int) ch = rn_chan_make(int, 0);
@@ -221,6 +221,16 @@ GO_TEST(rt_22_a_spinner_on_yield_gets_its_message)
         CHECK_EQ(rn_settle(RN_MINUTE), 0);
         rn_chan_release(ch);
     }
+}
+
+GO_TEST(rt_22_a_spinner_on_yield_gets_its_message)
+{
+    spin_on_yield();
+}
+
+GO_TEST_PROCS(rt_22_and_on_one_processor, 1)
+{
+    spin_on_yield();
 }
 
 static void set_flag(_Atomic int *flag)
@@ -428,6 +438,55 @@ PLAIN_TEST(rt_23_as_many_run_at_once_as_there_are_processors)
     }
 }
 
+static uint64_t handoffs(void)
+{
+    struct rn_metrics m;
+
+    (void)rn_metrics(&m, sizeof m);
+    return m.handoffs;
+}
+static void meet(_Atomic int *here, int n)
+{
+    ++*here;
+    while (*here < n)
+        ;
+}
+
+/* Goroutines that wait for one another without yielding: all run at once, or the monitor has to take the processor of
+ * one that waits for the next. On a busy machine it does so at times. */
+static int meet_without_the_monitor(int n, bool nested, int rounds)
+{
+    for (int round = 0; round < rounds; round++) {
+        uint64_t before = handoffs();
+        _Atomic int here = 0;
+        rn_wg wg = {0};
+
+        if (round % 4 == 3)
+            rn_sleep(RN_MILLISECOND); /* all have been idle */
+        for (int i = nested; i < n; i++)
+            rn_wg_go(&wg, meet, &here, n);
+        if (nested)
+            meet(&here, n);
+        rn_wg_wait(&wg);
+        if (handoffs() == before)
+            return 0;
+    }
+    return -1;
+}
+
+PLAIN_TEST(rt_23_without_the_monitors_help)
+{
+    if (test_is_slow())
+        SKIP("tools run one thread at a time, or for long");
+    for (int n = 2; n <= 4; n++) {
+        CHECK_EQ(rn_set_procs(n), 0);
+        for (int nested = 0; nested <= 1; nested++)
+            CHECK_EQ(rn_run(meet_without_the_monitor, n, nested, 1000), 0);
+    }
+    CHECK_EQ(rn_set_procs(1), 0); /* and more do not */
+    CHECK_EQ(rn_run(meet_without_the_monitor, 2, false, 3), -1);
+}
+
 static void nest(rn_wg *wg, _Atomic int *n, int depth)
 {
     ++*n;
@@ -445,21 +504,25 @@ GO_TEST(rt_26_none_is_lost_or_run_twice)
     CHECK_EQ(n, test_is_slow() ? 3280 : 265720);
 }
 
-static void short_calls(_Atomic int *stop, rn_wg *up)
+static void short_calls(_Atomic int *stop, rn_wg *up, bool announced)
 {
     rn_wg_done(up);
-    while (!*stop)
-        (void)rn_sys(getppid());
+    while (!*stop) {
+        if (announced)
+            (void)rn_sys(getppid());
+        else
+            (void)getppid();
+    }
 }
 
-static int short_system_calls(void)
+static int short_system_calls(bool announced)
 {
     _Atomic int stop = 0;
     rn_wg wg = {0}, up = {0};
 
     rn_wg_add(&up, 8);
     for (int i = 0; i < 8; i++)
-        rn_wg_go(&wg, short_calls, &stop, &up);
+        rn_wg_go(&wg, short_calls, &stop, &up, announced);
     rn_wg_wait(&up);
     stop = 1;
     rn_wg_wait(&wg);
@@ -469,7 +532,8 @@ static int short_system_calls(void)
 PLAIN_TEST(rt_29_short_system_calls_in_a_loop_starve_nobody)
 {
     CHECK_EQ(rn_set_procs(2), 0);
-    CHECK_EQ(rn_run(short_system_calls), 0);
+    CHECK_EQ(rn_run(short_system_calls, true), 0);
+    CHECK_EQ(rn_run(short_system_calls, false), 0);
 }
 
 /* ---- Processors ---------------------------------------------------------------------------------------- */
