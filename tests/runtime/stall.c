@@ -413,12 +413,13 @@ static void not_too_many_run(void)
 /* RT-19, G: fatal, with the limit. */
 PLAIN_TEST(rt_19_too_many_threads)
 {
-    static const char first[] =
-        "runnel: program exceeds 20-thread limit\nfatal error: thread exhaustion\n";
+    static const char first[] = "runnel: program exceeds 20-thread limit\n";
+    static const char second[] = "fatal error: thread exhaustion\n";
     struct child c = run_child(too_many_run);
 
     CHECK_EXIT(&c, 2);
     CHECK(strncmp(c.said, first, strlen(first)) == 0);
+    CHECK(strncmp(c.said + strlen(first), second, strlen(second)) == 0);
     free(c.said);
     c = run_child(not_too_many_run);
     CHECK_EXIT(&c, 0);
