@@ -259,6 +259,30 @@ static void unit_elements(bool with)
     data = 2;
 }
 
+static void unit_buffered(bool with)
+{
+    unit_ch = rn_chan_make(rn_unit, 2);
+    rn_go(send_unit, with);
+    (void)rn_recv(unit_ch);
+    wait_for(1);
+    data = 2;
+}
+static void send_units_then_write(int n)
+{
+    for (int i = 0; i < n; i++)
+        rn_send(unit_ch, RN_UNIT);
+    data = 1;
+    reach(1);
+}
+static void unit_capacity(bool with)
+{
+    unit_ch = rn_chan_make(rn_unit, 2);
+    rn_go(send_units_then_write, with ? 3 : 2);
+    data = 2;
+    (void)rn_recv(unit_ch);
+    wait_for(1);
+}
+
 static void closer(bool before)
 {
     if (before)
@@ -338,6 +362,37 @@ static void close_after_close(bool with)
     rn_go(close_and_reach, ch2);
     wait_for(1);
     rn_close(ch); /* reported, and then it panics */
+}
+/* A try to send that found no room counts as a send here, and so does a send case that was looked at and not chosen. */
+static void try_and_reach(rn_chan(int) order)
+{
+    (void)rn_try_send(ch, 2);
+    rn_close(order);
+    reach(1);
+}
+static void select_and_reach(rn_chan(int) order)
+{
+    (void)rn_select(rn_on_send(ch, 2), rn_default);
+    rn_close(order);
+    reach(1);
+}
+static void close_after(void (*sends)(rn_chan(int) order), bool with)
+{
+    ch = rn_chan_make(int, 0);
+    ch2 = rn_chan_make(int, 0);
+    rn_go(sends, ch2);
+    wait_for(1);
+    if (with)
+        (void)rn_recv(ch2);
+    rn_close(ch);
+}
+static void close_after_try(bool with)
+{
+    close_after(try_and_reach, with);
+}
+static void close_after_select(bool with)
+{
+    close_after(select_and_reach, with);
 }
 /* A value that was in the buffer before the close has only its own send's edge. */
 static void send_write_close(bool with)
@@ -684,6 +739,55 @@ static void rwmutex_read(bool with)
     }
 }
 
+/* The same where whoever takes the lock is parked when it is given. */
+static void write_unlock_late(bool before)
+{
+    linger();
+    if (before)
+        data = 1;
+    rn_rwmutex_unlock(&rw);
+    if (!before)
+        data = 1;
+    reach(1);
+}
+static void read_unlock_late(bool before)
+{
+    linger();
+    if (before)
+        data = 1;
+    rn_rwmutex_runlock(&rw);
+    if (!before)
+        data = 1;
+    reach(1);
+}
+static void rwmutex_parked_read(bool with)
+{
+    rn_rwmutex_lock(&rw);
+    rn_go(write_unlock_late, with);
+    rn_rwmutex_rlock(&rw);
+    wait_for(1);
+    data = 2;
+    rn_rwmutex_runlock(&rw);
+}
+static void rwmutex_parked_write(bool with)
+{
+    rn_rwmutex_lock(&rw);
+    rn_go(write_unlock_late, with);
+    rn_rwmutex_lock(&rw);
+    wait_for(1);
+    data = 2;
+    rn_rwmutex_unlock(&rw);
+}
+static void rwmutex_parked_after_read(bool with)
+{
+    rn_rwmutex_rlock(&rw);
+    rn_go(read_unlock_late, with);
+    rn_rwmutex_lock(&rw);
+    wait_for(1);
+    data = 2;
+    rn_rwmutex_unlock(&rw);
+}
+
 /* A failed try orders nothing. */
 static void write_hold(void)
 {
@@ -921,6 +1025,32 @@ static void semaphore(bool with)
     wait_for(1);
     data = 2 + err;
 }
+/* The same where nobody has to wait. */
+static void sem_use(bool inside)
+{
+    if (rn_sem_acquire(NULL, &sem, 1) != 0)
+        return;
+    if (inside)
+        data = 1;
+    rn_sem_release(&sem, 1);
+    if (!inside)
+        data = 1;
+    reach(1);
+}
+static void sem_free(bool with)
+{
+    rn_go(sem_use, with);
+    wait_for(1);
+    if (rn_sem_acquire(NULL, &sem, 1) == 0)
+        data = 2;
+}
+static void sem_try(bool with)
+{
+    rn_go(sem_use, with);
+    wait_for(1);
+    if (rn_sem_try_acquire(&sem, 1))
+        data = 2;
+}
 static void sem_take(void)
 {
     data = 1;
@@ -977,6 +1107,18 @@ static void go_after(bool with)
         data = 2;
     your_turn();
 }
+static void after_func_reset(bool with)
+{
+    rn_timer *t = rn_after_func(RN_HOUR, write_in_turn);
+
+    if (with)
+        data = 2;
+    rn_timer_reset(t, RN_MILLISECOND);
+    if (!with)
+        data = 2;
+    your_turn();
+    rn_timer_free(t);
+}
 static void timer_receiver(void)
 {
     (void)rn_recv(rn_timer_chan(&timer));
@@ -989,6 +1131,26 @@ static void timer_reset(bool with)
     if (with)
         data = 2;
     rn_timer_reset(&timer, RN_MILLISECOND);
+    if (!with)
+        data = 2;
+    your_turn();
+}
+/* A value that was there before anybody received it. */
+static void timer_receiver_late(void)
+{
+    wait_for(1);
+    rn_sleep(5 * RN_MILLISECOND);
+    (void)rn_recv(rn_timer_chan(&timer));
+    data = 1;
+    reach(2);
+}
+static void timer_late(bool with)
+{
+    (void)rn_timer_chan(&timer);
+    rn_go(timer_receiver_late);
+    if (with)
+        data = 2;
+    rn_timer_reset(&timer, 0);
     if (!with)
         data = 2;
     your_turn();
@@ -1014,6 +1176,19 @@ static void ticker_start(bool with)
     if (with)
         data = 2;
     rn_ticker_start(&ticker, RN_MILLISECOND);
+    if (!with)
+        data = 2;
+    your_turn();
+    rn_ticker_stop(&ticker);
+}
+static void ticker_reset(bool with)
+{
+    rn_ticker_start(&ticker, RN_HOUR);
+    rn_go(ticker_receiver);
+    linger();
+    if (with)
+        data = 2;
+    rn_ticker_reset(&ticker, RN_MILLISECOND);
     if (!with)
         data = 2;
     your_turn();
@@ -1203,6 +1378,40 @@ static void group_start(bool with)
     err = rn_group_wait(&group);
     (void)err;
 }
+static void group_try_start(bool with)
+{
+    int err;
+
+    if (with)
+        data = 2;
+    if (!rn_group_try_go(&group, write_in_turn_int))
+        return;
+    if (!with)
+        data = 2;
+    reach(1);
+    err = rn_group_wait(&group);
+    (void)err;
+}
+static int reach_last(void)
+{
+    wait_for(2);
+    linger();
+    return 0;
+}
+static void group_two(bool with) /* all of them, and not only the last */
+{
+    int err;
+
+    rn_group_go(&group, reach_last);
+    rn_group_go(&group, write_in_turn_int);
+    reach(1);
+    wait_for(2);
+    if (!with)
+        data = 2;
+    err = rn_group_wait(&group);
+    if (with)
+        data = 2 + err;
+}
 static int set_and_reach(int t)
 {
     wait_for(t);
@@ -1387,11 +1596,15 @@ static const struct {
     CASE(handed_over_buffered, BOTH, "VALUE"),
     CASE(recv_other_value, BOTH, "VALUE"),
     CASE(unit_elements, BOTH, "UNIT"),
+    CASE(unit_buffered, BOTH, "UNIT"),
+    CASE(unit_capacity, BOTH, "UNIT"),
     CASE(close_recv, BOTH, "CLOSE"),
     CASE(close_range, BOTH, "CLOSE"),
     CASE(close_select, BOTH, "CLOSE"),
     CASE(close_parked, BOTH, "CLOSE"),
     CASE(close_after_send, BOTH, "CLOSE-RACE"),
+    CASE(close_after_try, BOTH, "CLOSE-RACE"),
+    CASE(close_after_select, BOTH, "CLOSE-RACE"),
     CASE(close_after_close, WITHOUT, "CLOSE-RACE"),
     CASE(close_buffered, BOTH, "CLOSE-BUF"),
     CASE(by_length, BOTH, "LEN"),
@@ -1413,6 +1626,9 @@ static const struct {
     CASE(rwmutex_write_read, BOTH, "RW-WRITE"),
     CASE(rwmutex_write_write, BOTH, "RW-WRITE"),
     CASE(rwmutex_read, BOTH, "RW-READ"),
+    CASE(rwmutex_parked_read, BOTH, "RW-WRITE"),
+    CASE(rwmutex_parked_write, BOTH, "RW-WRITE"),
+    CASE(rwmutex_parked_after_read, BOTH, "RW-READ"),
     CASE(rwmutex_failed_try, WITHOUT, "RW-TRY"),
     CASE(once_do, BOTH, "ONCE"),
     CASE(once_parked, BOTH, "ONCE"),
@@ -1426,12 +1642,17 @@ static const struct {
     CASE(cond_broadcast, BOTH, "COND"),
     CASE(cond_nobody, WITHOUT, "COND-NOT"),
     CASE(semaphore, BOTH, "SEM"),
+    CASE(sem_free, BOTH, "SEM"),
+    CASE(sem_try, BOTH, "SEM"),
     CASE(sem_failed_try, WITHOUT, "SEM-TRY"),
     CASE(park_ready, BOTH, "PARK"),
     CASE(after_func, BOTH, "TIMER"),
     CASE(go_after, BOTH, "TIMER"),
+    CASE(after_func_reset, BOTH, "TIMER"),
     CASE(timer_reset, BOTH, "TIMER-CHAN"),
+    CASE(timer_late, BOTH, "TIMER-CHAN"),
     CASE(ticker_start, BOTH, "TIMER-CHAN"),
+    CASE(ticker_reset, BOTH, "TIMER-CHAN"),
     CASE(timer_stop, WITHOUT, "TIMER-STOP"),
     CASE(two_callbacks, WITHOUT, "TIMER-TWO"),
     CASE(ctx_done, BOTH, "CTX-DONE"),
@@ -1445,7 +1666,9 @@ static const struct {
     CASE(ctx_value, WITHOUT, "CTX-VALUE"),
     CASE(ctx_owned_value, BOTH, "CTX-DROP"),
     CASE(group_wait, BOTH, "GROUP-WAIT"),
+    CASE(group_two, BOTH, "GROUP-WAIT"),
     CASE(group_start, BOTH, "GROUP-GO"),
+    CASE(group_try_start, BOTH, "GROUP-GO"),
     CASE(group_slot, BOTH, "GROUP-SLOT"),
     CASE(group_error, BOTH, "GROUP-ERR"),
     CASE(flight_do, BOTH, "FLIGHT"),
