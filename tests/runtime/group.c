@@ -211,8 +211,9 @@ GO_TEST(eg_07_others_are_not_interrupted)
     rn_group_go(&g, ignore_cancellation, gate);
     rn_group_go(&g, give, -EIO);
     (void)rn_recv(rn_ctx_done(ctx));
+    AWAIT(rn_count() == 2); /* who failed has ended */
     test_let_run();
-    CHECK_EQ(rn_count(), 2); /* it goes on waiting */
+    CHECK_EQ(rn_count(), 2); /* and the other goes on waiting */
     rn_send(gate, 0);
     CHECK_EQ(rn_group_wait(&g), -EIO);
     rn_chan_release(gate);
