@@ -306,10 +306,12 @@ static enum found tick(struct rt *rt, int64_t now, bool late)
 {
     struct suspect s[STEALS_MAX];
     struct sight sight = {0};
-    bool taken = false;
+    bool taken = false, asked;
     uint32_t n, guilty = 0;
 
     spin_lock(&rt->lock);
+    asked = load_relaxed(&rt->asked);
+    store_relaxed(&rt->asked, false);
     if (late)
         for (uint32_t i = 0; i < rt->nprocs; i++)
             rt->procs[i].seen.worker = NULL;
@@ -320,7 +322,7 @@ static enum found tick(struct rt *rt, int64_t now, bool late)
             s[guilty++] = s[i];
     if (guilty)
         taken = take(rt, s, guilty);
-    if (sight.wake)
+    if (sight.wake || asked)
         rn__wake_one(rt);
     /* Nobody idle polls, and nobody busy. Not more often, and not while there is work for whoever comes: what we find goes
      * to the global queue, and waits there while holders run what they find. */
@@ -371,6 +373,8 @@ static void deep(struct rt *rt, int64_t line)
     if (quiet)
         doze(rt, until < line ? until : line);
     store_relaxed(&rt->monitor_deep, 0);
+    if (load_relaxed(&rt->asked)) /* what it was told is not to wait for the next tick */
+        store_relaxed(&rt->monitor_futex, 1);
 }
 
 /* Who holds p, and in which entry that is; NULL: nobody. */
@@ -476,8 +480,17 @@ void rn__monitor_start(struct rt *rt)
     spin_unlock(&rt->lock);
     if (!mine)
         return;
-    if (rn__os_thread_new(&rt->monitor, rn__tools ? 0 : 64 << 10, true, monitor_thread, rt) != 0)
+    if (rn__os_thread_new(&rt->monitor, rn__tools ? 0 : 64 << 10, true, monitor_thread, rt) != 0) {
+        bool asked;
+
+        spin_lock(&rt->lock); /* who asked saw a monitor, or sees none */
         store_relaxed(&rt->has_monitor, false);
+        asked = load_relaxed(&rt->asked);
+        store_relaxed(&rt->asked, false);
+        spin_unlock(&rt->lock);
+        if (asked)
+            rn__wake_one(rt);
+    }
     sub_release(&rt->creating, 1); /* pairs with rt_end */
 }
 

@@ -199,7 +199,8 @@ struct rt {
     struct worker_slot *retired; /* threads that ended early and are to be joined */
     bool fences;                 /* the kernel refuses membarrier */
     uint32_t max_workers;
-    bool has_monitor;       /* atomic */
+    bool has_monitor; /* atomic */
+    bool asked; /* atomic, changed with lock: the monitor shall wake a worker, see rn__wake_one */
     uint32_t monitor_deep;  /* atomic: the monitor sleeps until told */
     uint32_t monitor_futex; /* atomic: 1: told */
     pthread_t monitor;

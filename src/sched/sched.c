@@ -409,13 +409,22 @@ static COLD void worker_new(struct rt *rt, struct proc *p)
     }
 }
 
+/* A thread begins with what the one that makes it has: CPUs, priority, namespaces, credentials. Of a thread to which a
+ * goroutine is or was locked nobody knows what became of it, so none is made from there while the monitor can. */
+static bool thread_is_ours_alone(void)
+{
+    const struct worker *w = worker_self();
+
+    return !w->locked && !w->doomed;
+}
+
 /* Wake a worker to look for work, if a processor is idle and nobody looks already. */
 COLD void rn__wake_one(struct rt *rt)
 {
     uint32_t none = 0;
     struct worker *w;
     struct proc *p;
-    bool polls = false;
+    bool polls = false, ask = false;
     int saved;
 
     if (load_relaxed(&rt->idle_procs) == 0 || load_relaxed(&rt->spinning) != 0)
@@ -426,8 +435,14 @@ COLD void rn__wake_one(struct rt *rt)
     spin_lock(&rt->lock);
     p = rt->stopping ? NULL : proc_take(rt, NULL);
     w = p ? idle_pop(rt) : NULL;
-    if (w)
+    if (w) {
         polls = worker_give(w, p);
+    } else if (p && load_relaxed(&rt->has_monitor) && !thread_is_ours_alone()) {
+        proc_idle(rt, p); /* the monitor comes here instead, and finds it */
+        p = NULL;
+        ask = !load_relaxed(&rt->asked);
+        store_relaxed(&rt->asked, true);
+    }
     spin_unlock(&rt->lock);
     if (p)
         count_add_shared(rt->count, COUNT_WAKES, 1);
@@ -437,6 +452,11 @@ COLD void rn__wake_one(struct rt *rt)
         worker_new(rt, p);
     else
         sub_seq_cst(&rt->spinning, 1);
+    if (ask) {
+        store_release(&rt->monitor_futex,
+                      1); /* pairs with doze; not before spinning is what it was */
+        rn__os_futex_wake(&rt->monitor_futex);
+    }
     if (unlikely(!load_relaxed(&rt->has_monitor)))
         rn__monitor_start(rt);
     errno = saved;

@@ -846,6 +846,77 @@ GO_TEST(rt_32_the_thread_of_one_that_ended_locked_ends)
     CHECK_EQ(same, 0); /* ids come again only after the kernel has gone through all of them */
 }
 
+/* The CPUs that this thread may use, as what a thread has from the one that made it. */
+static int own_cpus(void)
+{
+    cpu_set_t set;
+
+    CHECK_EQ(sched_getaffinity(0, sizeof set, &set), 0);
+    return CPU_COUNT(&set);
+}
+
+static void look_at_cpus(rn_chan(int) gate, int expected, _Atomic int *good)
+{
+    *good += own_cpus() == expected;
+    (void)rn_blocking(usleep(1000)); /* so that the next one needs another thread */
+    (void)rn_recv(gate);
+}
+
+enum { LOOKERS = 40 };
+static _Atomic int lookers_good, rounds_spoilt;
+
+/* Its thread is left with one CPU, which no thread that comes after it shall have from it. */
+static void spoil_thread(rn_chan(int) gate, int all)
+{
+    cpu_set_t one;
+    int cpu = sched_getcpu();
+
+    rn_lock_thread();
+    if (thread_id() != getpid()) { /* the first thread does not end with us */
+        CPU_ZERO(&one);
+        CPU_SET((size_t)(cpu < 0 ? 0 : cpu), &one);
+        CHECK_EQ(sched_setaffinity(0, sizeof one, &one), 0);
+        CHECK_EQ(own_cpus(), 1);
+        rounds_spoilt++;
+    }
+    for (int i = 0; i < LOOKERS; i++) {
+        rn_go(look_at_cpus, gate, all, &lookers_good);
+        if (i % 2)
+            rn_yield();
+    }
+}
+
+static int look_after_spoiling(int all)
+{
+    rn_chan(int) gate = rn_chan_make(int, 0);
+
+    lookers_good = 0;
+    rn_go(spoil_thread, gate, all); /* before there is any other worker */
+    AWAIT(test_parked() == LOOKERS);
+    CHECK_EQ(lookers_good, LOOKERS);
+    rn_close(gate);
+    CHECK_EQ(rn_settle(RN_MINUTE), 0);
+    rn_chan_release(gate);
+    return 0;
+}
+
+/* RT-32: no thread is made from that of a goroutine which is, or was, locked to it. */
+PLAIN_TEST(rt_32_no_thread_comes_from_a_locked_one)
+{
+    int all = own_cpus();
+
+    if (all < 2)
+        SKIP("one CPU only");
+    for (int procs = 2; procs <= 8; procs *= 2) {
+        for (int round = 0; round < test_times(20); round++) {
+            CHECK_EQ(rn_set_procs(procs), 0);
+            CHECK_EQ(rn_run(look_after_spoiling, all), 0);
+        }
+        CHECK(rounds_spoilt > 0);
+        rounds_spoilt = 0;
+    }
+}
+
 /* ---- errno ------------------------------------------------------------------------------------------------ */
 
 /* Two share a channel; when one sends the other receives. */
