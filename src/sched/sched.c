@@ -576,6 +576,7 @@ static ALWAYS_INLINE struct fresh *take_fresh(struct proc *p, bool alone)
  * Descriptors have woken so many at once that what they touch is in no cache: their control blocks, the frames from which
  * they go on, their connections. One after another that is a microsecond for each; so while one runs what the next ones
  * need is on its way. What is read to find it is a guess where there are thieves, but lies in this runtime's stacks.
+ * Rejected: all of them when they are woken, which is too early. When the last one runs its lines are gone again.
  */
 static NOINLINE void fetch_next(struct proc *p)
 {
