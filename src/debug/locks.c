@@ -214,6 +214,7 @@ static NOINLINE void look_for_circle(struct rt *rt, struct g *g)
 static NOINLINE void watch_thread(const struct g *of)
 {
     static _Thread_local char *lo, *hi; /* of a thread that runs no goroutines now */
+    uintptr_t pc[THREAD_CALLS];
     struct lock_thread *t;
     struct rt *rt;
     size_t calls;
@@ -223,9 +224,9 @@ static NOINLINE void watch_thread(const struct g *of)
     t = rn__lock_thread_new(of, lo, hi, (uint64_t)rn__os_thread_id());
     if (!t)
         return;
-    calls = rn__walk_self(t->pc, THREAD_CALLS, 2);
-    while (calls < THREAD_CALLS)
-        t->pc[calls++] = 0;
+    calls = rn__walk_self(pc, THREAD_CALLS, 2);
+    rn__copy(t->pc, pc, calls * sizeof pc[0]); /* no memcpy: ThreadSanitizer sees those */
+    rn__zero(t->pc + calls, (THREAD_CALLS - calls) * sizeof pc[0]);
     rn__lock_thread_waits(t);
     rt = rn__report_hold();
     if (!rt)
