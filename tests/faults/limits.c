@@ -236,7 +236,14 @@ static int refuse_much(long error)
 
 static int lock_memory(long unused)
 {
+    struct rlimit most;
+
     (void)unused;
+    /* Else the limit bites at any page. */
+    if (geteuid() != 0 && getrlimit(RLIMIT_MEMLOCK, &most) == 0 && most.rlim_cur != RLIM_INFINITY) {
+        snprintf(reason, sizeof reason, "not root, and locked memory is limited (ulimit -l)");
+        return -1;
+    }
     if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0) {
         snprintf(reason, sizeof reason, "mlockall: %s", strerror(errno));
         return -1;

@@ -250,7 +250,7 @@ FILE_TEST(file_contexts)
 
 static void says(int code, const char *before)
 {
-    char text[124];
+    char text[300];
 
     snprintf(text, sizeof text, "%s: %s", before, strerror(-code));
     CHECK_STR(rn_errmsg(code), text);
@@ -258,15 +258,20 @@ static void says(int code, const char *before)
 
 FILE_TEST(d31_a_file_says_nothing_of_an_older_one)
 {
+    char replaced[220];
     rn_file *f;
 
     CHECK_EQ(rn_file_open("/no/such/file", O_RDONLY, 0, &f), -ENOENT);
     says(-ENOENT, "open /no/such/file");
     CHECK_EQ(rn_file_open("/no/such/other", O_RDONLY, 0, &f), -ENOENT);
     says(-ENOENT, "open /no/such/other");
-    CHECK_EQ(rn_file_open("/tmp", O_WRONLY, 0, &f), -EISDIR);
-    CHECK_EQ(rn_file_replace(NULL, "/tmp", "x", 1, 0600), -EISDIR);
-    says(-EISDIR, "replace /tmp");
+    CHECK_EQ(mkdir(path_of("d"), 0700), 0);
+    CHECK_EQ(rn_file_open(path_of("d"), O_WRONLY, 0, &f), -EISDIR);
+    CHECK_EQ(rn_file_replace(NULL, path_of("d"), "x", 1, 0600), -EISDIR);
+    snprintf(replaced, sizeof replaced, "replace %s", path_of("d"));
+    says(-EISDIR, replaced);
+    CHECK_EQ(rmdir(path_of("d")), 0);
+    folder_gone();
 }
 
 FILE_TEST(file_errors)

@@ -150,7 +150,10 @@ def runtimes(program):
 
 
 def refused(program):
-    with subprocess.Popen(["sleep", "100"]) as other:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdin.write(b"x\n")  # what it writes back, it has been started for
+        other.stdin.flush()
+        assert other.stdout.readline() == b"x\n"
         status, text, said = rntop("-n", 1, other.pid)
         assert status == 1 and text == "" and "has no runnel in it" in said, said
         other.kill()
