@@ -268,7 +268,7 @@ GO_TEST_PROCS(d12_who_sleeps_is_noticed_sooner_than_who_computes, 1)
     rn_wg_wait(&wg);
     close(fds[0]);
     close(fds[1]);
-    CHECK(asleep * 4 < busy);
+    CHECK(asleep < busy); /* by how much is exact in slices.c, where the clock is the test's */
 }
 
 /* ---- No more processors than there are --------------------------------------------------------------------------- */
