@@ -215,6 +215,16 @@ static inline void fresh_hold(struct fresh *f, struct rt *rt)
     f->next = (struct fresh *)((uintptr_t)rt | HELD);
 }
 
+/*
+ * Sixteen bytes, which the compiler shall move in one register: of loops it makes calls of memcpy, which costs more than
+ * the move, and wider loads of what was stored in parts a moment ago wait until the stores are done.
+ */
+typedef uint64_t pair __attribute__((vector_size(16), may_alias, aligned(8)));
+
+_Static_assert(offsetof(struct fresh, labels) == offsetof(struct fresh, queued_at) + 8 &&
+                   offsetof(struct fresh, name) == offsetof(struct fresh, tsan_fiber) + 8,
+               "pairs of words that are 0 at first");
+
 /* What a record says of its goroutine; rt: the runtime, if f is to keep a reference to it until it starts. */
 static inline void fresh_fill(struct fresh *f, const struct worker *w, struct rt *rt,
                               void (*fn)(void), void (*done)(void *, int), void *owner,
@@ -227,12 +237,10 @@ static inline void fresh_fill(struct fresh *f, const struct worker *w, struct rt
     f->call.op = rn__fresh_start;
     f->done = done;
     f->owner = owner;
-    f->labels = NULL;
     f->created_at = created_at;
     f->created_by = w->cur->id;
-    f->tsan_fiber = NULL;
-    f->name[0] = 0;
-    f->queued_at = 0;
+    *(pair *)&f->queued_at = (pair){0};  /* and labels */
+    *(pair *)&f->tsan_fiber = (pair){0}; /* and name */
     f->stack_class = STACK_CLASS_DEFAULT;
 }
 
@@ -460,12 +468,6 @@ void rn__call_set_ptr(struct rn__call *call, void *arg)
     call->gp[0] = (uint64_t)(uintptr_t)arg;
 }
 
-/*
- * Sixteen bytes, which the compiler shall move in one register: of loops it makes calls of memcpy, which costs more than
- * the move, and wider loads of what was stored in parts a moment ago wait until the stores are done.
- */
-typedef uint64_t pair __attribute__((vector_size(16), may_alias, aligned(8)));
-
 #define MOVE_PAIR(to, from, i) (((pair *)(to))[i] = ((const pair *)(from))[i])
 #define MOVE_4_PAIRS(to, from, i)                                                                  \
     do {                                                                                           \
@@ -476,11 +478,12 @@ typedef uint64_t pair __attribute__((vector_size(16), may_alias, aligned(8)));
     } while (0)
 
 #define SAME_PLACE(field)                                                                          \
-    (offsetof(struct g, field) - offsetof(struct g, done) ==                                       \
-     offsetof(struct fresh, field) - offsetof(struct fresh, done))
-_Static_assert(SAME_PLACE(owner) && SAME_PLACE(labels) && SAME_PLACE(created_at) &&
+    (offsetof(struct g, field) - offsetof(struct g, labels) ==                                     \
+     offsetof(struct fresh, field) - offsetof(struct fresh, labels))
+_Static_assert(SAME_PLACE(done) && SAME_PLACE(owner) && SAME_PLACE(created_at) &&
                    SAME_PLACE(created_by) && SAME_PLACE(tsan_fiber) && SAME_PLACE(name) &&
-                   offsetof(struct g, name) + G_NAME_MAX - offsetof(struct g, done) == 80,
+                   offsetof(struct g, created_by) + sizeof(uint64_t) - offsetof(struct g, labels) ==
+                       80,
                "five pairs, copied as one");
 
 /* Volatile, so that it stays the eight bytes that the capture has stored. */
@@ -506,8 +509,8 @@ void rn__g_from_fresh(struct worker *w, struct g *g, struct fresh *f)
     MOVE_4_PAIRS(call->vec, f->call.vec, 4);
     MOVE_4_PAIRS(call->stack, f->call.stack, 0);
     call->fn = f->call.fn;
-    MOVE_4_PAIRS(&g->done, &f->done, 0);
-    MOVE_PAIR(&g->done, &f->done, 4);
+    MOVE_4_PAIRS(&g->labels, &f->labels, 0);
+    MOVE_PAIR(&g->labels, &f->labels, 4);
     g->queued_at = f->queued_at;
     store_relaxed(&g->id, f->id);
     g->kind = G_GOROUTINE;

@@ -128,13 +128,13 @@ struct g {
     uint32_t valgrind_id;
 
     /* From here as in struct fresh, from which it is copied. */
-    void (*done)(void *owner, int result); /* called when it ends */
-    void *owner;
     struct labels *labels; /* atomic for reports: its own, or NULL; labels.h */
-    void *created_at;      /* the address after the rn_go */
-    uint64_t created_by;   /* the id of the creator; 0: a plain thread */
     void *tsan_fiber;
     char name[G_NAME_MAX];
+    void (*done)(void *owner, int result); /* called when it ends */
+    void *owner;
+    void *created_at;    /* the address after the rn_go */
+    uint64_t created_by; /* the id of the creator; 0: a plain thread */
 };
 _Static_assert(offsetof(struct g, lock_depth) == 2 * CACHE_LINE, "what waiting touches");
 
@@ -190,15 +190,16 @@ struct fresh {
     uint32_t stack_class;
     uint32_t in_use; /* for reports */
     uint64_t id;
-    int64_t queued_at; /* as g's */
+    int64_t
+        queued_at; /* as g's; with what follows, the words that are 0 at first are side by side */
     /* As in struct g. */
-    void (*done)(void *owner, int result);
-    void *owner;
     struct labels *labels;
-    void *created_at;
-    uint64_t created_by;
     void *tsan_fiber;
     char name[G_NAME_MAX];
+    void (*done)(void *owner, int result);
+    void *owner;
+    void *created_at;
+    uint64_t created_by;
 };
 _Static_assert(sizeof(struct fresh) <= 384, "decision 19");
 
