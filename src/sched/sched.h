@@ -136,7 +136,7 @@ struct g {
     void *created_at;    /* the address after the rn_go */
     uint64_t created_by; /* the id of the creator; 0: a plain thread */
 };
-_Static_assert(offsetof(struct g, lock_depth) == 2 * CACHE_LINE, "what waiting touches");
+_Static_assert(offsetof(struct g, lock_depth) == (size_t)2 * CACHE_LINE, "what waiting touches");
 
 /* ---- Whoever calls ----------------------------------------------------------------------------- */
 
