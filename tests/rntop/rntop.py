@@ -94,8 +94,11 @@ def still(program):
         assert len(views(text)) == 2
         for view in views(text):
             check_still(view, 7)
-            assert "goroutines 17: 2 running (1 blocked in C), 0 runnable, 15 waiting; 17 started, 0 ended" in view, view
-            assert "processors 2 (" in view and re.search(r"^  P\d +busy .* goroutine \d+$", view, re.M), view
+            # Who spins has lost its processor if work waited for a slice at the start, on a busy machine.
+            lost = number(view, r"2 running \((\d) blocked in C\)") == 2
+            assert re.search(r"goroutines 17: 2 running \([12] blocked in C\), 0 runnable, 15 waiting; 17 started, 0 ended", view), view
+            assert "processors 2 (" in view, view
+            assert lost or re.search(r"^  P\d +busy .* goroutine \d+$", view, re.M), view
         assert "per second: 0 started, 0 ended, 0 waits" in views(text)[1], text
 
 
