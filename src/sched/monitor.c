@@ -70,6 +70,7 @@ static const int64_t tick_ns = 1000000, calm_ns = 2500000, calm_max_ns = 1000000
 static const int64_t quick_ns =
     50000; /* after a processor was taken; then twice as long each time, up to a tick */
 static const int64_t eager_ns = 10000;
+static const int64_t lasting_ns = 2000; /* a task that is worth to be moved: twice PAYS_NS */
 static const int64_t late_ns = 100000000, slice_ns = 10000000;
 static const int64_t follow_ns = 1000000000; /* between two looks at the CPUs that may be used */
 
@@ -140,20 +141,25 @@ static void glance(struct glance *seen, struct worker *w, uint32_t tick, uint32_
     seen->since = now;
 }
 
-/* p picks task after task. If it is known that they are better not shared, is it time to try again? */
-static bool try_sharing(struct rt *rt, struct proc *p)
+/*
+ * p has picked so many tasks in ns. If it is known that they are better not shared, is it time to try again? At once where
+ * they last: those that were known were shorter.
+ */
+static bool try_sharing(struct rt *rt, struct proc *p, uint32_t picks, int64_t ns)
 {
     struct glance *seen = &p->seen;
-
     uint32_t unpaid = load_relaxed(&p->unpaid);
 
     if (unpaid == 0)
         seen->unshared = seen->probe = 0;
-    if (unpaid < UNPAID_MAX || queued(p) < 2 || rt->idle_procs == 0 ||
-        seen->unshared++ < seen->probe)
+    if (unpaid < UNPAID_MAX || queued(p) < 2 || rt->idle_procs == 0)
         return false;
-    seen->unshared = 0;
-    seen->probe = seen->probe * 2 + 1 < PROBE_MAX ? seen->probe * 2 + 1 : PROBE_MAX;
+    if (ns < picks * lasting_ns) {
+        if (seen->unshared++ < seen->probe)
+            return false;
+        seen->unshared = 0;
+        seen->probe = seen->probe * 2 + 1 < PROBE_MAX ? seen->probe * 2 + 1 : PROBE_MAX;
+    }
     store_relaxed(&p->unpaid, UNPAID_MAX - 1); /* one more that does not pay, and it is as before */
     return true;
 }
@@ -197,9 +203,9 @@ static uint32_t look(struct rt *rt, int64_t now, struct suspect *s, struct sight
             continue;
         }
         if (w != seen->worker || tick != seen->tick) {
+            ret->wake |= try_sharing(rt, p, tick - seen->tick, now - seen->since);
             glance(seen, w, tick, entry, now);
             ret->changed = true;
-            ret->wake |= try_sharing(rt, p);
             continue;
         }
         if (!work) {

@@ -27,7 +27,7 @@
  *     picked about as fast as at home when nobody shared (pace_look): the root of a large tree pays, however small its
  *     leaves, and so does a thousand pairs that talk. After UNPAID_MAX thefts in a row that did not pay nobody is woken for
  *     that processor's tasks, and nobody takes any, until the monitor says that it is worth another try (try_sharing): when
- *     a task lasts for a tick, or else after 1, 2, 4, up to 32 looks at which work waits.
+ *     tasks last longer by now, or else after 1, 2, 4, up to 32 looks at which work waits.
  * Work in the global queue may come from a thread without a processor, so there it is a matter of life:
  *   submit: queue the task under rt->lock; fence; is anybody spinning? is a processor idle?      (W1)
  *   sleep:  give the processor up under rt->lock, if the global queue is empty; stop spinning; fence; look

@@ -430,24 +430,29 @@ PLAIN_TEST(sharing_is_tried_again)
     r.idle_procs = 1;
     CHECK(runq_push(&p.ready, task_of_g(&g[0])));
     for (unsigned looks = 0; looks < 100; looks++) /* one task is its holder's business */
-        CHECK(!try_sharing(&r, &p));
+        CHECK(!try_sharing(&r, &p, 1000, ms));
     CHECK(runq_push(&p.ready, task_of_g(&g[1])));
-    CHECK(!try_sharing(&r, &p)); /* it is shared */
+    CHECK(!try_sharing(&r, &p, 1000, ms)); /* it is shared */
     for (int anew = 0; anew < 2; anew++) {
         p.unpaid = UNPAID_MAX;
         for (size_t i = 0; i < sizeof after / sizeof *after; i++) {
+            if (after[i] > 1) {
+                CHECK(try_sharing(&r, &p, 1000, 2 * ms)); /* they last by now */
+                CHECK_EQ(p.unpaid, UNPAID_MAX - 1);
+                p.unpaid = UNPAID_MAX;
+            }
             for (unsigned looks = 1; looks < after[i]; looks++)
-                CHECK(!try_sharing(&r, &p));
-            CHECK(try_sharing(&r, &p));
+                CHECK(!try_sharing(&r, &p, 1000, ms));
+            CHECK(try_sharing(&r, &p, 1000, ms));
             CHECK_EQ(p.unpaid, UNPAID_MAX - 1);
-            CHECK(!try_sharing(&r, &p)); /* until that theft has ended */
+            CHECK(!try_sharing(&r, &p, 1000, ms)); /* until that theft has ended */
             p.unpaid = UNPAID_MAX;
         }
         r.idle_procs = 0;
-        CHECK(!try_sharing(&r, &p)); /* nobody could come */
+        CHECK(!try_sharing(&r, &p, 1000, ms)); /* nobody could come */
         r.idle_procs = 1;
         p.unpaid = 0;
-        CHECK(!try_sharing(&r, &p));
+        CHECK(!try_sharing(&r, &p, 1000, ms));
     }
 }
 
