@@ -257,10 +257,12 @@ static void worker_rouse(struct worker *w, bool polls)
         rn__os_futex_wake(&w->futex);
 }
 
-/* rt->lock held: is there nobody who holds a processor, or sleeps until there is work, to see to what can run? */
+/* rt->lock held: is there nobody who holds a processor, sleeps until there is work, or is asked for somebody, to see to what
+ * can run? */
 static bool nobody_minds(struct rt *rt)
 {
-    return !rt->stopping && all_idle(rt) && !rt->keeper && !rt->idle_worker;
+    return !rt->stopping && all_idle(rt) && !rt->keeper && !rt->idle_worker &&
+           !load_relaxed(&rt->asked);
 }
 
 /*
@@ -415,7 +417,7 @@ static bool thread_is_ours_alone(void)
 {
     const struct worker *w = worker_self();
 
-    return !w->locked && !w->doomed;
+    return !(w->locked && w->locked->lock_depth > 0) && !w->doomed;
 }
 
 /* Wake a worker to look for work, if a processor is idle and nobody looks already. */

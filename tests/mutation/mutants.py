@@ -112,7 +112,7 @@ MUTANTS = [
      "    fence_seq_cst();", "nobody is woken for what a thread submits"),
     ("idle-no-look", "sched/sched.c", "    if (load_relaxed(&rt->global_len) || rn__timers_first(rt) <= now_ns())\n        goto regain;",
      "", "no second look before sleep"),
-    ("thread-from-locked", "sched/sched.c", "    return !w->locked && !w->doomed;", "    return !w->locked || !w->doomed;",
+    ("thread-from-locked", "sched/sched.c", "    return !(w->locked && w->locked->lock_depth > 0) && !w->doomed;", "    return !w->locked || !w->doomed;",
      "a new thread has the CPUs of one to which a goroutine is locked"),
     ("worker-not-told", "sched/sched.c", "    store_release(&w->futex, 1); /* pairs with idle_wait's load */", "    (void)w;",
      "a worker is woken and sleeps on"),
