@@ -7,9 +7,11 @@
 
 enum {
 #ifdef RN_EXPLORE
+    PAUSES_MIN = 1,
     PAUSES_MAX = 1,
     SPINS = 200,
 #else
+    PAUSES_MIN = 8,
     PAUSES_MAX = 64,
     SPINS = 6, /* about 5 us: longer than any section of ours that was not preempted */
 #endif
@@ -20,7 +22,7 @@ enum {
  * operation would cost transfers. So the tries are further apart each time, and whoever has the lock does many. */
 COLD void rn__spin_wait(struct spin *l)
 {
-    unsigned pauses = PAUSES_MAX < 8 ? 1 : 8;
+    unsigned pauses = PAUSES_MIN;
 
     for (unsigned tries = 0;; tries++) {
         if (spin_try(l))
@@ -30,9 +32,10 @@ COLD void rn__spin_wait(struct spin *l)
                 cpu_relax();
             if (pauses < PAUSES_MAX)
                 pauses *= 2;
-        } else if (tries < SPINS + YIELDS)
+        } else if (tries < SPINS + YIELDS) {
             rn__os_thread_yield();
-        else
+        } else {
             rn__os_thread_sleep(50000);
+        }
     }
 }

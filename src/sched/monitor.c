@@ -70,7 +70,8 @@ static const int64_t tick_ns = 1000000, calm_ns = 2500000, calm_max_ns = 1000000
 static const int64_t quick_ns =
     50000; /* after a processor was taken; then twice as long each time, up to a tick */
 static const int64_t eager_ns = 10000;
-static const int64_t lasting_ns = 2000; /* a task that is worth to be moved: twice PAYS_NS */
+static const int64_t lasting_ns = (int64_t)2 *
+                                  PAYS_NS; /* of a task that is certainly worth to be moved */
 static const int64_t late_ns = 100000000, slice_ns = 10000000;
 static const int64_t follow_ns = 1000000000; /* between two looks at the CPUs that may be used */
 
@@ -308,6 +309,15 @@ static void join_retired(struct rt *rt)
 /* What one look has found: how soon to look again. */
 enum found { FOUND_NOTHING, FOUND_CHANGE, FOUND_TAKEN };
 
+/* Has anybody asked for a worker since this was called last? rt->lock held. */
+static bool was_asked(struct rt *rt)
+{
+    bool asked = load_relaxed(&rt->asked);
+
+    store_relaxed(&rt->asked, false);
+    return asked;
+}
+
 static enum found tick(struct rt *rt, int64_t now, bool late)
 {
     struct suspect s[STEALS_MAX];
@@ -316,8 +326,7 @@ static enum found tick(struct rt *rt, int64_t now, bool late)
     uint32_t n, guilty = 0;
 
     spin_lock(&rt->lock);
-    asked = load_relaxed(&rt->asked);
-    store_relaxed(&rt->asked, false);
+    asked = was_asked(rt);
     if (late)
         for (uint32_t i = 0; i < rt->nprocs; i++)
             rt->procs[i].seen.worker = NULL;
@@ -357,7 +366,7 @@ static int64_t next_period(int64_t period, enum found found, unsigned calm)
 /* Sleep until told, or until the time. */
 static void doze(struct rt *rt, int64_t until)
 {
-    if (!load_acquire(&rt->monitor_futex)) /* pairs with rn__monitor_tell */
+    if (!load_acquire(&rt->monitor_futex)) /* pairs with rn__monitor_rouse */
         rn__os_futex_wait(&rt->monitor_futex, 0, until);
     store_relaxed(&rt->monitor_futex, 0);
 }
@@ -463,13 +472,18 @@ static void *monitor_thread(void *arg)
     return NULL;
 }
 
+void rn__monitor_rouse(struct rt *rt)
+{
+    store_release(&rt->monitor_futex, 1); /* pairs with doze */
+    rn__os_futex_wake(&rt->monitor_futex);
+}
+
 void rn__monitor_tell(struct rt *rt)
 {
     if (likely(!load_relaxed(&rt->monitor_deep)))
         return;
     store_relaxed(&rt->monitor_deep, 0);
-    store_release(&rt->monitor_futex, 1);
-    rn__os_futex_wake(&rt->monitor_futex);
+    rn__monitor_rouse(rt);
 }
 
 /* Without a thread to be had there is no monitor: the next wake tries anew (decision 25). */
@@ -491,8 +505,7 @@ void rn__monitor_start(struct rt *rt)
 
         spin_lock(&rt->lock); /* who asked saw a monitor, or sees none */
         store_relaxed(&rt->has_monitor, false);
-        asked = load_relaxed(&rt->asked);
-        store_relaxed(&rt->asked, false);
+        asked = was_asked(rt);
         spin_unlock(&rt->lock);
         if (asked)
             rn__wake_one(rt);
@@ -503,8 +516,7 @@ void rn__monitor_start(struct rt *rt)
 void rn__monitor_end(struct rt *rt)
 {
     if (rt->has_monitor) {
-        store_release(&rt->monitor_futex, 1);
-        rn__os_futex_wake(&rt->monitor_futex);
+        rn__monitor_rouse(rt);
         pthread_join(rt->monitor, NULL);
         store_relaxed(&rt->has_monitor, false);
     }

@@ -376,6 +376,8 @@ static inline void sample(int64_t *queued_at, uint64_t n)
 /* A goroutine, queued at queued_at, gets p: how long that took. */
 void rn__latency(struct proc *p, int64_t queued_at);
 
+/* So much of a task's time is worth to take it to another processor. */
+enum { PAYS_NS = 1000 };
 /* Is it known that p's tasks are better left to its holder? Of no meaning without a monitor, which sees to it that the
  * question is asked again. */
 enum { UNPAID_MAX = 4 };
@@ -451,8 +453,9 @@ void rn__g_drop(struct rt *rt, struct g *g);
 
 /* monitor.c */
 void rn__monitor_start(struct rt *rt);
-void rn__monitor_end(struct rt *rt); /* rt->stopping is set */
-void rn__monitor_tell(struct rt *rt);
+void rn__monitor_end(struct rt *rt);        /* rt->stopping is set */
+void rn__monitor_tell(struct rt *rt);       /* if it sleeps until told */
+void rn__monitor_rouse(struct rt *rt);      /* it shall look now */
 void rn__monitor_exclude(struct worker *w); /* take rt->lock, with the monitor's hands off w (P3) */
 extern uint32_t rn__monitor_eager; /* set before the start by a test: take all that may be taken */
 

@@ -81,7 +81,6 @@ enum {
     SPIN_WAITED = 6, /* rounds that a lone task must have been seen waiting */
     SPIN_PARK = 100, /* of a thread, before it sleeps */
 #endif
-    PAYS_NS = 1000, /* of a task's time, that it was worth to take it to another processor */
     SPARE_WORKERS =
         8, /* idle threads beyond the processors that are kept for the next blocking calls */
     AHEAD_FROM = 100, /* woken at once: what they touch is fetched ahead, */
@@ -454,11 +453,8 @@ COLD void rn__wake_one(struct rt *rt)
         worker_new(rt, p);
     else
         sub_seq_cst(&rt->spinning, 1);
-    if (ask) {
-        store_release(&rt->monitor_futex,
-                      1); /* pairs with doze; not before spinning is what it was */
-        rn__os_futex_wake(&rt->monitor_futex);
-    }
+    if (ask) /* not before spinning is what it was */
+        rn__monitor_rouse(rt);
     if (unlikely(!load_relaxed(&rt->has_monitor)))
         rn__monitor_start(rt);
     errno = saved;
@@ -528,7 +524,7 @@ void rn__notify(struct rt *rt, struct proc *p)
 {
     if (unpaid(rt, p))
         return;
-    if (load_relaxed(&p->kept) >= KEPT_MAX && runq_len(&p->ready) + freshq_len(&p->fresh) < 2 &&
+    if (load_relaxed(&p->kept) >= KEPT_MAX && queued(p) < 2 &&
         load_relaxed(&rt->has_monitor)) /* which looks after it */
         return;
     rn__wake_one(rt);
