@@ -741,6 +741,7 @@ static ALWAYS_INLINE struct g *switch_to(struct worker *w, struct g *from, struc
     store_relaxed(&to->status, G_RUNNING);
     note_run(w, to);
     if (unlikely(rn__tools)) {
+        edge_release(w); /* for worker_thread's end */
         rn__fiber_leave(to->tsan_fiber, from->after == AFTER_DEAD ? NULL : &from->asan_fake,
                         to->stack_lo, (size_t)(to->stack_hi - to->stack_lo));
         prev = rn__switch(&from->sp, to->sp, from);
@@ -2077,6 +2078,7 @@ static void *worker_thread(void *arg)
     rn__sched_loop(w);
     worker_leave(w);
     rn__os_signal_stack_free(signal_stack);
+    edge_acquire(w); /* libraries' destructors of this thread's data see what goroutines left there */
     return NULL;
 }
 

@@ -150,6 +150,29 @@ static void lock_thread(bool with)
     rn_unlock_thread();
 }
 
+/* A library's data of the thread, which a goroutine makes and the thread's end destroys. */
+static pthread_key_t of_thread;
+static void destroy(void *of)
+{
+    (void)of;
+    data = 2;
+}
+static void use_thread(void)
+{
+    data = 1;
+    pthread_setspecific(of_thread, &data);
+    rn_send(ch, 1);
+}
+static void thread_end(bool with)
+{
+    (void)with;
+    ch = rn_chan_make(int, 0);
+    pthread_key_create(&of_thread, destroy);
+    rn_go(use_thread); /* on another thread than rn_run's, which does not end with it */
+    (void)rn_recv(ch);
+    rn_chan_release(ch);
+}
+
 /* The result of the first goroutine, and what it did, are the caller's of rn_run. */
 static int run_body(void)
 {
@@ -1586,6 +1609,7 @@ static const struct {
     CASE(end_by_sleep, WITHOUT, "END"),
     CASE(yield_body, WITHOUT, "END"),
     CASE(lock_thread, WITHOUT, "END"),
+    CASE(thread_end, WITH, "THREAD"),
     CASE(run_twice, WITH, "RUN"),
     CASE(send_recv, BOTH, "SEND"),
     CASE(send_recv_buffered, BOTH, "SEND-BUF"),
