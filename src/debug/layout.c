@@ -81,7 +81,7 @@ const struct layout rn__layout = {
         SIZE(arena)
         FIELD(arena, next)
         FIELD(arena, base)
-        FIELD(arena, stack_bytes)
+        FIELD(arena, stride)
         FIELD(arena, count)
         FIELD(arena, carved)
         FIELD(slab, next)

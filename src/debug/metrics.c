@@ -41,18 +41,18 @@ static void take_now(struct rn_metrics *m, struct rt *rt)
         m->timers += load_relaxed(&p->timers->count);
         m->stacks_kept += load_relaxed(&p->stack_count);
     }
-    m->stacks_kept_bytes = m->stacks_kept * rn__stack_bytes(STACK_CLASS_DEFAULT);
+    m->stacks_kept_bytes = m->stacks_kept * rn__stack_stride(STACK_CLASS_DEFAULT);
     for (uint32_t c = 0; c < STACK_CLASSES; c++) {
         uint64_t kept = load_relaxed(&rt->free_stacks[c]);
 
         m->stacks_kept += kept;
-        m->stacks_kept_bytes += kept * rn__stack_bytes(c);
+        m->stacks_kept_bytes += kept * rn__stack_stride(c);
     }
     for (const struct arena *a = load_acquire(&rt->arenas); a; a = a->next) {
         uint32_t carved = load_relaxed(&a->carved);
 
         m->stacks += carved;
-        m->stacks_mapped_bytes += carved * a->stack_bytes;
+        m->stacks_mapped_bytes += carved * a->stride;
     }
 }
 

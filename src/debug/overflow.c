@@ -99,7 +99,8 @@ static void on_fault(const struct os_fault *f)
     if (!g || g->kind != G_GOROUTINE)
         return;
     lo = (uintptr_t)g->stack_lo - rn__stack_guard(g->stack_class);
-    if (f->address < lo || f->address >= (uintptr_t)g->stack_lo)
+    if (f->address < (uintptr_t)g->stack_hi - rn__stack_stride(g->stack_class) ||
+        f->address >= (uintptr_t)g->stack_lo)
         return;
     rn__ending();
     size = (size_t)((uintptr_t)g->stack_hi - lo);

@@ -172,7 +172,7 @@ def goroutines():
     found = []
     arena = number(rt, "rt.arenas", 8) if rt else 0
     while arena:
-        base, size = number(arena, "arena.base", 8), number(arena, "arena.stack_bytes", 8)
+        base, size = number(arena, "arena.base", 8), number(arena, "arena.stride", 8)
         for i in range(number(arena, "arena.carved", 4)):
             high = base + (i + 1) * size
             g = Goroutine(high - entry("G_ROOM"), high)

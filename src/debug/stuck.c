@@ -74,8 +74,8 @@ struct search {
 static struct g *stack_of(struct rt *rt, uintptr_t at)
 {
     for (const struct arena *a = load_acquire(&rt->arenas); a; a = a->next)
-        if (at - (uintptr_t)a->base < a->count * a->stack_bytes)
-            return rn__arena_g(a, (uint32_t)((at - (uintptr_t)a->base) / a->stack_bytes));
+        if (at - (uintptr_t)a->base < a->count * a->stride)
+            return rn__arena_g(a, (uint32_t)((at - (uintptr_t)a->base) / a->stride));
     return NULL;
 }
 
@@ -157,7 +157,7 @@ static void collect(struct search *s)
     for (const struct arena *a = load_acquire(&s->rt->arenas); a; a = a->next) {
         uint32_t n = load_acquire(&a->carved);
 
-        skip(s, a->base, a->base + a->count * a->stack_bytes);
+        skip(s, a->base, a->base + a->count * a->stride);
         for (uint32_t i = 0; i < n && !s->failed; i++) {
             struct g *g = rn__arena_g(a, i);
             uint8_t status = load_acquire(&g->status);

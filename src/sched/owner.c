@@ -11,12 +11,12 @@ enum owner rn__owner_find(struct rt *rt, uint32_t by, uintptr_t at, struct g **r
 {
     for (const struct arena *a = load_acquire(&rt->arenas); a; a = a->next) {
         uintptr_t offset = at - (uintptr_t)a->base;
-        uint32_t i = (uint32_t)(offset / a->stack_bytes);
+        uint32_t i = (uint32_t)(offset / a->stride);
         uint32_t tag;
         uint8_t status;
         struct g *g;
 
-        if (offset >= a->count * a->stack_bytes)
+        if (offset >= a->count * a->stride)
             continue;
         if (i >= load_acquire(&a->carved))
             return OWNER_UNKNOWN;

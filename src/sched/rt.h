@@ -138,7 +138,7 @@ struct worker_slot {
 struct arena {
     struct arena *next;
     char *base;
-    size_t stack_bytes;
+    size_t stride;   /* from one stack to the next */
     uint32_t count;  /* stacks that fit */
     uint32_t carved; /* handed out at least once; atomic for reports */
     uint32_t stack_class;
@@ -429,6 +429,7 @@ void rn__goroutine_main(struct g *prev);
 /* stack.c */
 size_t rn__stack_bytes(uint32_t stack_class);                 /* with its guard */
 size_t rn__stack_guard(uint32_t stack_class);                 /* bytes of guard at its low end */
+size_t rn__stack_stride(uint32_t stack_class);                /* from one to the next */
 uint32_t rn__stack_class(size_t bytes);                       /* STACK_CLASSES when too large */
 struct g *rn__stack_new(struct rt *rt, uint32_t stack_class); /* NULL: no memory */
 void rn__stack_put(struct rt *rt, struct g *g);

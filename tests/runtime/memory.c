@@ -102,6 +102,24 @@ static bool readable(const char *at, const int fds[2])
 
 /* Below every stack, within its size, there is a page that cannot be read; and the stack ends there, since
  * nobody else's lies between. */
+/* The greatest common divisor of the distances. */
+static size_t apart(void)
+{
+    size_t a = 0;
+
+    for (int i = 1; i < GUARDED; i++) {
+        size_t b = (size_t)labs(top[i] - top[0]);
+
+        while (b) {
+            size_t rest = a % b;
+
+            a = b;
+            b = rest;
+        }
+    }
+    return a;
+}
+
 GO_TEST(rt_18_d18_every_stack_has_a_guard)
 {
     const size_t sizes[] = {16384, 65536, 0, 1 << 20};
@@ -126,6 +144,8 @@ GO_TEST(rt_18_d18_every_stack_has_a_guard)
             for (int k = 0; k < GUARDED; k++)
                 CHECK(k == i || top[k] < at || top[k] > top[i]);
         }
+        /* An odd number of pages from one to the next: see stack.c. */
+        CHECK_EQ(apart() / 4096 % 2, 1);
         rn_close(gate);
         AWAIT(rn_count() == 1);
         rn_chan_release(gate);

@@ -84,7 +84,7 @@ enum {
     X(ARENA_SIZE, "arena.size")                                                                    \
     X(ARENA_NEXT, "arena.next")                                                                    \
     X(ARENA_BASE, "arena.base")                                                                    \
-    X(ARENA_STACK_BYTES, "arena.stack_bytes")                                                      \
+    X(ARENA_STRIDE, "arena.stride")                                                                \
     X(ARENA_COUNT, "arena.count")                                                                  \
     X(ARENA_CARVED, "arena.carved")                                                                \
     X(SLAB_NEXT, "slab.next")                                                                      \
@@ -563,7 +563,7 @@ static bool look_at_arenas(struct target *t, struct look *l, uint64_t arena)
         if (!read_at(t, arena, a, t->n[N_ARENA_SIZE]))
             return false;
         base = word(a, t->n[N_ARENA_BASE]);
-        bytes = word(a, t->n[N_ARENA_STACK_BYTES]);
+        bytes = word(a, t->n[N_ARENA_STRIDE]);
         carved = half(a, t->n[N_ARENA_CARVED]);
         if (carved > half(a, t->n[N_ARENA_COUNT]))
             return false;
