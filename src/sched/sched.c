@@ -2078,7 +2078,8 @@ static void *worker_thread(void *arg)
     rn__sched_loop(w);
     worker_leave(w);
     rn__os_signal_stack_free(signal_stack);
-    edge_acquire(w); /* libraries' destructors of this thread's data see what goroutines left there */
+    edge_acquire(
+        w); /* libraries' destructors of this thread's data see what goroutines left there */
     return NULL;
 }
 
