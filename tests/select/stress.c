@@ -421,7 +421,7 @@ static double time_private(int waiters)
         rn_chan_release(own[i]);
     rn_chan_release(shared);
     free(own);
-    return (double)took / WAKES;
+    return (double)took / (double)WAKES;
 }
 
 /* SEL-27: waking a select that waits among n others takes the same time whatever n is. Among 64 times as many a
