@@ -52,6 +52,15 @@ void rn__os_futex_wait(uint32_t *word, uint32_t value, int64_t until)
         usleep(0);
 }
 
+bool rn__os_is_there(const uint32_t *word)
+{
+    struct timespec at_once = {0};
+
+    /* The kernel compares first; neither it nor we wait. */
+    return syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, 0, &at_once, NULL, 0) == 0 ||
+           errno != EFAULT;
+}
+
 void rn__os_futex_wake(uint32_t *word)
 {
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1);

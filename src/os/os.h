@@ -15,6 +15,8 @@
 /* Sleep while *word is value, until woken or until the monotonic time (ns; INT64_MAX: for ever). May wake
  * for no reason. */
 void rn__os_futex_wait(uint32_t *word, uint32_t value, int64_t until);
+/* Is word in memory of this process, and not in a guard? Its value does not matter. */
+bool rn__os_is_there(const uint32_t *word);
 /* Wake one, or all, who sleep on word. The word itself is not accessed and may be gone. */
 void rn__os_futex_wake(uint32_t *word);
 

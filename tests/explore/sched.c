@@ -181,6 +181,34 @@ EXPLORE(end_against_submit, .preemptions = 1, .stale = 0, .random_runs = 1500)
     EXPECT(explore_allocated() == 0);
 }
 
+/* A thread counts a group to zero on which a goroutine waits alone, while the runtime ends: one of the two has it. */
+static void count_down(void *arg)
+{
+    (void)arg;
+    rn_wg_done(&wg);
+}
+static void wait_alone_there(void)
+{
+    rn_wg_wait(&wg);
+}
+static int run_and_leave_it(void)
+{
+    rn_go(wait_alone_there);
+    rn_yield();
+    explore_start(count_down, NULL);
+    return 4;
+}
+
+EXPLORE(end_against_wg, .preemptions = 1, .stale = 0, .random_runs = 4000)
+{
+    wg = (rn_wg){0};
+    rn_wg_add(&wg, 1);
+    EXPECT(rn_run(run_and_leave_it) == 4);
+    explore_join_all();
+    EXPECT(wg.rn__state == 0);
+    EXPECT(explore_allocated() == 0);
+}
+
 /* ---- Timers: arm against the keeper's sleep --------------------------------------------------------------------- */
 
 static int run_sleep(void)

@@ -275,6 +275,76 @@ EXPLORE(wg_free_after_wait, .preemptions = 3, .stale = 1, .random_runs = 10000)
     explore_join_all();
 }
 
+/* Threads of the explorer queue; with a tag, as goroutines have one, they wait alone. */
+static void tagged(uint32_t tag)
+{
+    store_relaxed(&rn__self()->tag, tag);
+}
+
+/* The same, by who waits alone; and again with the same group, whose words are still there. */
+EXPLORE(wg_alone, .preemptions = 2, .stale = 1, .random_runs = 10000,
+        .breaks = {{"wait_alone", "store_release", 0},
+                   {"wait_alone", "cas_acq_rel", 0},
+                   {"count_out", "add_acq_rel", 0}})
+{
+    static const uint64_t earlier[8]; /* whose words are there at first */
+
+    tagged(1);
+    wg = new_zero(sizeof *wg);
+    wg->rn__reserved[1] = (uint64_t)(uintptr_t)earlier;
+    for (int round = 0; round < 2; round++) {
+        rn_wg_add(wg, 2);
+        explore_start(done_it, &results[0]);
+        explore_start(done_it, &results[1]);
+        rn_wg_wait(wg);
+        explore_read(&results[0], 8);
+        explore_read(&results[1], 8);
+        explore_join_all();
+    }
+    explore_free(wg);
+}
+
+/* Without the join: whoever waited alone may free it, although the last done is still returning. */
+EXPLORE(wg_alone_free_after_wait, .preemptions = 3, .stale = 1, .random_runs = 10000)
+{
+    tagged(1);
+    wg = new_zero(sizeof *wg);
+    rn_wg_add(wg, 2);
+    explore_start(done_it, &results[0]);
+    explore_start(done_it, &results[1]);
+    rn_wg_wait(wg);
+    explore_free(wg);
+    explore_read(&results[0], 8);
+    explore_read(&results[1], 8);
+    explore_join_all();
+}
+
+/* Whoever comes second queues, also when the first is being woken; another one waits alone in the next batch, where the
+ * first one's words are. */
+static void wait_tagged(void *tag)
+{
+    tagged((uint32_t)(uintptr_t)tag);
+    rn_wg_wait(wg);
+    explore_read(&results[0], 8);
+    scribble();
+}
+EXPLORE(wg_alone_and_others, .preemptions = 2, .stale = 1, .random_runs = 20000)
+{
+    wg = new_zero(sizeof *wg);
+    rn_wg_add(wg, 1);
+    explore_start(wait_tagged, (void *)1);
+    explore_start(wait_tagged, (void *)2);
+    done_it(&results[0]);
+    explore_join_all();
+    EXPECT(wg->rn__state == 0);
+    rn_wg_add(wg, 1);
+    explore_start(wait_tagged, (void *)3);
+    done_it(&results[0]);
+    explore_join_all();
+    EXPECT(wg->rn__state == 0);
+    explore_free(wg);
+}
+
 /* One of two waiters gives up with its context: the other is woken all the same, and who got 0 was the last to need it. */
 static void wait_for_group(void *arg)
 {

@@ -4,6 +4,7 @@
  */
 #include "support.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 static _Atomic int passed;
@@ -329,11 +330,18 @@ GO_TEST(wg_07_used_again_at_once)
     }
 }
 
-/* WG-13: a copy counts by itself. */
+static void wait_and_pass(rn_wg *wg)
+{
+    rn_wg_wait(wg);
+    passed++;
+}
+
+/* WG-13: a copy counts by itself, and wakes nobody who waits on the original. */
 GO_TEST(wg_13_a_copy_is_another_group)
 {
     rn_ctx *ctx = rn_ctx_with_timeout(rn_ctx_background(), 0);
     rn_wg wg = {0}, copy;
+    uint64_t before;
 
     rn_wg_add(&wg, 1);
     copy = wg;
@@ -343,4 +351,85 @@ GO_TEST(wg_13_a_copy_is_another_group)
     rn_wg_done(&wg);
     rn_wg_wait(&wg);
     rn_ctx_end(ctx);
+    if (UNDER_TSAN)
+        return; /* it reports a copy of what another uses, as it should */
+    for (int waiters = 1; waiters <= 2; waiters++) {
+        passed = 0;
+        before = test_waits();
+        rn_wg_add(&wg, 1);
+        for (int i = 0; i < waiters; i++)
+            rn_go(wait_and_pass, &wg);
+        AWAIT(test_waits() == before + (uint64_t)waiters);
+        copy = wg;
+        rn_wg_done(&copy);
+        rn_wg_wait(&copy);
+        test_let_run();
+        CHECK_EQ(passed, 0);
+        rn_wg_done(&wg);
+        rn_wg_wait(&wg);
+        AWAIT(passed == waiters);
+    }
+}
+
+/* rn_run returns while one waits, alone or with others: the group has forgotten them, whether it is counted to zero by a
+ * thread at that moment, later, or by the next runtime. */
+static rn_wg left;
+static _Atomic int left_turn;
+static int leave_waiting(int waiters)
+{
+    for (int i = 0; i < waiters; i++)
+        rn_go(wait_and_pass, &left);
+    for (int i = 0; i < (int)(left_turn % 3); i++)
+        rn_yield();
+    left_turn++;
+    return 0;
+}
+static void *count_down_meanwhile(void *turn)
+{
+    while (left_turn == *(int *)turn)
+        ;
+    rn_wg_done(&left);
+    return NULL;
+}
+PLAIN_TEST(wg_left_by_the_end_of_the_runtime)
+{
+    for (int i = 0; i < test_times(1000); i++) {
+        int turn = left_turn;
+        pthread_t t;
+
+        rn_wg_add(&left, 1);
+        if (i % 3 == 0)
+            CHECK_EQ(pthread_create(&t, NULL, count_down_meanwhile, &turn), 0);
+        CHECK_EQ(rn_run(leave_waiting, 1 + i % 2), 0);
+        if (i % 3 == 0)
+            CHECK_EQ(pthread_join(t, NULL), 0);
+        else
+            rn_wg_done(&left);
+        rn_wg_wait(&left);
+        CHECK_EQ(left.rn__state, 0);
+    }
+}
+
+/* The same where the group itself is gone, with the stack of the first goroutine, and something else is there. */
+static int leave_waiting_on_mine(void)
+{
+    union {
+        rn_wg group;
+        char bytes[sizeof(rn_wg)];
+    } mine = {0};
+    uint64_t before = test_waits();
+
+    rn_wg_add(&mine.group, 1);
+    rn_go(wait_and_pass, &mine.group);
+    AWAIT(test_waits() == before + 1);
+    for (volatile char *at = mine.bytes; at < mine.bytes + sizeof(mine.bytes); at++)
+        *at = 'x';
+    return 0;
+}
+PLAIN_TEST(wg_left_and_gone)
+{
+    if (UNDER_TSAN)
+        test_skip("it reports what is written over, as it should");
+    for (int i = 0; i < test_times(200); i++)
+        CHECK_EQ(rn_run(leave_waiting_on_mine), 0);
 }
