@@ -32,7 +32,7 @@
  *
  * Edges (release -> acquire)
  *   E1  every subtraction -> the load of a wait that finds 0 (one release sequence: all are
- *       read-modify-writes, until the waker's store, which comes after them all under the bucket's lock)
+ *       read-modify-writes, the waker's last one too)
  *   E2  every subtraction -> the last one, whose rn__ready -> the return of the waits it wakes
  *   E3  who waits alone, the mark beside -> the waker: who it is is there too
  *   E4  the waker's 0 -> the end of rn_run, that the mark is gone: taken is set
