@@ -210,6 +210,9 @@ GO_TEST(atom_03_store_load)
     int n = test_times(20000);
     rn_wg wg = {0};
 
+    if (test_is_emulated())
+        test_skip(
+            "QEMU 7.2 on x86-64 lets an ldar pass a stlr, in a program of two plain threads too");
     rn_wg_go(&wg, store_then_load, &x, &y, n);
     rn_wg_go(&wg, store_then_load, &y, &x, n);
     rn_wg_wait(&wg);
