@@ -23,6 +23,8 @@
 
 #include "debugpage/debugpage.h"
 
+_Static_assert(!RN__INLINE_FAST, "locks whose edges ThreadSanitizer is not told of");
+
 #define DEFAULT_PREFIX "/debug/runnel"
 #define TRACE_MOST 3600.0 /* seconds */
 enum { KINDS_SHOWN = 50 };

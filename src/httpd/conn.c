@@ -10,6 +10,8 @@
 
 #include "httpd/httpd.h"
 
+_Static_assert(!RN__INLINE_FAST, "locks whose edges ThreadSanitizer is not told of");
+
 /* ---- Blocks --------------------------------------------------------------------------------------- */
 
 enum { POOL_MAX = 256 };

@@ -6,6 +6,8 @@
 
 #include "httpd/httpd.h"
 
+_Static_assert(!RN__INLINE_FAST, "locks whose edges ThreadSanitizer is not told of");
+
 static void *must(void *p)
 {
     if (!p)
