@@ -260,19 +260,32 @@ static void done_it(void *arg)
 }
 
 static uint64_t results[2];
-
-/* D9: whoever waited may free it, although the last done is still returning. */
-EXPLORE(wg_free_after_wait, .preemptions = 3, .stale = 1, .random_runs = 10000)
+static void wait_for_two(void)
 {
-    wg = new_zero(sizeof *wg);
     rn_wg_add(wg, 2);
     explore_start(done_it, &results[0]);
     explore_start(done_it, &results[1]);
     rn_wg_wait(wg);
-    explore_free(wg);
+}
+static void read_both(void)
+{
     explore_read(&results[0], 8);
     explore_read(&results[1], 8);
+}
+
+/* D9: whoever waited may free it, although the last done is still returning. */
+static void free_after_wait(void)
+{
+    wg = new_zero(sizeof *wg);
+    wait_for_two();
+    explore_free(wg);
+    read_both();
     explore_join_all();
+}
+
+EXPLORE(wg_free_after_wait, .preemptions = 3, .stale = 1, .random_runs = 10000)
+{
+    free_after_wait();
 }
 
 /* Threads of the explorer queue; with a tag, as goroutines have one, they wait alone. */
@@ -293,12 +306,8 @@ EXPLORE(wg_alone, .preemptions = 2, .stale = 1, .random_runs = 10000,
     wg = new_zero(sizeof *wg);
     wg->rn__reserved[1] = (uint64_t)(uintptr_t)earlier;
     for (int round = 0; round < 2; round++) {
-        rn_wg_add(wg, 2);
-        explore_start(done_it, &results[0]);
-        explore_start(done_it, &results[1]);
-        rn_wg_wait(wg);
-        explore_read(&results[0], 8);
-        explore_read(&results[1], 8);
+        wait_for_two();
+        read_both();
         explore_join_all();
     }
     explore_free(wg);
@@ -308,15 +317,7 @@ EXPLORE(wg_alone, .preemptions = 2, .stale = 1, .random_runs = 10000,
 EXPLORE(wg_alone_free_after_wait, .preemptions = 3, .stale = 1, .random_runs = 10000)
 {
     tagged(1);
-    wg = new_zero(sizeof *wg);
-    rn_wg_add(wg, 2);
-    explore_start(done_it, &results[0]);
-    explore_start(done_it, &results[1]);
-    rn_wg_wait(wg);
-    explore_free(wg);
-    explore_read(&results[0], 8);
-    explore_read(&results[1], 8);
-    explore_join_all();
+    free_after_wait();
 }
 
 /* Whoever comes second queues, also when the first is being woken; another one waits alone in the next batch, where the

@@ -100,8 +100,6 @@ static bool readable(const char *at, const int fds[2])
     return false;
 }
 
-/* Below every stack, within its size, there is a page that cannot be read; and the stack ends there, since
- * nobody else's lies between. */
 /* The greatest common divisor of the distances. */
 static size_t apart(void)
 {
@@ -120,6 +118,8 @@ static size_t apart(void)
     return a;
 }
 
+/* Below every stack, within its size, there is a page that cannot be read; and the stack ends there, since
+ * nobody else's lies between. */
 GO_TEST(rt_18_d18_every_stack_has_a_guard)
 {
     const size_t sizes[] = {16384, 65536, 0, 1 << 20};

@@ -408,8 +408,8 @@ static double time_private(int waiters)
         rn_go(select_private, shared, own[i]);
     }
     start = rn_now();
-    for (int i = 0; i < WAKES;
-         i++) { /* in no order: in turn, each would be the first of the queue */
+    /* In no order: in turn, each would be the first of the queue. */
+    for (int i = 0; i < WAKES; i++) {
         random = random * 1664525 + 1013904223;
         rn_send(own[(random >> 8) % (uint32_t)waiters], 0);
     }
