@@ -273,7 +273,6 @@ static void read_both(void)
     explore_read(&results[1], 8);
 }
 
-/* D9: whoever waited may free it, although the last done is still returning. */
 static void free_after_wait(void)
 {
     wg = new_zero(sizeof *wg);
@@ -283,6 +282,7 @@ static void free_after_wait(void)
     explore_join_all();
 }
 
+/* D9: whoever waited may free it, although the last done is still returning. */
 EXPLORE(wg_free_after_wait, .preemptions = 3, .stale = 1, .random_runs = 10000)
 {
     free_after_wait();
@@ -313,7 +313,7 @@ EXPLORE(wg_alone, .preemptions = 2, .stale = 1, .random_runs = 10000,
     explore_free(wg);
 }
 
-/* Without the join: whoever waited alone may free it, although the last done is still returning. */
+/* D9: whoever waited alone may free it, although the last done is still returning. */
 EXPLORE(wg_alone_free_after_wait, .preemptions = 3, .stale = 1, .random_runs = 10000)
 {
     tagged(1);
