@@ -15,14 +15,13 @@
 enum { JOBS_MAX = 1024, FILES_BESIDES_JOBS = 32 };
 
 static const char help[] =
-    "Usage: rnsum [OPTION]... PATH...\n"
+    "Usage: rnsum [OPTION]... DIRECTORY...\n"
     "       rnsum --check [OPTION]... [LIST]...\n"
     "\n"
-    "Print the SHA-256 of each PATH that is a regular file, and of every regular file\n"
-    "below each PATH that is a directory, in the form of sha256sum and in the byte\n"
-    "order of the paths; or check the files of such a LIST (standard input: no LIST,\n"
-    "or -). Symbolic links below a PATH are passed over, and so is what is neither a\n"
-    "file nor a directory.\n"
+    "Print the SHA-256 of every regular file below each DIRECTORY, in the form of\n"
+    "sha256sum and in the byte order of the paths; or check the files of such a LIST\n"
+    "(standard input: no LIST, or -). Symbolic links below a DIRECTORY are passed\n"
+    "over, and so is what is neither a file nor a directory.\n"
     "\n"
     "  -j, --jobs=N        hash N files at a time (default: one for each processor)\n"
     "  -u, --unsorted      print each line as soon as it is known\n"
@@ -45,7 +44,8 @@ static const char help[] =
     "\n"
     "Exit status:\n"
     "  0    all files were hashed, or all match\n"
-    "  1    some could not be read, do not match, or are not in a proper list\n"
+    "  1    some could not be read, do not match, or are not in a proper list; or a\n"
+    "       DIRECTORY is none\n"
     "  2    the command line makes no sense; nothing was done\n"
     "  3    the output could not be written, or memory ran out\n"
     "  124  stopped by --timeout\n"
@@ -224,7 +224,7 @@ bool options_parse(struct options *ret, int argc, char **argv, int *ret_status)
         return bad_usage(ret_status);
     }
     if (o.operand_count == 0 && !o.check) {
-        (void)fputs("rnsum: which files? Name some, or a directory\n", stderr);
+        (void)fputs("rnsum: which directory? Name one or more\n", stderr);
         return bad_usage(ret_status);
     }
     if (o.operand_count == 0) {

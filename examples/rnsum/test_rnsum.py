@@ -148,19 +148,18 @@ class Listing(Tree):
             _, out, _ = run(b"--", operand, cwd=self.dir, expect=0)
             self.assertEqual(out, self.real(operand), operand)
 
-    def test_file_operands(self):
-        self.odd_tree()
-        _, out, _ = run(b"--", b"plain", b"-leading-dash", cwd=self.dir, expect=0)
-        self.assertEqual(
-            out, line_of(b"-leading-dash", b"content 3\n") + line_of(b"plain", b"content 0\n")
-        )
+    def test_operands_that_begin_with_a_dash(self):
+        self.write(b"-dir/file", b"f")
+        self.write(b"--help/file", b"g")
+        _, out, _ = run(b"--", b"-dir", b"--help", cwd=self.dir, expect=0)
+        self.assertEqual(out, line_of(b"--help/file", b"g") + line_of(b"-dir/file", b"f"))
 
     def test_large_sparse_file(self):
         path = self.sparse(b"sparse", 200 << 20)
         digest = hashlib.sha256()
         for _ in range(200):
             digest.update(bytes(1 << 20))
-        _, out, _ = run(path, expect=0)
+        _, out, _ = run(self.dir, expect=0)
         self.assertEqual(out, digest.hexdigest().encode() + b"  " + path + b"\n")
 
     def test_links_and_special_files_are_passed_over(self):
@@ -178,9 +177,9 @@ class Listing(Tree):
     def test_operands_that_are_links_are_followed(self):
         self.write(b"dir/file", b"f")
         os.symlink(b"dir", self.path(b"to-dir"))
-        os.symlink(b"dir/file", self.path(b"to-file"))
-        _, out, _ = run(b"to-dir", b"to-file", cwd=self.dir, expect=0)
-        self.assertEqual(out, line_of(b"to-dir/file", b"f") + line_of(b"to-file", b"f"))
+        os.symlink(b"to-dir", self.path(b"to-to-dir"))
+        _, out, _ = run(b"to-to-dir", b"to-dir", cwd=self.dir, expect=0)
+        self.assertEqual(out, line_of(b"to-dir/file", b"f") + line_of(b"to-to-dir/file", b"f"))
 
     def test_zero(self):
         self.odd_tree()
@@ -239,7 +238,7 @@ class Order(Tree):
         )
 
     def test_operands_in_any_order_and_inside_each_other(self):
-        operands = [b"many/3", b"plain", b"many", b".", b"dir", b"dir-a", b"many/3/10", b"plain"]
+        operands = [b"many/3", b"dir", b"many", b".", b"dir/sub", b"d\\ir", b"many/4", b"dir"]
         _, out, _ = run(*operands, cwd=self.dir, expect=0)
         paths = subprocess.run(
             [b"find", *operands, b"-type", b"f", b"-print0"], cwd=self.dir,
@@ -354,15 +353,24 @@ class Checking(Tree):
 
 class Failures(Tree):
     def test_missing_and_wrong_operands(self):
-        self.write(b"good", b"g")
+        self.write(b"good/file", b"g")
+        self.write(b"good-file", b"not listed")
+        os.symlink(b"good-file", self.path(b"link"))
         os.mkfifo(self.path(b"fifo"))
-        _, out, err = run(b"good", b"missing", b"fifo", b"good/x", b"", cwd=self.dir, expect=1)
-        self.assertEqual(out, line_of(b"good", b"g"))
-        self.assertIn(b"rnsum: missing: No such file or directory\n", err)
-        self.assertIn(b"rnsum: fifo: neither a regular file nor a directory\n", err)
-        self.assertIn(b"rnsum: good/x: Not a directory\n", err)
-        self.assertIn(b"rnsum: '': No such file or directory\n", err)
-        self.assertIn(b"4 paths could not be read", err)
+        operands = [b"good-file", b"good", b"missing", b"fifo", b"link", b"good-file/x", b""]
+        for order in ["--jobs=2", "--unsorted"]:
+            _, out, err = run(order, *operands, cwd=self.dir, expect=1)
+            self.assertEqual(out, line_of(b"good/file", b"g"))
+            self.assertIn(b"rnsum: missing: No such file or directory\n", err)
+            self.assertIn(b"rnsum: good-file: a file, not a directory\n", err)
+            self.assertIn(b"rnsum: link: a file, not a directory\n", err)
+            self.assertIn(b"rnsum: fifo: not a directory\n", err)
+            self.assertIn(b"rnsum: good-file/x: Not a directory\n", err)
+            self.assertIn(b"rnsum: '': No such file or directory\n", err)
+            self.assertIn(b"6 paths could not be read", err)
+        _, out, err = run(b"good-file", cwd=self.dir, expect=1)
+        self.assertEqual(out, b"")
+        self.assertIn(b"rnsum: good-file: a file, not a directory\n", err)
 
     def test_messages_are_one_line_and_harmless(self):
         _, _, err = run(b"a\nb\x1b[2J\\", expect=1)
@@ -456,9 +464,9 @@ class Failures(Tree):
             self.assertEqual(err, b"rnsum: standard output: Broken pipe\n")
 
     def test_closed_descriptors(self):
-        path = self.write(b"file", b"f")
+        self.write(b"file", b"f")
         for redirection, status in [(">&-", 3), ("2>&-", 0), ("<&-", 0), ("<&- 2>&-", 0)]:
-            done = subprocess.run(["sh", "-c", f'"$1" "$2" {redirection}', "sh", RNSUM, path],
+            done = subprocess.run(["sh", "-c", f'"$1" "$2" {redirection}', "sh", RNSUM, self.dir],
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False,
                                   timeout=PATIENCE)
             self.assertEqual(done.returncode, status, (redirection, done.stderr))
@@ -466,7 +474,7 @@ class Failures(Tree):
 
     def test_bad_usage(self):
         for args, text in [
-            ([], b"which files"),
+            ([], b"which directory"),
             (["-j0", "."], b"--jobs: '0'"),
             (["-jx", "."], b"--jobs: 'x'"),
             (["-j99999999999999999999", "."], b"--jobs"),
@@ -546,7 +554,7 @@ class Stopping(Tree):
 
     def test_interrupted_before_anything(self):
         huge = self.sparse(b"a", HUGE)
-        p = self.start(huge)
+        p = self.start(self.dir)
         self.opened(p, huge)
         p.send_signal(signal.SIGINT)
         out, err = self.finish(p, 130)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * walk.c - the regular files below some operands.
+ * walk.c - the regular files below some directories, the operands.
  *
  * A walk never holds the tree, only the names of the directories from an operand down to the present
  * one: each is read whole, sorted, and closed, so that neither the depth of a tree nor its size costs
@@ -45,8 +45,8 @@ struct dir {
 /* One operand and where the walk is below it. */
 struct tree {
     const char *operand;
-    enum kind kind;
-    struct failure failure; /* KIND_PROBLEM */
+    bool is_dir;
+    struct failure failure; /* of one that is not */
     bool started;
 
     char *path; /* of the present item */
@@ -97,6 +97,10 @@ static int compare_names(const char *a, bool a_is_dir, const char *b, bool b_is_
         p++, q++;
     int x = *p ? *p : a_is_dir ? '/' : 0;
     int y = *q ? *q : b_is_dir ? '/' : 0;
+
+    if (x ==
+        y) /* a's slash that is not written, and b's that is, or the other way round, or the same */
+        return (*q && q[1] ? -1 : 0) + (*p && p[1] ? 1 : 0);
     return x - y;
 }
 
@@ -117,9 +121,8 @@ static int compare_trees(const void *a, const void *b)
 {
     const struct tree *x = a, *y = b;
 
-    return compare_names(
-        x->operand, x->kind == KIND_DIR && needs_slash(x->operand, strlen(x->operand)), y->operand,
-        y->kind == KIND_DIR && needs_slash(y->operand, strlen(y->operand)));
+    return compare_names(x->operand, x->is_dir && needs_slash(x->operand, strlen(x->operand)),
+                         y->operand, y->is_dir && needs_slash(y->operand, strlen(y->operand)));
 }
 
 /* ---- One directory ---------------------------------------------------------------------------- */
@@ -287,12 +290,8 @@ static int tree_next(struct tree *t, rn_ctx *ctx, const struct walk *w)
         if (!grow(&t->path, &t->path_room, len + 1, 1))
             return -ENOMEM;
         memcpy(t->path, t->operand, len + 1);
-        if (t->kind == KIND_PROBLEM) {
+        if (!t->is_dir) {
             tree_problem(t, t->failure.err, t->failure.text);
-            return 1;
-        }
-        if (t->kind == KIND_FILE) {
-            t->item = (struct walk_item){.path = t->path, .follow = true};
             return 1;
         }
         r = tree_enter(t, ctx, len, w, true);
@@ -334,15 +333,14 @@ static void tree_init(struct tree *t, const char *operand)
 {
     struct stat st;
 
-    *t = (struct tree){.operand = operand, .kind = KIND_PROBLEM};
+    *t = (struct tree){.operand = operand};
     if (stat(operand, &st) < 0)
         t->failure = (struct failure){-errno, NULL};
-    else if (S_ISREG(st.st_mode))
-        t->kind = KIND_FILE;
     else if (S_ISDIR(st.st_mode))
-        t->kind = KIND_DIR;
+        t->is_dir = true;
     else
-        t->failure = (struct failure){-EINVAL, "neither a regular file nor a directory"};
+        t->failure = (struct failure){-ENOTDIR, S_ISREG(st.st_mode) ? "a file, not a directory"
+                                                                    : "not a directory"};
 }
 
 static void tree_deinit(struct tree *t)
@@ -418,10 +416,10 @@ static bool next_operand_is_due(const struct walk *w, const struct tree *t)
 {
     const struct tree *next = &w->trees[w->opened];
 
-    return w->sorted && compare_names(next->operand,
-                                      next->kind == KIND_DIR &&
-                                          needs_slash(next->operand, strlen(next->operand)),
-                                      t->item.path, false) <= 0;
+    return w->sorted &&
+           compare_names(next->operand,
+                         next->is_dir && needs_slash(next->operand, strlen(next->operand)),
+                         t->item.path, false) <= 0;
 }
 
 int walk_next(struct walk *w, rn_ctx *ctx, struct walk_item *ret_item)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * walk.h - the regular files below some operands, one after another, in the order of their paths.
+ * walk.h - the regular files below some directories, one after another, in the order of their paths.
  */
 #ifndef RNSUM_WALK_H
 #define RNSUM_WALK_H
@@ -17,8 +17,8 @@ struct walk_item {
 };
 
 /*
- * A walk over n operands: files are items, directories are descended into. An operand that is a
- * symbolic link is followed.
+ * A walk below n operands. An operand that is a symbolic link is followed; one that is not a
+ * directory then is an item with a problem.
  *
  *   operands  borrowed until walk_free
  *   sorted    items come in the byte order of their paths, as from sort in the C locale; else in any
