@@ -76,8 +76,9 @@ RN__API size_t rn_leaks(int fd);
  *     10000 goroutines: at most 2104 (goroutine 17), on average 1880 of 114688 usable bytes
  *             serve at server.c:52 [0x55d2c67e4d0]
  *
- * Of .stack_size the guard is not usable, 16 KiB (4 KiB below 128 KiB). A stack must also have room for signals, about 4 KiB,
- * and for what was not reached this time. Returns 0, or -ENODATA: without RUNNEL_STACKS, and under sanitizers and Valgrind.
+ * Of .stack_size 16 KiB are not usable (4 KiB below 128 KiB): the guard's. A stack must also have room for signals, about
+ * 4 KiB, and for what was not reached this time. Returns 0, or -ENODATA: without RUNNEL_STACKS, and under sanitizers and
+ * Valgrind.
  */
 RN__API int rn_stacks(int fd);
 

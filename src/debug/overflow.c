@@ -99,11 +99,10 @@ static void on_fault(const struct os_fault *f)
     if (!g || g->kind != G_GOROUTINE)
         return;
     lo = (uintptr_t)g->stack_lo - rn__stack_guard(g->stack_class);
-    if (f->address < (uintptr_t)g->stack_hi - rn__stack_stride(g->stack_class) ||
-        f->address >= (uintptr_t)g->stack_lo)
+    if (f->address < lo || f->address >= (uintptr_t)g->stack_lo)
         return;
     rn__ending();
-    size = (size_t)((uintptr_t)g->stack_hi - lo);
+    size = rn__stack_bytes(g->stack_class);
     rn__out_str(&o, "runtime: goroutine stack exceeds ");
     rn__out_int(&o, size);
     rn__out_str(&o, "-byte limit\nfatal error: stack overflow\n\n");

@@ -427,10 +427,10 @@ void rn__exceptions_restore(const struct g *g);
 void rn__goroutine_main(struct g *prev);
 
 /* stack.c */
-size_t rn__stack_bytes(uint32_t stack_class);                 /* with its guard */
-size_t rn__stack_guard(uint32_t stack_class);                 /* bytes of guard at its low end */
-size_t rn__stack_stride(uint32_t stack_class);                /* from one to the next */
-uint32_t rn__stack_class(size_t bytes);                       /* STACK_CLASSES when too large */
+size_t rn__stack_bytes(uint32_t stack_class);  /* what was asked for */
+size_t rn__stack_guard(uint32_t stack_class);  /* bytes of guard at its low end */
+size_t rn__stack_stride(uint32_t stack_class); /* from one to the next, guard included */
+uint32_t rn__stack_class(size_t bytes);        /* STACK_CLASSES when too large */
 struct g *rn__stack_new(struct rt *rt, uint32_t stack_class); /* NULL: no memory */
 void rn__stack_put(struct rt *rt, struct g *g);
 /* No stack for f: keep it until one is free. */
