@@ -353,6 +353,33 @@ static int kinds(void)
     return rn_run(kinds_main);
 }
 
+/* ---- Labels, whose blocks are kept ------------------------------------------------------------------------------------ */
+
+/* Without memory for labels there are none, and nothing else is different. */
+static int labels_main(void)
+{
+    rn_chan(int) ch = rn_chan_make(int, 0);
+
+    for (int i = 0; i < 2; i++) {
+        int err = rn_set_label("kind", i ? "second" : "first");
+
+        RIGHT(err == 0 || err == -ENOMEM);
+        rn_go(produce, ch, i);
+        RIGHT(i == 0 || rn_recv(ch) == 1);
+        RIGHT(!rn_recv_ok(ch, NULL));
+        rn_chan_release(ch);
+        ch = rn_chan_make(int, 0);
+    }
+    RIGHT(rn_set_label("kind", NULL) == 0);
+    rn_chan_release(ch);
+    return 0;
+}
+
+static int labels(void)
+{
+    return rn_run(labels_main);
+}
+
 /* ---- Many: more stacks and records than the first arena and slab have ------------------------------------------------ */
 
 static void wait_for_close(rn_chan(int) gate, rn_wg *wg)
@@ -480,8 +507,8 @@ static int threads(void)
     return 0;
 }
 
-const struct program programs[] = {{"channels", channels, false}, {"locks", locks, false},
-                                   {"contexts", contexts, false}, {"groups", groups, false},
-                                   {"time", times, false},        {"kinds", kinds, false},
-                                   {"many", many, false},         {"errors", errors, false},
-                                   {"threads", threads, false},   {NULL, NULL, false}};
+const struct program programs[] = {
+    {"channels", channels, false}, {"locks", locks, false},   {"contexts", contexts, false},
+    {"groups", groups, false},     {"time", times, false},    {"kinds", kinds, false},
+    {"many", many, false},         {"errors", errors, false}, {"threads", threads, false},
+    {"labels", labels, true},      {NULL, NULL, false}};

@@ -91,6 +91,8 @@ GO_TEST(ctx_03_a_fresh_context_is_open)
 
     CHECK(rn_ctx_done(ctx) != NULL);
     CHECK_EQ(rn_len(rn_ctx_done(ctx)), 0);
+    rn_chan_release(rn_chan_retain(rn_ctx_done(ctx))); /* it is ctx's, and not counted */
+    rn_chan_release(rn_ctx_done(ctx));
     open_still(ctx);
     rn_ctx_end(ctx);
 }

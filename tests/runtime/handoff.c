@@ -147,6 +147,22 @@ GO_TEST_PROCS(d10_a_free_lock_is_no_call, 1)
     CHECK(proc_is_mine());
 }
 
+static int blocks_within(int n)
+{
+    CHECK(!proc_is_mine());
+    n = rn_blocking(n + 1);
+    CHECK(!proc_is_mine());
+    return n;
+}
+/* D35: a call that blocks in one that blocks: the processor comes back with the outer one. */
+GO_TEST_PROCS(d35_blocking_calls_nest, 1)
+{
+    for (int i = 0; i < 10; i++) { /* so few are not known for short calls yet */
+        CHECK_EQ(rn_blocking(blocks_within(i)), i + 1);
+        CHECK(proc_is_mine());
+    }
+}
+
 /* D10: odd inside, even outside, and an entry in an entry ends nothing. */
 GO_TEST(d10_entries_nest)
 {

@@ -12,10 +12,12 @@
 
 enum { NAMES = 40 };
 
+static const char *also; /* a further variable of the environment, or NULL */
+
 static struct child leaver(const char *locks, const char *const names[])
 {
     const char *argv[NAMES + 2] = {getenv("RUNNEL_LEAVER")};
-    const char *env[3] = {locks};
+    const char *env[4] = {locks};
     char preload[4096];
     int n = 1;
 
@@ -28,6 +30,7 @@ static struct child leaver(const char *locks, const char *const names[])
     argv[n] = NULL;
     snprintf(preload, sizeof(preload), "LD_PRELOAD=%s", getenv("RUNNEL_LOCKS_LIBRARY"));
     env[1] = preload;
+    env[2] = also;
     return run_program(argv, env);
 }
 static struct child leaver_of(const char *locks, const char *name)
@@ -108,6 +111,21 @@ PLAIN_TEST(each_place_once_or_at_once)
     begins(
         c.said,
         "fatal error: goroutine 2 \"leaver\" waits with a lock of its thread:\n  pthread mutex 0x");
+    free(c.said);
+}
+
+/* RUNNEL_STACKS looks at those that leave as well. */
+PLAIN_TEST(with_a_census_of_stacks)
+{
+    struct child c;
+
+    also = "RUNNEL_STACKS=1";
+    c = leaver_of("RUNNEL_LOCKS=1", "with_end");
+    also = NULL;
+    CHECK_EXIT(&c, 0);
+    begins(c.said, "runnel: goroutine 2 \"leaver\" ends with a lock of its thread:\n");
+    has(c.said, "\nrunnel: peak use of stacks at the end of rn_run, by where the goroutines");
+    CHECK_EQ(times_in(c.said, "1 goroutine: "), 2); /* also the one that has left */
     free(c.said);
 }
 

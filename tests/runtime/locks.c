@@ -692,6 +692,38 @@ PLAIN_TEST(readers_that_wait_for_themselves)
     free(c.said);
 }
 
+/* Each run is asked anew. */
+static int nothing_to_do(void)
+{
+    return 0;
+}
+static int one_read_twice_unseen(void)
+{
+    rn_go(lock_twice);
+    rn_go(read_then_write);
+    free(said_with("[sync.Mutex.Lock]:\n"));
+    free(said_with("[sync.RWMutex.Lock]:\n"));
+    rn_mutex_unlock(&mu);
+    rn_rwmutex_runlock(&rw);
+    test_expect_settled(__FILE__, __LINE__);
+    return 3;
+}
+static void run_asked_then_not(void)
+{
+    CHECK_EQ(setenv("RUNNEL_LOCKS", "1", 1), 0);
+    CHECK_EQ(rn_run(nothing_to_do), 0);
+    CHECK_EQ(unsetenv("RUNNEL_LOCKS"), 0);
+    exit(rn_run(one_read_twice_unseen));
+}
+PLAIN_TEST(each_run_is_asked_anew)
+{
+    struct child c = run_child(run_asked_then_not);
+
+    CHECK_EXIT(&c, 3);
+    CHECK_STR(c.said, "");
+    free(c.said);
+}
+
 /* One of several readers waits for the mutex of one who waits to write, or to read behind a writer. */
 static int stuck_reader; /* 0 to 2 */
 static void read_then_mutex(int i)

@@ -370,6 +370,28 @@ static int end_it(void)
     return 0;
 }
 
+/* Of five that are released the first, the last and one between are gone before the end; of the others one is lost. */
+static int end_some_forget_one(void)
+{
+    rn_ctx *volatile made[5];
+
+    for (volatile int i = 0; i < 5; i++)
+        made[i] = make_ctx(rn_ctx_background());
+    rn_ctx_end(made[2]);
+    rn_ctx_end(made[4]);
+    rn_ctx_end(made[0]);
+    kept_ctx = made[1];
+    for (volatile int i = 0; i < 5; i++)
+        made[i] = NULL;
+    return 0;
+}
+/* Two places, of which one made two. */
+static int forget_here_and_there(void)
+{
+    (void)forget_three();
+    return forget();
+}
+
 static int (*with_contexts)(void);
 static const char *leaks_asked;
 static void run_with_contexts(void)
@@ -404,6 +426,7 @@ static void says_lost(int (*fn)(void), const char *text)
 PLAIN_TEST(contexts_that_nobody_can_end)
 {
     static const char one[] = "\nrunnel: 1 context was never ended, and nothing";
+    struct child c;
 
     if (NOT_THERE())
         return;
@@ -413,6 +436,16 @@ PLAIN_TEST(contexts_that_nobody_can_end)
     says_lost(forget_deadline, one);
     says_lost(forget_child, one);
     says_lost(forget_parent, one);
+    says_lost(end_some_forget_one, one);
+
+    with_contexts = forget_here_and_there;
+    leaks_asked = "fatal";
+    c = run_child(run_with_contexts);
+    CHECK_EXIT(&c, 2);
+    has(c.said, "\nrunnel: 3 contexts were never ended, and nothing");
+    has(c.said, one);
+    CHECK_EQ(times_in(c.said, "ended, and"), 2);
+    free(c.said);
 }
 PLAIN_TEST(contexts_that_somebody_can_end)
 {

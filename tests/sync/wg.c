@@ -136,6 +136,37 @@ GO_TEST(wg_08_adds_while_positive)
     }
 }
 
+static void arrive_and_wait(rn_wg *wg, rn_wg *arriving, _Atomic int *n)
+{
+    rn_wg_done(arriving);
+    rn_wg_wait(wg);
+    (*n)++;
+}
+
+/* WG-09: a negative delta that ends at zero wakes those that wait. */
+GO_TEST(wg_09_a_negative_delta_wakes)
+{
+    enum { WAITING = 3 };
+    rn_wg wg = {0}, arriving = {0};
+    _Atomic int n = 0;
+
+    for (int waiting = 1; waiting <= WAITING; waiting++) {
+        n = 0;
+        rn_wg_add(&wg, 7);
+        rn_wg_add(&arriving, waiting);
+        for (int i = 0; i < waiting; i++)
+            rn_go(arrive_and_wait, &wg, &arriving, &n);
+        rn_wg_wait(&arriving);
+        test_let_run();
+        CHECK_EQ(n, 0);
+        rn_wg_add(&wg, -4);
+        test_let_run();
+        CHECK_EQ(n, 0);
+        rn_wg_add(&wg, -3);
+        AWAIT(n == waiting);
+    }
+}
+
 /* WG-09: any delta. */
 GO_TEST(wg_09_any_delta)
 {
