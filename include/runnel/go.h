@@ -61,7 +61,10 @@ RN__API void rn__defer_run(void *d); /* either form: a cleanup function */
 
 /* ---- Asking and telling the runtime ----------------------------------------------------------- */
 
-/* Let others that can run go first. On a plain thread: the same among the kernel's threads. */
+/*
+ * Let others that can run go first: who was woken, before who has yielded, before who has not run yet; yet each has its
+ * turn within a few switches. On a plain thread: the same among the kernel's threads. Returns soon; allocates nothing.
+ */
 RN__API void rn_yield(void);
 /* This goroutine's id: 1 for the first of rn_run; never reused. 0 on a plain thread. */
 RN__API uint64_t rn_self_id(void);

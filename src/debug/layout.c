@@ -62,6 +62,8 @@ const struct layout rn__layout = {
         SIZE(proc)
         FIELD(proc, ready.head)
         FIELD(proc, ready.tail)
+        FIELD(proc, yielded.head)
+        FIELD(proc, yielded.tail)
         FIELD(proc, fresh.top)
         FIELD(proc, fresh.bottom)
         FIELD(proc, worker)

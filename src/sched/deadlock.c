@@ -28,8 +28,7 @@ static bool quiet(struct rt *rt, uint32_t *ret_known)
     for (uint32_t i = 0; is && i < rt->nprocs; i++) {
         const struct proc *p = &rt->procs[i];
 
-        is = load_relaxed(&p->timers->count) == 0 && runq_len(&p->ready) == 0 &&
-             freshq_len(&p->fresh) == 0;
+        is = load_relaxed(&p->timers->count) == 0 && queued(p) == 0;
     }
     *ret_known = rt->workers + load_relaxed(&rt->has_monitor) + load_acquire(&rn__threads_parked) +
                  load_acquire(&rn__threads_own);

@@ -32,6 +32,7 @@ enum {
 
 struct proc {
     struct runq ready;
+    struct runq yielded;
     struct freshq fresh;
 
     /* The holder's own. */
@@ -42,7 +43,9 @@ struct proc {
     uint32_t polled;       /* atomic, likewise: tick at the last look at the descriptors */
     uint32_t backlog;      /* how many could run after that */
     uint32_t ahead;        /* picks until which who is next is fetched into the caches */
-    uint32_t ready_streak; /* picks from ready since the last from fresh */
+    uint32_t ready_streak; /* picks of those that are not new since somebody else had a turn */
+    uint32_t turns;        /* counts those: new ones and those that yielded take turns */
+    bool yielded_ran;      /* one that yielded was picked since then */
     uint32_t fresh_takes;  /* counts picks from fresh */
     int8_t
         halved; /* signed, since the explorer's SPIN_HALVED is 0; how many times the while of looking for work is halved */
@@ -389,7 +392,7 @@ static inline bool unpaid(const struct rt *rt, const struct proc *p)
 /* Tasks in p's own queues. */
 static inline uint32_t queued(const struct proc *p)
 {
-    return runq_len(&p->ready) + freshq_len(&p->fresh);
+    return runq_len(&p->ready) + runq_len(&p->yielded) + freshq_len(&p->fresh);
 }
 
 /* A task was queued at p, by its holder. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * runq.h - a processor's two run queues.
+ * runq.h - a processor's run queues.
  *
  * A task is a goroutine that is ready to go on, or a record of one that has not run: a word whose lowest
  * bit tells which.
  *
- * struct runq: goroutines that were readied, first in, first out, so that no pair that only talks to each
+ * struct runq: goroutines that were readied, or that yielded, first in, first out, so that no pair that only talks to each
  * other can starve the rest. A ring: the owner appends at tail; the owner and any thief take at head. Both
  * counters run freely and are masked to address a slot.
  *   I1  0 <= tail - head <= RUNQ_SLOTS.

@@ -8,9 +8,11 @@
  * done about the goroutine that left (mark it off the CPU, queue it, cache its stack) is done by whoever
  * arrives, on another stack: see arrived().
  *
- * Order. Readied goroutines first in, first out; new ones newest first, but every FRESH_OLDEST-th pick the
- * oldest; new ones at least every READY_RUN picks; the global queue and timers every few picks. So whoever
- * is runnable is reached within a bound, whatever the others do between picks.
+ * Order. Readied goroutines first, in the order in which they were readied; then those that yielded, likewise, whether
+ * by themselves or because their time was over: who was woken has waited for something, and goes before who computes.
+ * Then new ones, newest first, but every FRESH_OLDEST-th pick the oldest. After READY_RUN picks of others a new one has
+ * its turn, and one that yielded, in turns, if none of those was picked meanwhile; the global queue and timers have theirs
+ * every few picks. So whoever is runnable is reached within a bound, whatever the others do between picks.
  *
  * Waking. Work in a processor's own queue is never lost: its holder runs, and will look. To wake another
  * worker for it is a matter of latency, and costs microseconds. So:
@@ -64,7 +66,7 @@
 _Static_assert(COUNT_READIES > COUNT_PARKS, "read in this order");
 
 enum {
-    READY_RUN = 8,     /* picks of readied goroutines before a new one */
+    READY_RUN = 8,     /* picks of goroutines that are not new before somebody else has a turn */
     FRESH_OLDEST = 16, /* every so many new ones, the oldest */
     TICK_TIMERS = 8,   /* picks between two looks at the clock, if there are timers */
     TICK_GLOBAL = 64,  /* picks between two looks at the global queue */
@@ -141,18 +143,24 @@ static void global_put(struct rt *rt, task t)
     store_relaxed(&rt->global_len, rt->global_len + 1);
 }
 
+/* All that is queued at p, which has no holder or is being given up by the caller. */
+static void all_to_global(struct rt *rt, struct proc *p)
+{
+    struct fresh *f;
+    task t;
+
+    while ((t = runq_take(&p->ready)) || (t = runq_take(&p->yielded)))
+        global_put(rt, t);
+    while ((f = freshq_steal(&p->fresh)))
+        global_put(rt, task_of_fresh(f));
+}
+
 static void proc_idle(struct rt *rt, struct proc *p)
 {
     p->worker = NULL;
     store_relaxed(&p->idle, true);
     if (unlikely(rt->nprocs - rt->off_procs > rt->limit)) {
-        struct fresh *f;
-        task t;
-
-        while ((t = runq_take(&p->ready)))
-            global_put(rt, t);
-        while ((f = freshq_steal(&p->fresh)))
-            global_put(rt, task_of_fresh(f));
+        all_to_global(rt, p);
         p->next_idle = rt->off_proc;
         rt->off_proc = p;
         store_relaxed(&rt->off_procs, rt->off_procs + 1);
@@ -485,11 +493,11 @@ void rn__inject(struct rt *rt, task t)
     rn__wake_one(rt);
 }
 
-/* The queue is full: half of it, and t, go to the global queue. */
-static COLD void ready_overflow(struct rt *rt, struct proc *p, task t)
+/* q, of p, is full: half of it, and t, go to the global queue. */
+static COLD void overflow(struct rt *rt, struct proc *p, struct runq *q, task t)
 {
     task half[RUNQ_SLOTS / 2];
-    uint32_t n = runq_take_half(&p->ready, half);
+    uint32_t n = runq_take_half(q, half);
 
     spin_lock(&rt->lock);
     for (uint32_t i = 0; i < n; i++)
@@ -540,15 +548,19 @@ void rn__latency(struct proc *p, int64_t queued_at)
     }
 }
 
-static ALWAYS_INLINE void push_ready(struct worker *w, struct g *g)
+/* Queue g in q, one of the two of w's processor. */
+static ALWAYS_INLINE void push(struct worker *w, struct runq *q, struct g *g)
 {
-    struct proc *p = w->proc;
-
-    if (unlikely(!runq_push(&p->ready, task_of_g(g)))) {
-        ready_overflow(w->rt, p, task_of_g(g));
+    if (unlikely(!runq_push(q, task_of_g(g)))) {
+        overflow(w->rt, w->proc, q, task_of_g(g));
         return;
     }
-    notify(w->rt, p);
+    notify(w->rt, w->proc);
+}
+
+static ALWAYS_INLINE void push_ready(struct worker *w, struct g *g)
+{
+    push(w, &w->proc->ready, g);
 }
 
 /* ---- Picking --------------------------------------------------------------------------------------- */
@@ -568,6 +580,25 @@ static ALWAYS_INLINE struct fresh *take_fresh(struct proc *p, bool alone)
             return f;
     }
     return freshq_take(&p->fresh);
+}
+
+static ALWAYS_INLINE task take(struct runq *q, bool alone)
+{
+    return alone ? runq_take_alone(q) : runq_take(q);
+}
+
+/* After READY_RUN picks of others: a new one, or one that yielded if none of those has been picked meanwhile; 0: none. */
+static NOINLINE task take_turn(struct proc *p, bool alone)
+{
+    bool due = !p->yielded_ran, first = due && ++p->turns % 2 != 0;
+    task t = first ? take(&p->yielded, alone) : 0;
+    struct fresh *f = t ? NULL : take_fresh(p, alone);
+
+    p->ready_streak = 0;
+    p->yielded_ran = false;
+    if (f)
+        return task_of_fresh(f);
+    return due && !first ? take(&p->yielded, alone) : t;
 }
 
 /*
@@ -613,15 +644,21 @@ static ALWAYS_INLINE task pick(struct proc *p)
     task t;
 
     if (unlikely(p->ready_streak >= READY_RUN)) {
-        f = take_fresh(p, alone);
-        if (f)
-            return task_of_fresh(f);
+        t = take_turn(p, alone);
+        if (t)
+            return t;
     }
-    t = alone ? runq_take_alone(&p->ready) : runq_take(&p->ready);
+    t = take(&p->ready, alone);
     if (likely(t)) {
         p->ready_streak++;
         if (unlikely(p->ahead > 0))
             fetch_next(p);
+        goto kept;
+    }
+    t = take(&p->yielded, alone);
+    if (t) {
+        p->ready_streak++;
+        p->yielded_ran = true;
         goto kept;
     }
     f = take_fresh(p, alone);
@@ -707,7 +744,7 @@ static ALWAYS_INLINE void arrived(struct g *prev)
     case AFTER_YIELD:
         store_release(&prev->on_cpu, 0);
         if (likely(w->proc))
-            push_ready(w, prev);
+            push(w, &w->proc->yielded, prev);
         else
             rn__inject(w->rt, task_of_g(prev));
         break;
@@ -1144,15 +1181,20 @@ static inline bool may_take(const struct rt *rt, const struct proc *victim, uint
 static task steal_from(struct proc *p, struct proc *victim)
 {
     task half[RUNQ_SLOTS / 2];
+    struct runq *to = &p->ready;
     uint32_t n = runq_take_half(&victim->ready, half);
     struct fresh *f;
 
+    if (!n) {
+        to = &p->yielded;
+        n = runq_take_half(&victim->yielded, half);
+    }
     if (n) {
         note_steal(p, victim, n);
         trip_began(p, victim, n);
         store_relaxed(&victim->kept, 0);
         for (uint32_t i = 1; i < n; i++)
-            runq_push(&p->ready, half[i]); /* p's queue is empty: it fits */
+            runq_push(to, half[i]); /* p's queue is empty: it fits */
         return half[0];
     }
     n = freshq_len(&victim->fresh);
@@ -1187,7 +1229,8 @@ enum { LONE = 8 };
 /* Has victim's one task been waiting for long enough that its holder is not about to take it? */
 static bool lone_waits(struct lone *seen, const struct proc *victim)
 {
-    uint32_t head = load_relaxed(&victim->ready.head) ^ (uint32_t)load_relaxed(&victim->fresh.top);
+    uint32_t head = load_relaxed(&victim->ready.head) + load_relaxed(&victim->yielded.head) +
+                    (uint32_t)load_relaxed(&victim->fresh.top); /* none goes back */
 
     if (load_relaxed(&victim->idle)) /* it has no holder */
         return true;
@@ -1722,15 +1765,11 @@ static void pass_on(struct worker *w, task t)
 {
     struct rt *rt = w->rt;
     struct proc *p = w->proc;
-    struct fresh *f;
 
     w->proc = NULL;
     spin_lock(&rt->lock);
     global_put(rt, t);
-    while ((t = runq_take(&p->ready)))
-        global_put(rt, t);
-    while ((f = freshq_steal(&p->fresh)))
-        global_put(rt, task_of_fresh(f));
+    all_to_global(rt, p);
     proc_idle(rt, p);
     spin_unlock(&rt->lock);
     fence_seq_cst(); /* W1 */

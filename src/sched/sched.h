@@ -71,7 +71,7 @@ enum g_kind {
 /* What whoever runs next on the thread does about the goroutine that left. */
 enum g_after {
     AFTER_NOTHING, /* it parked: rn__ready will queue it */
-    AFTER_YIELD,   /* put it at the end of the run queue */
+    AFTER_YIELD,   /* put it at the end of the queue of those that yielded */
     AFTER_DEAD     /* put its stack into the cache */
 };
 

@@ -9,7 +9,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-static rn_chan(int) numbers;
+static rn_chan(int) numbers, full;
 static _Atomic int spins;
 
 static void adder(rn_wg *done)
@@ -42,7 +42,9 @@ static int few(void)
     rn_wg_add(&done, 1);
     rn_go(adder, &done);
     rn_send(numbers, 1);
-    (void)rn_try_send(numbers, 9); /* it is full: nothing is sent, and no probe says so */
+    full = rn_chan_make(int, 1); /* nobody receives from it, also if we are asked to yield */
+    rn_send(full, 8);
+    (void)rn_try_send(full, 9); /* nothing is sent, and no probe says so */
     rn_yield();
     rn_send(numbers, 2);
     rn_select(rn_on_send(numbers, 3), rn_on_timeout(RN_HOUR));

@@ -223,6 +223,45 @@ static void spin_on_yield(void)
     }
 }
 
+static int yields; /* of all; one processor */
+static void yield_always(const int *over)
+{
+    while (!*(const volatile int *)over) {
+        yields++;
+        rn_yield();
+    }
+}
+static void see_yields(rn_recv_only(int) in, rn_send_only(int) out)
+{
+    rn_range (before, in)
+        rn_send(out, yields - before);
+}
+/* Who is woken goes before all that yielded, but for one that has its turn. */
+GO_TEST_PROCS(rt_22_who_is_woken_goes_before_those_that_yield, 1)
+{
+    enum { SPINNERS = 20, ROUNDS = 1000 };
+    rn_chan(int) in = rn_chan_make(int, 0), out = rn_chan_make(int, 0);
+    int over = 0, at_once = 0;
+    rn_wg wg = {0};
+
+    yields = 0;
+    for (int i = 0; i < SPINNERS; i++)
+        rn_wg_go(&wg, yield_always, &over);
+    rn_go(see_yields, in, out);
+    for (int i = 0; i < ROUNDS; i++) {
+        rn_yield(); /* the spinners are queued, and the receiver waits */
+        rn_send(in, yields);
+        at_once += rn_recv(out) <= 1;
+    }
+    over = 1;
+    rn_wg_wait(&wg);
+    rn_close(in);
+    CHECK(at_once > ROUNDS / 2); /* a machine that stands still may spoil some */
+    AWAIT(rn_count() == 1);
+    rn_chan_release(in);
+    rn_chan_release(out);
+}
+
 GO_TEST(rt_22_a_spinner_on_yield_gets_its_message)
 {
     spin_on_yield();

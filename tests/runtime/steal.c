@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * steal.c - in which order a search for work visits the processors (RT-27).
+ * steal.c - in which order tasks are picked, and a search for work visits the processors (RT-27).
  *
  * The scheduler's own source, and processors made by hand, of which nobody is held: so that what a search sees, and how
  * many rounds it takes, is exact. A round draws one random number, which tells how many rounds there were.
@@ -117,6 +117,144 @@ PLAIN_TEST(rt_27_a_search_in_vain_ends)
         CHECK_EQ(rounds_since(from, SPIN_ROUNDS), SPIN_ROUNDS);
         unmake();
     }
+}
+
+static struct g readied[40], yielded[40];
+static struct fresh new[40];
+
+/* Readied ones first, then those that yielded, then new ones, the newest first. */
+PLAIN_TEST(those_that_were_readied_go_before_those_that_yielded)
+{
+    enum { N = READY_RUN / 2 };
+    struct proc *p;
+
+    for (int alone = 0; alone < 2; alone++) {
+        make(1);
+        p = w->proc = &rt->procs[0];
+        p->alone = alone;
+        for (int i = 0; i < N; i++) {
+            CHECK(runq_push(&p->yielded, task_of_g(&yielded[i])));
+            CHECK(runq_push(&p->ready, task_of_g(&readied[i])));
+            CHECK(freshq_push(&p->fresh, &new[i]));
+        }
+        CHECK_EQ(queued(p), 3 * N);
+        for (int i = 0; i < N; i++)
+            CHECK(pick(p) == task_of_g(&readied[i]));
+        for (int i = 0; i < N; i++)
+            CHECK(pick(p) == task_of_g(&yielded[i]));
+        for (int i = N; i-- > 0;)
+            CHECK(pick(p) == task_of_fresh(&new[i]));
+        CHECK(pick(p) == 0);
+        unmake();
+    }
+}
+
+/* Who picks that there are always readied ones comes by the others all the same: every READY_RUN picks, in turns. */
+PLAIN_TEST(everybody_has_a_turn)
+{
+    struct proc *p;
+
+    for (int which = 1; which < 4; which++) { /* 1: some have yielded; 2: some are new */
+        int yields = 0, starts = 0;
+
+        make(1);
+        p = w->proc = &rt->procs[0];
+        for (int i = 0; i < 20; i++) {
+            CHECK(!(which & 1) || runq_push(&p->yielded, task_of_g(&yielded[i])));
+            CHECK(!(which & 2) || freshq_push(&p->fresh, &new[i]));
+        }
+        CHECK(runq_push(&p->ready, task_of_g(&readied[0])));
+        for (int i = 0; i < 10 * (READY_RUN + 1); i++) {
+            task t = pick(p);
+
+            if (i % (READY_RUN + 1) < READY_RUN) {
+                CHECK(t == task_of_g(&readied[0]));
+                CHECK(runq_push(&p->ready, t));
+            } else if (task_is_fresh(t)) {
+                starts++;
+            } else {
+                CHECK(t == task_of_g(&yielded[yields]));
+                yields++;
+            }
+        }
+        CHECK_EQ(yields, which == 1 ? 10 : which == 2 ? 0 : 5);
+        CHECK_EQ(starts, which == 1 ? 0 : which == 2 ? 10 : 5);
+        unmake();
+    }
+}
+
+/* Who yielded and has just run has no turn before those that were readied. */
+PLAIN_TEST(no_turn_is_due_after_one_that_yielded)
+{
+    struct proc *p;
+
+    make(1);
+    p = w->proc = &rt->procs[0];
+    for (int i = 0; i < READY_RUN; i++)
+        CHECK(runq_push(&p->yielded, task_of_g(&yielded[i])));
+    for (int i = 0; i < READY_RUN; i++) {
+        task t = pick(p);
+
+        CHECK(t == task_of_g(&yielded[i]));
+        CHECK(runq_push(&p->yielded, t));
+    }
+    for (int i = 0; i < READY_RUN; i++)
+        CHECK(runq_push(&p->ready, task_of_g(&readied[i])));
+    for (int i = 0; i < READY_RUN; i++)
+        CHECK(pick(p) == task_of_g(&readied[i]));
+    CHECK(pick(p) == task_of_g(&yielded[0]));
+    unmake();
+}
+
+/* A thief takes those that yielded where nobody was readied, and they stay what they are; a lone one only if it waits. */
+PLAIN_TEST(those_that_yielded_are_stolen)
+{
+    struct proc *p, *victim;
+    uint64_t from;
+
+    make(2);
+    p = w->proc = &rt->procs[0];
+    victim = &rt->procs[1];
+    for (int i = 0; i < 8; i++)
+        CHECK(runq_push(&victim->yielded, task_of_g(&yielded[i])));
+    CHECK(runq_push(&victim->ready, task_of_g(&readied[0])));
+    CHECK(steal(w) == task_of_g(&readied[0]));
+    CHECK_EQ(queued(p), 0);
+    CHECK(steal(w) == task_of_g(&yielded[0]));
+    CHECK_EQ(queued(p), 3);
+    for (int i = 1; i < 4; i++)
+        CHECK(runq_take(&p->yielded) == task_of_g(&yielded[i]));
+    for (int i = 4; i < 7; i++)
+        CHECK(runq_take(&victim->yielded) == task_of_g(&yielded[i]));
+    from = w->random;
+    CHECK(steal(w) == task_of_g(&yielded[7]));
+    CHECK_EQ(rounds_since(from, SPIN_ROUNDS), SPIN_WAITED + 1);
+    unmake();
+}
+
+/* What is queued at a processor that is given up is for anybody. */
+PLAIN_TEST(nothing_stays_at_a_processor_out_of_use)
+{
+    struct proc *p;
+    unsigned n = 0;
+
+    make(2);
+    p = &rt->procs[1];
+    for (int i = 0; i < 5; i++) {
+        CHECK(runq_push(&p->yielded, task_of_g(&yielded[i])));
+        CHECK(runq_push(&p->ready, task_of_g(&readied[i])));
+        CHECK(freshq_push(&p->fresh, &new[i]));
+    }
+    rt->limit = 1;
+    spin_lock(&rt->lock);
+    proc_idle(rt, p);
+    CHECK_EQ(queued(p), 0);
+    CHECK_EQ(rt->global_len, 15);
+    while (global_take(rt))
+        n++;
+    CHECK_EQ(n, 15);
+    spin_unlock(&rt->lock);
+    unmake();
 }
 
 /* Rounds of a search in vain. */

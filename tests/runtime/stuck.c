@@ -284,16 +284,20 @@ static void run_and_leave(void)
 }
 PLAIN_TEST(at_the_end_of_a_run)
 {
-    struct child c;
+    bool said = false;
 
     if (NOT_THERE())
         return;
-    c = run_child(run_and_leave);
-    CHECK_EXIT(&c, 0);
-    CHECK_SAYS(
-        &c,
-        "\nrunnel: 1 of them can never wake, for nothing that could wake them is reachable: 2\n");
-    free(c.said);
+    for (int i = 0; i < 10 && !said; i++) { /* nothing is said while a thread comes or goes */
+        struct child c = run_child(run_and_leave);
+
+        CHECK_EXIT(&c, 0);
+        begins(c.said, "runnel: 1 goroutine left at the end of rn_run:\n");
+        said = strstr(c.said, "\nrunnel: 1 of them can never wake, for nothing that could wake "
+                              "them is reachable: 2\n");
+        free(c.said);
+    }
+    CHECK(said);
 }
 
 /* ---- Contexts that nobody can end --------------------------------------------------------------------------------- */

@@ -26,15 +26,18 @@ static void pass(int64_t ns)
 static rn_mutex m;
 static int asked;            /* goroutines that are about to wait; atomic */
 static int got[MOST], n_got; /* guarded by m */
-static rn_chan(int) go_on;   /* if not nil, who gets the lock keeps it until told */
+static rn_chan(int) go_on;   /* if not nil, who gets the lock keeps it until told, */
+static rn_chan(int) unlocks; /* and says that it is about to let it go */
 
 static void wait_for_lock(int me)
 {
     __atomic_fetch_add(&asked, 1, __ATOMIC_RELAXED);
     rn_mutex_lock(&m);
     got[n_got++] = me;
-    if (go_on)
+    if (go_on) {
         (void)rn_recv(go_on);
+        rn_send(unlocks, me);
+    }
     rn_mutex_unlock(&m);
 }
 
@@ -60,6 +63,7 @@ static void begin(bool keep)
     m = (rn_mutex){0};
     asked = n_got = 0;
     go_on = keep ? rn_chan_make(int, 0) : NULL;
+    unlocks = keep ? rn_chan_make(int, MOST) : NULL;
     rn_mutex_lock(&m);
 }
 
@@ -74,8 +78,10 @@ static bool end(int waiters)
     for (int i = 0; i < waiters; i++)
         in_order = in_order && got[i] == i;
     rn_mutex_unlock(&m);
-    if (go_on)
+    if (go_on) {
         rn_chan_release(go_on);
+        rn_chan_release(unlocks);
+    }
     go_on = NULL;
     return in_order;
 }
@@ -124,11 +130,12 @@ GO_TEST_PROCS(mu_08_09_handed_after_a_millisecond_and_not_before, 1)
     expect_handed(50 * RN_MILLISECOND, true);
 }
 
-/* Who holds the lock unlocks it; true if whoever got it, or was woken, has not run yet. Number n got it last. */
+/* Who holds the lock unlocks it; true if whoever got it, or was woken, has not run yet: we are readied before it. Number n
+ * got it last. */
 static bool let_go(int n)
 {
     rn_send(go_on, 0);
-    rn_yield();
+    (void)rn_recv(unlocks);
     return n_got == n + 1;
 }
 

@@ -66,6 +66,8 @@ enum {
     X(PROC_SIZE, "proc.size")                                                                      \
     X(PROC_READY_HEAD, "proc.ready.head")                                                          \
     X(PROC_READY_TAIL, "proc.ready.tail")                                                          \
+    X(PROC_YIELDED_HEAD, "proc.yielded.head")                                                      \
+    X(PROC_YIELDED_TAIL, "proc.yielded.tail")                                                      \
     X(PROC_FRESH_TOP, "proc.fresh.top")                                                            \
     X(PROC_FRESH_BOTTOM, "proc.fresh.bottom")                                                      \
     X(PROC_WORKER, "proc.worker")                                                                  \
@@ -637,7 +639,8 @@ static bool look_at_procs(struct target *t, struct look *l, const char *rt)
 
         if (!read_at(t, at, p, t->n[N_PROC_SIZE]))
             return false;
-        ready = half(p, t->n[N_PROC_READY_TAIL]) - half(p, t->n[N_PROC_READY_HEAD]);
+        ready = half(p, t->n[N_PROC_READY_TAIL]) - half(p, t->n[N_PROC_READY_HEAD]) +
+                half(p, t->n[N_PROC_YIELDED_TAIL]) - half(p, t->n[N_PROC_YIELDED_HEAD]);
         fresh = (int64_t)(word(p, t->n[N_PROC_FRESH_BOTTOM]) - word(p, t->n[N_PROC_FRESH_TOP]));
         *q = (struct processor){.ready = ready, .fresh = fresh > 0 ? (uint64_t)fresh : 0};
         q->picks = half(p, t->n[N_PROC_TICK]);
