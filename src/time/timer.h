@@ -40,7 +40,8 @@ struct timer {
 };
 
 struct timer_heap {
-    struct spin lock;
+    struct spin lock ALIGNED(
+        CACHE_LINE); /* each processor writes its own at every arm: none shares a line with another's */
     uint32_t count; /* atomic for readers without the lock */
     uint32_t room;
     int64_t first; /* atomic: when of the root, INT64_MAX when empty */
