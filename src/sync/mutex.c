@@ -154,12 +154,20 @@ bool rn__mutex_mark(const rn_mutex *m, struct lock_mark *ret)
            load_acquire(&m->rn__by) == ret->by && load_relaxed(&m->rn__at) == ret->at;
 }
 
+/* Take m if it is not held: the callers are here also because a waiter was woken and has not come yet, which may be so for
+ * as long as they go on. */
+static ALWAYS_INLINE bool lock_free(rn_mutex *m)
+{
+    uint32_t state = load_relaxed(&m->rn__state);
+
+    return likely(!is_held(state)) &&
+           likely(cas_acquire(&m->rn__state, &state, state | LOCKED)); /* E1 */
+}
+
 void rn__mutex_lock(rn_mutex *m)
 {
-    uint32_t unlocked = 0;
-
     tool_read(m, sizeof *m); /* whoever overwrites a mutex in use is to be reported */
-    if (unlikely(!cas_acquire(&m->rn__state, &unlocked, LOCKED))) /* E1 */
+    if (!lock_free(m))
         mutex_wait(m, NULL);
     owner_mark(&m->rn__by, &m->rn__at);
     edge_acquire(m);
@@ -167,10 +175,8 @@ void rn__mutex_lock(rn_mutex *m)
 
 int rn_mutex_lock_ctx(struct rn_ctx *ctx, rn_mutex *m)
 {
-    uint32_t unlocked = 0;
-
     tool_read(m, sizeof *m);
-    if (!cas_acquire(&m->rn__state, &unlocked, LOCKED)) { /* E1 */
+    if (!lock_free(m)) {
         int err = mutex_wait(m, ctx);
 
         if (err)
