@@ -223,10 +223,10 @@ static void spin_on_yield(void)
     }
 }
 
-static int yields; /* of all; one processor */
-static void yield_always(const int *over)
+static _Atomic int yields; /* of all */
+static void yield_always(const _Atomic int *over)
 {
-    while (!*(const volatile int *)over) {
+    while (!*over) {
         yields++;
         rn_yield();
     }
@@ -241,7 +241,8 @@ GO_TEST_PROCS(rt_22_who_is_woken_goes_before_those_that_yield, 1)
 {
     enum { SPINNERS = 20, ROUNDS = 1000 };
     rn_chan(int) in = rn_chan_make(int, 0), out = rn_chan_make(int, 0);
-    int over = 0, at_once = 0;
+    _Atomic int over = 0;
+    int at_once = 0;
     rn_wg wg = {0};
 
     yields = 0;
