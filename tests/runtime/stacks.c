@@ -16,8 +16,8 @@ static rn_chan(int) gate;
 static _Atomic int arrived;
 
 static volatile char touched;
-static volatile int seven =
-    7; /* a loop of known length may be unrolled, and has then as many places */
+/* A loop of known length may be unrolled, and has then as many places. */
+static volatile int seven = 7;
 
 static void use(size_t n)
 {
