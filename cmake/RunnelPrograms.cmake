@@ -142,10 +142,6 @@ function(runnel_test_program name)
     if(RUNNEL_TEST_SANITIZE STREQUAL "undefined")
         list(APPEND env UBSAN_OPTIONS=print_stacktrace=1:handle_segv=0)
     endif()
-    # By the process alone a later test would overwrite what an earlier one counted: the kernel gives numbers out again.
-    if(RUNNEL_COVERAGE)
-        list(APPEND env LLVM_PROFILE_FILE=${PROJECT_BINARY_DIR}/profiles/${name}-%p%c.profraw)
-    endif()
 
     set(under_valgrind FALSE)
     if("valgrind" IN_LIST A_LABELS)
