@@ -17,6 +17,7 @@ static struct {
     int count;
     int64_t target;
     int64_t fixed_n; /* 0: grow */
+    int trace_pairs; /* above 0: compare with and without the flight recorder */
     bool only_list;
     bool is_smoke;
     bool counts;
@@ -164,6 +165,60 @@ static int64_t clamp(int64_t v, int64_t low, int64_t high)
     return v < low ? low : v > high ? high : v;
 }
 
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, int count)
+{
+    qsort(values, (size_t)count, sizeof values[0], compare_doubles);
+    return (values[(count - 1) / 2] + values[count / 2]) / 2;
+}
+
+static double ns_per_op(const struct bench_entry *e, struct bench *b, bool traced)
+{
+    if (traced && rn_trace_start() < 0)
+        bench_fail("rn_trace_start: out of memory");
+    call(e, b);
+    if (traced)
+        rn_trace_stop();
+    return (double)b->elapsed / (double)b->n;
+}
+
+/*
+ * Neighbouring calls in one process, with the flight recorder off and on, whichever first: what else the machine does
+ * changes more slowly than that, and single processes differ by more than what is looked for.
+ */
+static void compare_traced(const struct bench_entry *e, struct bench *b)
+{
+    int pairs = options.trace_pairs;
+    double *off = calloc((size_t)pairs * 4, sizeof *off);
+    double *on = off + pairs, *more = on + pairs, *ratio = more + pairs;
+
+    if (!off)
+        bench_fail("out of memory");
+    for (int i = 0; i < pairs; i++) {
+        bool traced_first = i % 2 == 1;
+        double first = ns_per_op(e, b, traced_first), second = ns_per_op(e, b, !traced_first);
+
+        off[i] = traced_first ? second : first;
+        on[i] = traced_first ? first : second;
+        more[i] = on[i] - off[i];
+        ratio[i] = on[i] / off[i];
+    }
+    b->metric_count = 0;
+    bench_report(b, median(off, pairs), "off-ns/op");
+    bench_report(b, median(on, pairs), "on-ns/op");
+    bench_report(b, median(more, pairs), "more-ns/op");
+    bench_report(b, median(ratio, pairs), "ratio");
+    bench_report(b, ratio[pairs / 4], "ratio-low");
+    bench_report(b, ratio[(pairs * 3 - 1) / 4], "ratio-high");
+    free(off);
+}
+
 static int measure(const struct bench_entry *e)
 {
     struct bench b = {.n = options.fixed_n > 0 ? options.fixed_n : 1,
@@ -187,6 +242,8 @@ static int measure(const struct bench_entry *e)
     }
     if (b.is_skipped)
         return 0;
+    if (options.trace_pairs > 0)
+        compare_traced(e, &b);
     if (b.metric_count == 0) {
         bench_report(&b, (double)b.elapsed / (double)b.n, "ns/op");
         bench_report(&b, (double)b.cpu / (double)b.n, "cpu-ns/op");
@@ -204,8 +261,10 @@ static void usage(const char *program, int status)
 {
     fprintf(status == 0 ? stdout : stderr,
             "usage: %s [-run REGEX] [-procs P] [-count K] [-time MS] [-n N] [-smoke] [-counts] "
-            "[-list]\n"
-            "  prints: name, value, unit, iterations; with -counts also what the scheduler did\n",
+            "[-trace-pairs K] [-list]\n"
+            "  prints: name, value, unit, iterations; with -counts also what the scheduler did;\n"
+            "  with -trace-pairs how K neighbouring calls with the flight recorder and without it "
+            "compare\n",
             program);
     exit(status);
 }
@@ -241,6 +300,8 @@ static void parse(int argc, char **argv)
             options.target = number(argv[0], argv[++i]) * RN_MILLISECOND;
         else if (strcmp(a, "-n") == 0)
             options.fixed_n = number(argv[0], argv[++i]);
+        else if (strcmp(a, "-trace-pairs") == 0)
+            options.trace_pairs = (int)number(argv[0], argv[++i]);
         else if (strcmp(a, "-smoke") == 0)
             options.is_smoke = true;
         else if (strcmp(a, "-counts") == 0)

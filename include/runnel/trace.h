@@ -9,7 +9,7 @@
  * The file is Chrome's JSON trace format. Goroutines are tracks, with what each did and waited for, and on which
  * object; so are processors, with who ran there. Arrows go from each wake-up to the run that it led to, and from each
  * start to the first run. Times are of the CPU's counter. In stretches with more than about 2.5 million events a second
- * on a processor only every eighth reads it, and those between are put evenly, or close to the one before; the order
+ * on a processor only one in 32 reads it, and those between are put evenly, or close to the one before; the order
  * of events of one processor is always right.
  *
  *     RUNNEL_TRACE=trace.json ./program
