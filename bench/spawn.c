@@ -6,6 +6,10 @@
 #include <stdlib.h>
 #include <time.h>
 
+#ifdef BENCH_HAVE_ENTRY
+#include "sched/rt.h"
+#endif
+
 static void nothing(void) {}
 
 /* ---- The named one: spawn and finish -------------------------------------------------------- */
@@ -111,6 +115,39 @@ static void yield(struct bench *b)
         rn_wg_go(&wg, yielder, b->n / count + (i < b->n % count));
     rn_wg_wait(&wg);
 }
+
+#ifdef BENCH_HAVE_ENTRY
+/* The library's switch and nothing else, between the goroutine that measures and a stack that is there already. */
+static void *switched[2];
+
+/* Both in one loop, as two goroutines are in one rn__park: a switch returns to where it was called, which the processor
+ * foresees. */
+static __attribute__((noinline)) void switch_by_turns(int me, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        rn__switch(&switched[me], switched[!me], NULL);
+}
+
+static void switch_back(void)
+{
+    switch_by_turns(1, INT64_MAX);
+}
+
+static void context_switch(struct bench *b)
+{
+    static char stack[16384] __attribute__((aligned(16)));
+    char *top = stack + sizeof stack;
+    struct arch_frame *frame;
+
+#ifdef __x86_64__
+    top -= sizeof(void *); /* as after a call */
+#endif
+    frame = (struct arch_frame *)(void *)(top - sizeof *frame);
+    arch_frame_start(frame, switch_back);
+    switched[1] = frame;
+    switch_by_turns(0, b->n / 2 + 1);
+}
+#endif
 
 struct hog {
     rn_chan(bool) done;
@@ -318,6 +355,9 @@ static void matmult(struct bench *b)
 static const struct bench_entry entries[] = {
     {"SpawnWait", spawn_wait, 0, 0},
     {"SpawnBatch1000", spawn_batch, 1000, 0},
+#ifdef BENCH_HAVE_ENTRY
+    {"ContextSwitch", context_switch, 0, 1},
+#endif
     {"Yield1", yield, 1, 0},
     {"Yield2", yield, 2, 0},
     {"Yield1000", yield, 1000, 0},

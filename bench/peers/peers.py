@@ -41,21 +41,21 @@ def threads(directory, say):
     return program, "POSIX threads, mutexes and condition variables, " + " ".join(os.confstr("CS_GNU_LIBC_VERSION").split())
 
 
-def boost(directory, say):
+def boost(directory, say, name, source, *libraries):
     cxx = shutil.which("c++") or shutil.which("g++")
-    program = os.path.join(directory, "peer_boost")
-    sources = [os.path.join(HERE, f) for f in ("boost.cpp", "peer.h")]
+    program = os.path.join(directory, "peer_" + source)
+    sources = [os.path.join(HERE, f) for f in (source + ".cpp", "peer.h")]
     if not cxx:
-        say("no Boost.Fiber: no C++ compiler")
+        say("no %s: no C++ compiler" % name)
         return None
     if not is_new(program, sources) and not run(
-            [cxx, "-std=c++17", "-O2", "-pthread", sources[0], "-o", program, "-lboost_fiber", "-lboost_context"],
-            say, "Boost.Fiber (Debian: libboost-fiber-dev)"):
+            [cxx, "-std=c++17", "-O2", "-pthread", sources[0], "-o", program, *libraries],
+            say, name + " (Debian: libboost-fiber-dev)"):
         return None
     version = subprocess.run([cxx, "-x", "c++", "-E", "-P", "-"], input="#include <boost/version.hpp>\nBOOST_LIB_VERSION",
                              stdout=subprocess.PIPE, text=True).stdout.strip().splitlines()
-    return program, "Boost.Fiber %s, %s" % (version[-1].strip('"').replace("_", ".") if version else "",
-                                            first_line(cxx, "--version"))
+    return program, "%s %s, %s" % (name, version[-1].strip('"').replace("_", ".") if version else "",
+                                   first_line(cxx, "--version"))
 
 
 def tokio(directory, say):
@@ -78,5 +78,7 @@ def tokio(directory, say):
 def build(directory, say):
     """{name: (program, what it is)} of the peers that can be built here."""
     directory = os.path.abspath(directory)
-    made = {"Boost.Fiber": boost(directory, say), "Tokio": tokio(directory, say), "threads": threads(directory, say)}
+    made = {"Boost.Context": boost(directory, say, "Boost.Context", "context", "-lboost_context"),
+            "Boost.Fiber": boost(directory, say, "Boost.Fiber", "boost", "-lboost_fiber", "-lboost_context"),
+            "Tokio": tokio(directory, say), "threads": threads(directory, say)}
     return {name: peer for name, peer in made.items() if peer}
