@@ -49,15 +49,17 @@ struct parking {
     rn_chan(rn_unit) gate;
 };
 
-static void park_here(struct parking *s)
+static void park_here(struct parking *s, rn_wg *wg)
 {
     atomic_fetch_add_explicit(&s->started, 1, memory_order_relaxed);
     (void)rn_recv(s->gate);
+    rn_wg_done(wg);
 }
 
+/* arg: how many; below 0: with small stacks. */
 static void parked(struct bench *b)
 {
-    int64_t count = b->is_smoke ? SMOKE_COUNT : b->arg;
+    int64_t count = b->is_smoke ? SMOKE_COUNT : b->arg < 0 ? -b->arg : b->arg;
     struct parking s = {.gate = rn_chan_make(rn_unit, 0)};
     rn_wg wg = {0};
     double before, maps;
@@ -67,8 +69,13 @@ static void parked(struct bench *b)
     (void)footprint(); /* stdio's own memory is not the goroutines' */
     before = footprint();
     maps = mappings();
-    for (int64_t i = 0; i < count; i++)
-        rn_wg_go(&wg, park_here, &s);
+    rn_wg_add(&wg, (int)count);
+    for (int64_t i = 0; i < count; i++) {
+        if (b->arg < 0)
+            rn_go_with(RN_ATTR(.small_stack = true), park_here, &s, &wg);
+        else
+            rn_go(park_here, &s, &wg);
+    }
     while (atomic_load_explicit(&s.started, memory_order_relaxed) < count)
         rn_sleep(RN_MILLISECOND);
     rn_sleep(20 * RN_MILLISECOND); /* the last ones have counted but may not have parked */
@@ -123,6 +130,7 @@ static void unstarted(struct bench *b)
 static const struct bench_entry entries[] = {
     {"ParkedGoroutine/100000", parked, 100000, 0},
     {"ParkedGoroutine/1000000", parked, 1000000, 0},
+    {"ParkedSmallGoroutine/1000000", parked, -1000000, 0},
     {"UnstartedGoroutine/1000000", unstarted, 1000000, 1},
 };
 

@@ -110,5 +110,6 @@ func unstarted(b *bench) {
 var memoryEntries = []entry{
 	{"ParkedGoroutine/100000", parked, 100000, 0},
 	{"ParkedGoroutine/1000000", parked, 1000000, 0},
+	{"ParkedSmallGoroutine/1000000", parked, 1000000, 0}, // the same: Go has no others
 	{"UnstartedGoroutine/1000000", unstarted, 1000000, 1},
 }

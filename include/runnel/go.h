@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <runnel/call.h>
 #include <runnel/time.h>
+#include <stdbool.h>
 
 RN__BEGIN
 
@@ -23,7 +24,8 @@ struct rn_wg;
 typedef struct rn_attr {
     size_t stack_size; /* bytes, at most 1 GiB; rounded up to 16 KiB, 32 KiB, ... Default 128 KiB */
     const char *name;  /* copied, cut at 31 bytes; for reports. Default: none */
-    uint64_t rn__reserved[4];
+    bool small_stack;  /* see rn_go_with; stack_size must be 0 then */
+    uint64_t rn__reserved[3];
 } rn_attr;
 
 /* ---- Functions under the macros, and for languages without macros ---------------------------- */
@@ -152,7 +154,18 @@ RN__END
         RN__CAPTURE(rn__rec, __VA_ARGS__);                                                         \
     })
 /* rn_go_with(RN_ATTR(.stack_size = ..., .name = ...), fn, args...): the same with a stack of another size, or a name.
- * Panics "rn_go_with: stack_size above 1 GiB". */
+ * Panics "rn_go_with: stack_size above 1 GiB".
+ *
+ * RN_ATTR(.small_stack = true): a stack of 1.5 KiB without a guard, for goroutines that wait by the hundred thousand and call
+ * little: each costs 2.5 KiB of memory instead of a page and its tables. The caller vouches that fn and what it calls get
+ * along with it. All that waits, locks or starts goroutines here does; printf needs more, as do most of libc's functions of
+ * files and text. An overflow is a fatal error at the goroutine's next wait or end, when it has damaged a neighbour already. A
+ * signal's handler would need more, too: threads that have run such a goroutine take no signals any more, but those of
+ * faults; there must be others that do, as rn_run's. Threads that such a goroutine makes itself have that mask.
+ * It is granted where nothing binds functions at their first call, which takes 3 KiB: to static programs and those linked
+ * with -z now (some compilers' default) or run with LD_BIND_NOW=1. Else, and under sanitizers, Valgrind, RUNNEL_LOCKS and
+ * RUNNEL_STACKS, which shows what is used, it is one of 16 KiB with a guard. Panics "rn_go_with: small_stack with a
+ * stack_size". */
 #define rn_go_with(attr, ...)                                                                      \
     __extension__({                                                                                \
         RN__CHECK_CALL(__VA_ARGS__)                                                                \

@@ -8,6 +8,8 @@
  * its default disposition, so not under AddressSanitizer and ThreadSanitizer, which report an overflow
  * themselves, nor in a program that handles it; not under Valgrind either; and taken back at the end.
  *
+ * A small stack has no guard, but a canary, which is looked at when its goroutine leaves the CPU (stack.c).
+ *
  * The stack is walked by frame pointers. Where that does not lead to its bottom, because code without them is
  * in between, the unwinder is asked; it may use malloc when it is called for the first time, which the overflow
  * may have interrupted, so all else is said before, and the process ends in any case.
@@ -19,7 +21,7 @@
 #include "debug/debug.h"
 #include "os/os.h"
 
-enum { TOP = 32, BOTTOM = 8 };
+enum { TOP = 32, BOTTOM = 8, SMALL_FAR = 65536, SIGNAL_ROOM = 16384 };
 
 static uint32_t installed; /* atomic */
 
@@ -85,6 +87,38 @@ static void out_stack(struct out *o, struct places *known, struct g *g, const st
     rn__out_frames(o, known, top, n - first, true);
 }
 
+static void out_limit(struct out *o, size_t size)
+{
+    rn__out_str(o, "runtime: goroutine stack exceeds ");
+    rn__out_int(o, size);
+    rn__out_str(o, "-byte limit\nfatal error: stack overflow\n\n");
+}
+
+/* Not on its stack. The frames may be gone, and so may those of the goroutine below: only this one is told of. */
+static void small_report(void *arg)
+{
+    struct g *g = arg;
+    struct pool pool = {0};
+    char small[256];
+    struct out o = {STDERR_FILENO, 0, sizeof small, small};
+
+    rn__ending();
+    out_limit(&o, rn__stack_bytes(STACK_CLASS_SMALL));
+    rn__out_str(&o, "The goroutine has a small stack, without a guard: what lies below it has been "
+                    "written over. Start it\n"
+                    "without small_stack.\n\n");
+    rn__out_head(&o, g, "running");
+    rn__out_created(&o, rn__places_new(&pool), g->created_by, g->created_at);
+    rn__out_flush(&o);
+    rn__report_end();
+}
+
+/* What a signal without a stack of its own wants of a goroutine's: the kernel's record of the CPU, at most. */
+static uintptr_t signal_room(const struct os_fault *f)
+{
+    return f->no_room ? SIGNAL_ROOM : 0;
+}
+
 static void on_fault(const struct os_fault *f)
 {
     struct worker *w = arch_tls_address(rn__tls_worker);
@@ -98,14 +132,16 @@ static void on_fault(const struct os_fault *f)
 
     if (!g || g->kind != G_GOROUTINE)
         return;
+    if (g->stack_class == STACK_CLASS_SMALL &&
+        f->address < (uintptr_t)g->stack_lo + signal_room(f) &&
+        f->address + SMALL_FAR > (uintptr_t)g->stack_lo)
+        small_report(g);
     lo = (uintptr_t)g->stack_lo - rn__stack_guard(g->stack_class);
-    if (f->address < lo || f->address >= (uintptr_t)g->stack_lo)
+    if (f->address < lo || f->address >= (uintptr_t)g->stack_lo + signal_room(f))
         return;
     rn__ending();
     size = rn__stack_bytes(g->stack_class);
-    rn__out_str(&o, "runtime: goroutine stack exceeds ");
-    rn__out_int(&o, size);
-    rn__out_str(&o, "-byte limit\nfatal error: stack overflow\n\n");
+    out_limit(&o, size);
     rn__out_str(&o, "The stack is from ");
     rn__out_hex(&o, lo);
     rn__out_str(&o, " to ");
@@ -122,6 +158,12 @@ static void on_fault(const struct os_fault *f)
     rn__out_created(&o, known, g->created_by, g->created_at);
     rn__out_flush(&o);
     rn__report_end();
+}
+
+void rn__overflow_small(struct g *g)
+{
+    rn__with_room(small_report, g);
+    __builtin_unreachable();
 }
 
 void rn__overflow_begin(void)

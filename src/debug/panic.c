@@ -35,9 +35,18 @@ void rn__report_end(void)
     _exit(2);
 }
 
-static void report(const char *what, const char *text, bool all) __attribute__((noreturn));
-static NOINLINE void report(const char *what, const char *text, bool all)
+struct failure {
+    const char *what, *text;
+    bool all;
+    size_t skip;  /* calls between who looks at the stack and the one that is to blame */
+    uintptr_t fp; /* on a small stack: of the frame below that */
+};
+
+static NOINLINE void report_here(void *arg)
 {
+    const struct failure *f = arg;
+    const char *what = f->what, *text = f->text;
+    bool all = f->all;
     struct worker *w = worker_self();
     struct g *g = w->cur;
     struct rt *rt = w->rt ? w->rt : rn__report_hold();
@@ -56,7 +65,8 @@ static NOINLINE void report(const char *what, const char *text, bool all)
     rn__out_str(&o, "\n");
     rn__out_flush(&o); /* whatever else goes wrong, this much is said */
     known = rn__places_new(&pool);
-    n = rn__walk_self(pc, FRAMES_MAX, 2);
+    n = f->fp ? rn__walk(f->fp, (uintptr_t)g->stack_lo, (uintptr_t)g, pc, FRAMES_MAX)
+              : rn__walk_self(pc, FRAMES_MAX, f->skip);
     if (g->kind == G_GOROUTINE) {
         rn__out_str(&o, "\n");
         rn__out_head(&o, g, "running");
@@ -82,6 +92,28 @@ static NOINLINE void report(const char *what, const char *text, bool all)
     rn__report_end();
 }
 
+static bool on_small_stack(void)
+{
+    const struct g *g = rn__self();
+
+    return g->kind == G_GOROUTINE && g->stack_class == STACK_CLASS_SMALL;
+}
+
+static void report(const char *what, const char *text, bool all, uintptr_t fp)
+    __attribute__((noreturn));
+static NOINLINE void report(const char *what, const char *text, bool all, uintptr_t fp)
+{
+    struct failure f = {what, text, all, 3, 0};
+
+    if (unlikely(on_small_stack())) {
+        f.fp = fp;
+        rn__with_room(report_here, &f);
+    } else {
+        report_here(&f);
+    }
+    __builtin_unreachable();
+}
+
 void rn__threads_exhausted(uint32_t max)
 {
     char small[100];
@@ -96,21 +128,54 @@ void rn__threads_exhausted(uint32_t max)
 
 void rn__panic(const char *text)
 {
-    report("panic", text, false);
+    report("panic", text, false, (uintptr_t)__builtin_frame_address(0));
 }
 
 void rn__fatal(const char *text)
 {
-    report("fatal error", text, strstr(text, "deadlock") != NULL);
+    report("fatal error", text, strstr(text, "deadlock") != NULL,
+           (uintptr_t)__builtin_frame_address(0));
+}
+
+struct formatted {
+    const char *fmt;
+    va_list *args;
+    uintptr_t fp;
+};
+static void panic_with_room(void *arg)
+{
+    const struct formatted *p = arg;
+    char text[1024];
+    struct failure f = {"panic", text, false, 0, p->fp};
+
+    vsnprintf(text, sizeof text, p->fmt, *p->args);
+    report_here(&f);
+}
+
+static NOINLINE void panic_small(const char *fmt, va_list *args, uintptr_t fp)
+{
+    struct formatted p = {fmt, args, fp};
+
+    rn__with_room(panic_with_room, &p);
+}
+
+static NOINLINE void panic_formatted(const char *fmt, va_list *args)
+{
+    char text[1024];
+    struct failure f = {"panic", text, false, 2, 0};
+
+    vsnprintf(text, sizeof text, fmt, *args);
+    report_here(&f);
 }
 
 void rn_panic(const char *fmt, ...)
 {
-    char text[1024];
     va_list args;
 
     va_start(args, fmt);
-    vsnprintf(text, sizeof text, fmt, args);
+    if (unlikely(on_small_stack()))
+        panic_small(fmt, &args, (uintptr_t)__builtin_frame_address(0));
+    panic_formatted(fmt, &args);
     va_end(args);
-    rn__panic(text);
+    __builtin_unreachable();
 }

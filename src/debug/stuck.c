@@ -371,8 +371,11 @@ static void search(struct search *s)
     rn__lot_table(&lot_lo, &lot_hi);
     skip(s, lot_lo, lot_hi);
     skip(s, (const void *)s->own.lo, (const void *)s->own.hi);
+    /* What earlier calls have left below the frames of this thread; a worker's stack has 256 KiB. */
     if (s->self->kind == G_THREAD)
         skip(s, (const void *)(s->from - BELOW), (const void *)s->from);
+    else
+        skip(s, (const char *)worker_self()->self.sp - BELOW / 2, worker_self()->self.sp);
     look_at_records(s);
     if (s->self->kind == G_GOROUTINE)
         look_at_stack(s, s->self, s->from ? s->from : (uintptr_t)s->self);

@@ -8,15 +8,24 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+enum { GENERAL_PROTECTION = 13 };
+
 static void (*on_fault)(const struct os_fault *fault);
 
 static void fault_of(struct os_fault *f, const siginfo_t *info, const ucontext_t *at)
 {
     f->address = info->si_code > 0 ? (uintptr_t)info->si_addr : 0; /* else sent by somebody */
+    f->no_room = info->si_code == SI_KERNEL;
 #if defined(__x86_64__)
+    if (at->uc_mcontext.gregs[REG_TRAPNO] == GENERAL_PROTECTION)
+        f->no_room = false; /* an address that cannot be one */
+    if (f->no_room)
+        f->address = (uintptr_t)at->uc_mcontext.gregs[REG_RSP];
     f->pc = (uintptr_t)at->uc_mcontext.gregs[REG_RIP];
     f->fp = (uintptr_t)at->uc_mcontext.gregs[REG_RBP];
 #elif defined(__aarch64__)
+    if (f->no_room)
+        f->address = (uintptr_t)at->uc_mcontext.sp;
     f->pc = (uintptr_t)at->uc_mcontext.pc;
     f->fp = (uintptr_t)at->uc_mcontext.regs[29];
 #else
@@ -32,9 +41,9 @@ static void handler(int sig, siginfo_t *info, void *context)
 
     fault_of(&f, info, context);
     on_fault(&f);
-    /* Not ours: as if we had not been there. The instruction faults again; what was sent is sent again. */
+    /* Not ours: as if we had not been there. The instruction faults again; what no instruction did is sent again. */
     sigaction(sig, &dfl, NULL);
-    if (info->si_code <= 0)
+    if (info->si_code <= 0 || f.no_room)
         syscall(SYS_tgkill, getpid(), (pid_t)syscall(SYS_gettid), sig);
     errno = saved;
 }

@@ -10,6 +10,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <link.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <poll.h>
@@ -347,6 +348,56 @@ void rn__os_signal_mask(sigset_t *ret_mask)
 void rn__os_signal_mask_set(const sigset_t *mask)
 {
     pthread_sigmask(SIG_SETMASK, mask, NULL);
+}
+
+void rn__os_signals_block(sigset_t *ret_before)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
+    sigset_t others;
+
+    sigfillset(&others);
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+        sigdelset(&others, faults[i]);
+    pthread_sigmask(SIG_BLOCK, &others, ret_before);
+}
+
+/* The program, which is the first, and whatever has this library. */
+static int binds_later(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    const ElfW(Dyn) *dyn = NULL;
+    bool *first = arg, program = *first, ours = program;
+    bool binds = false, at_start = program; /* without a dynamic linker */
+
+    (void)size;
+    *first = false;
+    for (ElfW(Half) i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+        uintptr_t from = info->dlpi_addr + p->p_vaddr;
+
+        if (p->p_type == PT_INTERP)
+            at_start = false;
+        else if (p->p_type == PT_DYNAMIC)
+            dyn = (const ElfW(Dyn) *)from;
+        else if (p->p_type == PT_LOAD && (uintptr_t)&binds_later - from < p->p_memsz)
+            ours = true;
+    }
+    for (; ours && dyn && dyn->d_tag != DT_NULL; dyn++) {
+        if (dyn->d_tag == DT_PLTRELSZ)
+            binds = dyn->d_un.d_val > 0;
+        else if (dyn->d_tag == DT_BIND_NOW ||
+                 (dyn->d_tag == DT_FLAGS && dyn->d_un.d_val & DF_BIND_NOW) ||
+                 (dyn->d_tag == DT_FLAGS_1 && dyn->d_un.d_val & DF_1_NOW))
+            at_start = true;
+    }
+    return binds && !at_start;
+}
+
+bool rn__os_bound_at_start(void)
+{
+    const char *now = getenv("LD_BIND_NOW");
+    bool first = true;
+
+    return (now && *now) || dl_iterate_phdr(binds_later, &first) == 0;
 }
 
 bool rn__os_thread_stack(char **ret_lo, char **ret_hi)

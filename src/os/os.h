@@ -70,6 +70,11 @@ bool rn__os_thread_stack(char **ret_lo, char **ret_hi);
 /* Which signals the calling thread blocks. */
 void rn__os_signal_mask(sigset_t *ret_mask);
 void rn__os_signal_mask_set(const sigset_t *mask);
+/* Keep all signals off the calling thread but those of its own faults. */
+void rn__os_signals_block(sigset_t *ret_before);
+
+/* Do the program and this library have all their functions bound, or is one bound when it is called first? */
+bool rn__os_bound_at_start(void);
 /* The kernel's number of the calling thread; and whether a thread of this process sleeps in the kernel (true if it
  * cannot be known). */
 int rn__os_thread_id(void);
@@ -77,9 +82,11 @@ bool rn__os_thread_sleeps(int tid);
 void rn__os_thread_yield(void);
 void rn__os_thread_sleep(int64_t ns);
 
-/* A fault of this thread: at an address (0: the signal was sent), by the code at pc with this frame pointer. */
+/* A fault of this thread: at an address (0: the signal was sent), by the code at pc with this frame pointer. no_room: of no
+ * code, there is no room on the stack for what the kernel saves when it calls a handler; address is the stack pointer. */
 struct os_fault {
     uintptr_t address, pc, fp;
+    bool no_room;
 };
 /* Have fn called on each, if nobody handles them yet; true if so. When it returns the fault takes its default
  * course. fn runs on the thread's signal stack if it has one. */

@@ -138,7 +138,7 @@ void rn_lock_thread(void)
     if (g->kind != G_GOROUTINE)
         return;
     if (g->lock_depth++ == 0) {
-        g->worker = w;
+        g_to_thread(g, w);
         w->locked = g;
     }
 }
@@ -151,7 +151,7 @@ void rn_unlock_thread(void)
     if (g->kind != G_GOROUTINE || g->lock_depth == 0)
         return;
     if (--g->lock_depth == 0) {
-        g->worker = NULL;
+        g_to_thread(g, NULL);
         w->locked = NULL;
     }
 }

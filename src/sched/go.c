@@ -327,6 +327,11 @@ static COLD void fresh_attr(struct fresh *f, const rn_attr *attr)
 
     if (c >= STACK_CLASSES)
         rn__panic("rn_go_with: stack_size above 1 GiB");
+    if (attr->small_stack) {
+        if (attr->stack_size)
+            rn__panic("rn_go_with: small_stack with a stack_size");
+        c = rn__stack_small() ? STACK_CLASS_SMALL : rn__stack_class(1);
+    }
     f->stack_class = c;
     name_copy(f->name, attr->name);
 }
@@ -515,7 +520,7 @@ void rn__g_from_fresh(struct worker *w, struct g *g, struct fresh *f)
     store_relaxed(&g->id, f->id);
     g->kind = G_GOROUTINE;
     g->rt = rt;
-    g->worker = NULL;
+    g_to_thread(g, NULL);
     g->lock_depth = 0;
     g->block_depth = 0;
     g->dropped = 0;

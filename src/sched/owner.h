@@ -19,7 +19,7 @@
  * over the table's word. In the second case nothing is said; it is the first for sure if the stack is free, or
  * if the table still has the goroutine's own tag.
  *
- * What is not known: a lock made deeper in a stack than the first 48 KiB, on a stack of 16 or 32 KiB some, and with more
+ * What is not known: a lock made deeper in a stack than the first 48 KiB, on a stack of 16 or 32 KiB some, on a small one most, and with more
  * stacks than the table reaches over (16 GiB, 127,000 of the default size) sometimes. A tag comes again after 2^32 goroutines.
  *
  * Rejected: a thread-local in the header (decision 10); a call of the library for each lock; the stack pointer
@@ -67,9 +67,9 @@ static inline void owner_born(struct g *g, uint32_t tag)
     /* Not beyond its low end: that word is of another's top, whose part may begin below the stacks' border. */
     store_relaxed(&g->tag, tag);
     store_relaxed(owner_word(top), tag);
-    if (g->stack_class >= 1)
+    if (g->stack_class >= 2)
         store_relaxed(owner_word(top - OWNER_PART), tag);
-    if (g->stack_class >= 2) {
+    if (g->stack_class >= 3) {
         store_relaxed(owner_word(top - (uintptr_t)2 * OWNER_PART), tag);
         store_relaxed(owner_word(top - (uintptr_t)3 * OWNER_PART), tag);
     }

@@ -16,8 +16,9 @@
 #include "time/timer.h"
 
 enum {
-    STACK_CLASSES = 17,      /* 16 KiB << class: up to 1 GiB */
-    STACK_CLASS_DEFAULT = 3, /* 128 KiB */
+    STACK_CLASS_SMALL = 0,   /* without a guard: see stack.c */
+    STACK_CLASSES = 18,      /* the others: 16 KiB << (class - 1), up to 1 GiB */
+    STACK_CLASS_DEFAULT = 4, /* 128 KiB */
     STACK_CACHE = 64,        /* stacks that a processor keeps for itself */
     FRESH_CACHE = 128,       /* records that a processor keeps for itself */
     MAX_THREADS = 10000      /* worker threads, unless RUNNEL_MAX_THREADS says otherwise */
@@ -123,6 +124,8 @@ struct worker {
     bool polls;     /* the keeper, and it sleeps in the poller; guarded by rt->lock */
     uint64_t random;
     uint32_t block_calls; /* calls of rn_blocking that kept the processor */
+    bool quiet;           /* has run a goroutine with a small stack: takes no more signals; was: */
+    sigset_t signal_mask;
     struct worker *next_idle;
     int *errno_at; /* errno is in the thread; its value goes with the goroutine (decision 23) */
     int tid;       /* the kernel's number of the thread */
@@ -140,7 +143,8 @@ struct worker_slot {
 
 struct arena {
     struct arena *next;
-    char *base;
+    char *base;      /* of the first stack */
+    size_t below;    /* bytes of guard below that, besides its own */
     size_t stride;   /* from one stack to the next */
     uint32_t count;  /* stacks that fit */
     uint32_t carved; /* handed out at least once; atomic for reports */
@@ -434,6 +438,7 @@ size_t rn__stack_bytes(uint32_t stack_class);  /* what was asked for */
 size_t rn__stack_guard(uint32_t stack_class);  /* bytes of guard at its low end */
 size_t rn__stack_stride(uint32_t stack_class); /* from one to the next, guard included */
 uint32_t rn__stack_class(size_t bytes);        /* STACK_CLASSES when too large */
+bool rn__stack_small(void); /* may a goroutine have a small one that wants it? Asked each time */
 struct g *rn__stack_new(struct rt *rt, uint32_t stack_class); /* NULL: no memory */
 void rn__stack_put(struct rt *rt, struct g *g);
 /* No stack for f: keep it until one is free. */
@@ -473,16 +478,26 @@ extern bool rn__forked;             /* this is a child process of one that used 
 
 /* panic.c */
 void rn__threads_exhausted(uint32_t max) __attribute__((noreturn));
+/* overflow.c: the canary of g, the caller, is gone */
+void rn__overflow_small(struct g *g) __attribute__((noreturn));
 
 void *rn__switch(void **save_sp, void *to_sp, void *pass);
 void rn__entry(void);
 void rn__restart(void *sp) __attribute__((noreturn));
+void rn__call_on(void *sp, void (*fn)(void *), void *arg);
 
 /* The control block of a goroutine: below it its first frame, above it nothing. Valgrind wants 512 bytes
  * between the first frame and the end of a stack. */
 enum { G_ROOM = 640 };
 _Static_assert(sizeof(struct g) <= G_ROOM, "control block");
 _Static_assert(G_ROOM % CACHE_LINE == 0, "see struct g");
+
+/* g runs on w's thread only; NULL: on any. */
+static inline void g_to_thread(struct g *g, struct worker *w)
+{
+    g->worker = w;
+    g->by_loop = w || g->stack_class == STACK_CLASS_SMALL;
+}
 
 /* Just below the control block lies the call that the goroutine makes, and below that its frames. */
 static inline struct rn__call *g_call(struct g *g)

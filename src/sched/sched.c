@@ -353,6 +353,19 @@ static COLD void came_to_rest(struct rt *rt)
         keeper_tell(rt);
 }
 
+struct worker_wanted {
+    struct worker_slot *slot;
+    struct start *start;
+    int err;
+};
+static void worker_thread_new(void *arg)
+{
+    struct worker_wanted *a = arg;
+
+    a->err = rn__os_thread_new(&a->slot->thread, rn__tools ? 0 : 256 << 10, false, worker_thread,
+                               a->start);
+}
+
 /* A new worker thread for p, counted as spinning. If the kernel refuses one, p is idle again and the next
  * wake tries anew (decision 25). */
 static COLD void worker_new(struct rt *rt, struct proc *p)
@@ -380,8 +393,10 @@ static COLD void worker_new(struct rt *rt, struct proc *p)
         if (workers > rt->max_workers)
             rn__threads_exhausted(rt->max_workers);
         if (!stopping) {
-            err = rn__os_thread_new(&slot->thread, rn__tools ? 0 : 256 << 10, false, worker_thread,
-                                    s);
+            struct worker_wanted wanted = {slot, s, 0};
+
+            rn__with_room(worker_thread_new, &wanted);
+            err = wanted.err;
             if (err) {
                 spin_lock(&rt->lock);
                 slot_unlink(rt, slot);
@@ -809,7 +824,7 @@ static ALWAYS_INLINE struct g *task_goroutine(struct worker *w, task t)
 
     if (likely(!task_is_fresh(t))) {
         g = task_g(t);
-        return likely(!g->worker) ? g : NULL;
+        return likely(!g->by_loop) ? g : NULL;
     }
     f = task_fresh(t);
     if (f->stack_class != STACK_CLASS_DEFAULT)
@@ -1899,7 +1914,7 @@ void rn__proc_regain(struct worker *w)
         /* Queued as a task of this thread: whoever picks it hands its processor over (decision 11). */
         rt->blocked--;
         w->without = false;
-        g->worker = w;
+        g_to_thread(g, w);
         w->locked = g;
         global_put(rt, task_of_g(g));
     }
@@ -1918,7 +1933,7 @@ void rn__proc_regain(struct worker *w)
     g->after = AFTER_NOTHING;
     (void)switch_to(w, g, &w->self);
     if (g->lock_depth == 0) {
-        g->worker = NULL;
+        g_to_thread(g, NULL);
         w->locked = NULL;
     }
 }
@@ -1992,6 +2007,10 @@ static void run(struct worker *w, task t)
         }
         rn__g_from_fresh(w, g, f);
         frame_init(g);
+    }
+    if (unlikely(g->stack_class == STACK_CLASS_SMALL && !w->quiet)) {
+        rn__os_signals_block(&w->signal_mask);
+        w->quiet = true;
     }
     left(w, switch_to(w, &w->self, g));
 }

@@ -107,6 +107,7 @@ struct g {
         queued_at; /* 0, or when it was queued: its wait for a processor is measured; see count.h */
     uint64_t id;   /* atomic for reports */
     bool unlink_always;        /* until rn__park returns: call unlink although g has been readied */
+    bool by_loop;              /* the worker's loop has something to do before it runs */
     uint32_t futex;            /* kind G_THREAD: 1 when readied */
     struct rn__defer1 *defers; /* the chain of deferred calls, newest first */
     const void *locking;       /* atomic: the lock it waits for as long as it takes; holder.h */
@@ -178,6 +179,12 @@ static inline void leave_watch(struct g *g, enum leave how)
     (void)g, (void)how;
 #endif
 }
+
+/*
+ * Call fn(arg), which needs more of a stack than a small one has and does not wait: from a goroutine with a small stack on
+ * the worker's own, else as it is.
+ */
+void rn__with_room(void (*fn)(void *), void *arg);
 
 /* ---- Starting and ending ------------------------------------------------------------------------ */
 

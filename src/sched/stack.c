@@ -23,6 +23,18 @@
  * (deadlock.c); and, since a timer or a descriptor may be awaited for ever by goroutines that never end, when for
  * WANT_NS no stack came back and nothing runs.
  *
+ * Small stacks (decision 18), for those who ask: SMALL_BYTES in all, the control block included, one next to the other, so
+ * there is no room for a guard. Instead
+ *   - two words at the low end, which nobody writes if all is well, are looked at whenever the goroutine leaves the CPU
+ *     (leave_watch, which costs the others nothing while there are none);
+ *   - one guard, at least, lies below them all;
+ *   - no signal is handled on one: a thread that is about to run such a goroutine blocks them for good. To be seen by the
+ *     thread, the goroutine is run by its loop alone (g->by_loop), never by another goroutine that leaves;
+ *   - what wants more of a stack, a new thread or a panic's report, runs on the worker's (rn__with_room).
+ * The dynamic linker, where it binds a function at its first call, saves all vector registers: 3 KiB. So there must be no
+ * such binding in the program and this library. (libc binds to the dynamic
+ * linker so: pthread_create, for one.)
+ *
  * Rejected: a mapping per stack (4 us, and two entries of the kernel's 65,530 each); malloc (no guard).
  */
 #include "base/fiber.h"
@@ -30,30 +42,44 @@
 #include "os/os.h"
 #include "sched/rt.h"
 
-enum { ARENA_FIRST = 64 << 20, TRIM_ROOM = 1024, PAGE = 4096 };
+enum {
+    ARENA_FIRST = 64 << 20,
+    TRIM_ROOM = 1024,
+    PAGE = 4096,
+    SMALL_BYTES = 2560,
+    SMALL_USE = 1536
+};
+#define CANARY UINT64_C(0x8f1c5a27d3b6e490)
+_Static_assert(SMALL_BYTES % CACHE_LINE == 0 &&
+                   G_ROOM + sizeof(struct rn__call) + 2 * 16 + SMALL_USE <= SMALL_BYTES,
+               "the call, a frame of ours, the canary");
 static const size_t arena_max = (size_t)1 << 30;
 
 size_t rn__stack_bytes(uint32_t stack_class)
 {
-    return (size_t)16384 << stack_class;
+    return stack_class == STACK_CLASS_SMALL ? SMALL_USE : (size_t)16384 << (stack_class - 1);
 }
 
 size_t rn__stack_stride(uint32_t stack_class)
 {
     size_t bytes = rn__stack_bytes(stack_class);
 
+    if (stack_class == STACK_CLASS_SMALL)
+        return SMALL_BYTES;
     return stack_class < STACK_CLASS_DEFAULT ? bytes + PAGE : bytes - PAGE;
 }
 
 /* Larger stacks can afford a guard that a frame of a few pages cannot step over. */
 size_t rn__stack_guard(uint32_t stack_class)
 {
+    if (stack_class == STACK_CLASS_SMALL)
+        return 0;
     return stack_class < STACK_CLASS_DEFAULT ? 2 * PAGE : 3 * PAGE;
 }
 
 uint32_t rn__stack_class(size_t bytes)
 {
-    uint32_t c = 0;
+    uint32_t c = STACK_CLASS_SMALL + 1;
 
     if (bytes == 0)
         return STACK_CLASS_DEFAULT;
@@ -80,13 +106,17 @@ static struct arena *arena_new(struct rt *rt, uint32_t stack_class)
         if (b->stack_class == stack_class && size < arena_max)
             size *= 2;
     count = size < stack ? 1 : size / stack;
-    while (!(a->base = rn__os_map(count * stack))) {
+    a->below = stack_class == STACK_CLASS_SMALL ? PAGE : 0;
+    while (!(a->base = rn__os_map(a->below + count * stack))) {
         count /= 2; /* a limit on address space may still have room for a small one */
         if (count == 0) {
             rn__mem_free(a);
             return NULL;
         }
     }
+    if (a->below)
+        (void)rn__os_guard(a->base, a->below);
+    a->base += a->below;
     a->stride = stack;
     a->count = (uint32_t)count;
     a->carved = 0;
@@ -128,7 +158,10 @@ struct g *rn__stack_new(struct rt *rt, uint32_t stack_class)
         char *lo = a->base + (size_t)i * a->stride;
         size_t guard = rn__stack_guard(stack_class);
 
-        (void)rn__os_guard(lo, guard); /* unguarded beyond what the kernel allows */
+        if (guard)
+            (void)rn__os_guard(lo, guard); /* unguarded beyond what the kernel allows */
+        else
+            ((uint64_t *)(void *)lo)[0] = ((uint64_t *)(void *)lo)[1] = CANARY;
         g->stack_lo = lo + guard;
         g->stack_hi = lo + a->stride;
         g->stack_class = stack_class;
@@ -243,11 +276,56 @@ NOINLINE void rn_stack_trim(void)
     uintptr_t here = (uintptr_t)__builtin_frame_address(0);
     uintptr_t end = (here - TRIM_ROOM) & ~(uintptr_t)4095, begin;
 
-    if (g->id == 0)
-        return; /* a plain thread */
+    if (g->id == 0 || g->stack_class == STACK_CLASS_SMALL)
+        return; /* a plain thread; pages that others have parts of */
     begin = ((uintptr_t)g->stack_lo + 4095) & ~(uintptr_t)4095;
     if (end > begin)
         rn__os_forget((void *)begin, end - begin);
+}
+
+/* ---- Small ones --------------------------------------------------------------------------------------- */
+
+static void watch_small(struct g *g, enum leave how)
+{
+    (void)how;
+    if (unlikely(g->kind == G_GOROUTINE && g->stack_class == STACK_CLASS_SMALL)) {
+        const uint64_t *low = (const uint64_t *)(const void *)g->stack_lo;
+
+        if (low[0] != CANARY || low[1] != CANARY)
+            rn__overflow_small(g);
+    }
+}
+
+COLD bool rn__stack_small(void)
+{
+    static uint32_t bound; /* atomic: 0 not asked yet, 1 no, 2 yes */
+    void (*watch)(struct g *, enum leave);
+    bool fits;
+
+    if (rn__tools)
+        return false;
+    if (!load_relaxed(&bound))
+        store_relaxed(&bound, rn__os_bound_at_start() ? 2 : 1);
+    if (load_relaxed(&bound) == 1)
+        return false;
+    watch = load_relaxed(&rn__leave_watch); /* the start of a runtime may take ours away */
+    fits = !watch || watch == watch_small;
+    if (!watch)
+        store_relaxed(&rn__leave_watch, watch_small);
+    return fits;
+}
+
+void rn__with_room(void (*fn)(void *), void *arg)
+{
+    struct worker *w = worker_self();
+    const struct g *g = w->cur;
+    const char *here = __builtin_frame_address(0);
+
+    if (likely(g->kind != G_GOROUTINE || g->stack_class != STACK_CLASS_SMALL ||
+               here < g->stack_lo || here >= g->stack_hi))
+        fn(arg);
+    else
+        rn__call_on(w->self.sp, fn, arg);
 }
 
 void rn__stacks_free(struct rt *rt)
@@ -255,7 +333,7 @@ void rn__stacks_free(struct rt *rt)
     struct arena *next;
 
     for (struct arena *a = rt->arenas; a; a = next) {
-        size_t size = a->count * a->stride;
+        size_t size = a->below + a->count * a->stride;
 
         next = a->next;
         for (uint32_t i = 0; rn__tools && i < a->carved; i++) {
@@ -264,7 +342,7 @@ void rn__stacks_free(struct rt *rt)
             rn__tool_stack_free(g->valgrind_id);
             rn__tool_region_free(g->stack_lo, (size_t)(g->stack_hi - g->stack_lo));
         }
-        rn__os_unmap(a->base, size);
+        rn__os_unmap(a->base - a->below, size);
         rn__mem_free(a);
     }
     rt->arenas = NULL;

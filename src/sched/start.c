@@ -584,6 +584,10 @@ static void run_start(struct rn__call *call)
     rn__exceptions_save(&w->self); /* rn_run may be called in a catch block */
     rn__sched_loop(w);
     rn__exceptions_restore(&w->self);
+    if (w->quiet) {
+        rn__os_signal_mask_set(&w->signal_mask);
+        w->quiet = false;
+    }
     rn__os_signal_stack_free(signal_stack);
 
     rn__monitor_exclude(w);

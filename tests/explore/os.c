@@ -104,6 +104,16 @@ void rn__os_signal_mask(sigset_t *ret_mask)
 {
     sigemptyset(ret_mask);
 }
+void rn__os_signals_block(sigset_t *ret_before)
+{
+    (void)ret_before;
+}
+
+bool rn__os_bound_at_start(void)
+{
+    return false; /* no small stacks */
+}
+
 void rn__os_signal_mask_set(const sigset_t *mask)
 {
     (void)mask;
@@ -252,6 +262,12 @@ void rn_panic(const char *fmt, ...)
 void rn__overflow_begin(void) {}
 
 void rn__overflow_end(void) {}
+
+void rn__overflow_small(struct g *g)
+{
+    (void)g;
+    abort();
+}
 
 void *rn__overflow_thread(void)
 {

@@ -852,6 +852,92 @@ PLAIN_TEST(a_stack_overflow_shows_the_recursion)
     }
 }
 
+/* A signal for whose frame there is no room is an overflow, too. */
+static void ignore(int sig)
+{
+    (void)sig;
+}
+static void signal_at_the_end(int to)
+{
+    volatile char frame[200];
+    volatile uintptr_t below = (uintptr_t)frame - 700;
+    int fds[2] = {0, to};
+
+    frame[0] = 0;
+    if (to == 0) {
+        CHECK_EQ(pipe(fds), 0);
+        errno = tgkill(getpid(), gettid(), 0); /* to be bound here, all of them: that takes 3 KiB */
+    }
+    if (write(fds[1], (const void *)below, 1) == 1) {
+        signal_at_the_end(fds[1]);
+    } else {
+        CHECK_EQ(errno, EFAULT); /* the guard */
+        CHECK_EQ(tgkill(getpid(), gettid(), SIGUSR1), 0);
+    }
+    frame[1] = 0;
+}
+static int signal_first(void)
+{
+    signal(SIGUSR1, ignore);
+    rn_go_with(RN_ATTR(.stack_size = 16384, .name = "full"), signal_at_the_end, 0);
+    for (;;)
+        rn_yield();
+    return 0;
+}
+static void signal_without_room_run(void)
+{
+    const struct rlimit none = {0, 0};
+
+    setrlimit(RLIMIT_CORE, &none);
+    (void)!rn_run(signal_first);
+}
+static void *signal_thread(void *unused)
+{
+    static char room[65536];
+    const stack_t alt = {.ss_sp = room, .ss_size = sizeof room};
+
+    CHECK_EQ(sigaltstack(&alt, NULL),
+             0); /* for SIGSEGV, which is ours and asks for it; SIGUSR1 does not */
+    signal_at_the_end(0);
+    return unused;
+}
+static int signal_on_a_thread(void)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+
+    signal(SIGUSR1, ignore);
+    pthread_attr_init(&attr);
+    CHECK_EQ(pthread_attr_setstacksize(&attr, 65536), 0);
+    CHECK_EQ(pthread_create(&thread, &attr, signal_thread, NULL), 0);
+    pthread_join(thread, NULL);
+    return 0;
+}
+static void thread_without_room_run(void)
+{
+    const struct rlimit none = {0, 0};
+
+    setrlimit(RLIMIT_CORE, &none);
+    (void)!rn_run(signal_on_a_thread);
+}
+PLAIN_TEST(rt_18_a_signal_without_room_is_an_overflow)
+{
+    struct child c;
+
+    if (UNDER_ASAN || UNDER_TSAN)
+        SKIP("the sanitizers handle SIGSEGV, and have stacks of their own");
+    c = run_child(signal_without_room_run);
+    CHECK_EXIT(&c, 2);
+    CHECK_SAYS(&c,
+               "runtime: goroutine stack exceeds 16384-byte limit\nfatal error: stack overflow\n");
+    CHECK_SAYS_LINE(&c, "goroutine 2 \"full\"", "[running]:");
+    free(c.said);
+    c = run_child(thread_without_room_run); /* as without us */
+    CHECK_SIGNAL(&c, SIGSEGV);
+    CHECK_STR(c.said, "");
+    free(c.said);
+}
+
 /* Any other fault is as without us: the default, or the user's handler, whichever it is and whenever it came. */
 static int *volatile nowhere;
 __attribute__((no_sanitize("undefined"))) static int fault_here(void)
@@ -871,6 +957,19 @@ static int send_itself(void)
     kill(getpid(), SIGSEGV);
     rn_sleep(RN_MINUTE);
     return 0;
+}
+static int impossible_address(void)
+{
+    *(volatile int *)(uintptr_t)0x8000000000000010 =
+        1; /* not an address at all on x86-64: another trap */
+    return 0;
+}
+static void impossible_run(void)
+{
+    const struct rlimit none = {0, 0};
+
+    setrlimit(RLIMIT_CORE, &none);
+    (void)!rn_run(impossible_address);
 }
 static void sent_run(void)
 {
@@ -921,7 +1020,7 @@ static void disposition_after_run(void)
 PLAIN_TEST(rt_18_other_faults_are_not_ours)
 {
     void (*const mine[])(void) = {handled_before_run, handled_within_run};
-    void (*const plain[])(void) = {fault_run, sent_run};
+    void (*const plain[])(void) = {fault_run, sent_run, impossible_run};
     struct child c;
 
     if (UNDER_ASAN || UNDER_TSAN)
@@ -931,6 +1030,8 @@ PLAIN_TEST(rt_18_other_faults_are_not_ours)
         CHECK_EXIT(&c, 7);
         CHECK_STR(c.said, "mine\n");
         free(c.said);
+    }
+    for (int i = 0; i < 3; i++) {
         c = run_child(plain[i]);
         CHECK_SIGNAL(&c, SIGSEGV);
         CHECK_STR(c.said, "");

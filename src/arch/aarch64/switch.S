@@ -96,6 +96,34 @@ rn__restart:
         .cfi_endproc
         .size   rn__restart, .-rn__restart
 
+/* void rn__call_on(void *sp, void (*fn)(void *), void *arg): call fn on another stack, below sp, and come back. */
+        .globl  rn__call_on
+        .hidden rn__call_on
+        .type   rn__call_on, %function
+        .p2align 4
+rn__call_on:
+        .cfi_startproc
+        hint    #34
+        stp     x29, x30, [sp, #-16]!
+        .cfi_adjust_cfa_offset 16
+        .cfi_rel_offset x29, 0
+        .cfi_rel_offset x30, 8
+        mov     x29, sp
+        .cfi_def_cfa x29, 16
+        and     x3, x0, #-16
+        mov     sp, x3
+        mov     x0, x2
+        blr     x1
+        mov     sp, x29
+        .cfi_def_cfa sp, 16
+        ldp     x29, x30, [sp], #16
+        .cfi_adjust_cfa_offset -16
+        .cfi_restore x29
+        .cfi_restore x30
+        ret
+        .cfi_endproc
+        .size   rn__call_on, .-rn__call_on
+
 /* The capturing thunks: the record is in x18 (gcc, older clang) or x15; everything else as the called
  * function would get it. */
         .globl  rn__capture_x15

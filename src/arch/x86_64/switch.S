@@ -94,6 +94,31 @@ rn__restart:
         .cfi_endproc
         .size   rn__restart, .-rn__restart
 
+/* void rn__call_on(void *sp, void (*fn)(void *), void *arg): call fn on another stack, below sp, and come back. */
+        .globl  rn__call_on
+        .hidden rn__call_on
+        .type   rn__call_on, @function
+        .p2align 4
+rn__call_on:
+        .cfi_startproc
+        endbr64
+        pushq   %rbp
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset %rbp, 0
+        movq    %rsp, %rbp
+        .cfi_def_cfa_register %rbp
+        andq    $-16, %rdi
+        movq    %rdi, %rsp
+        movq    %rdx, %rdi
+        call    *%rsi
+        movq    %rbp, %rsp
+        popq    %rbp
+        .cfi_def_cfa %rsp, 8
+        .cfi_restore %rbp
+        ret
+        .cfi_endproc
+        .size   rn__call_on, .-rn__call_on
+
 /* The capturing thunk: r10 is the record, everything else as the called function would get it. */
         .globl  rn__capture
         .hidden rn__capture
