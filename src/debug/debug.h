@@ -128,8 +128,18 @@ void rn__locks_begin(void);
 
 /* ---- panic.c -------------------------------------------------------------------------------------------- */
 
-/* The first to call it goes on; others wait for the end of the process. */
+/* A report that the end of the runtime, and of the process, waits for. The first two may be called by a signal's handler. */
+void rn__report_starts(void);
+void rn__report_over(void);
+void rn__reports_await(void);
+
+/* The first to call it goes on; others wait for the end of the process. It is a report that starts. */
 void rn__ending(void);
+/* Has the calling thread called that? */
+bool rn__ending_here(void);
+/* After what is said of g: all others, if they are wanted, the flight recorder's file, and the end. rt may be NULL. */
+void rn__report_rest(struct out *o, struct pool *pool, struct rt *rt, struct g *g, bool all)
+    __attribute__((noreturn));
 /* The end after a report. */
 void rn__report_end(void) __attribute__((noreturn));
 

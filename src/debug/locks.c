@@ -90,6 +90,8 @@ static void report_begin(struct report *r)
                         large ? large : r->small};
     if (fatal)
         rn__ending();
+    else
+        rn__report_starts();
     rn__out_str(&r->o, fatal ? "fatal error: " : "runnel: ");
 }
 
@@ -110,6 +112,7 @@ static void report_end(struct report *r, struct rt *rt)
         rn__trace_file(rt);
         rn__report_end();
     }
+    rn__report_over();
 }
 
 /* ---- Circles ------------------------------------------------------------------------------------------------ */

@@ -110,6 +110,7 @@ static void small_report(void *arg)
     rn__out_head(&o, g, "running");
     rn__out_created(&o, rn__places_new(&pool), g->created_by, g->created_at);
     rn__out_flush(&o);
+    rn__trace_file(g->rt);
     rn__report_end();
 }
 
@@ -130,8 +131,8 @@ static void on_fault(const struct os_fault *f)
     uintptr_t lo;
     size_t size;
 
-    if (!g || g->kind != G_GOROUTINE)
-        return;
+    if (!g || g->kind != G_GOROUTINE || rn__ending_here())
+        return; /* the last: a report that faults is not to wait for itself */
     if (g->stack_class == STACK_CLASS_SMALL &&
         f->address < (uintptr_t)g->stack_lo + signal_room(f) &&
         f->address + SMALL_FAR > (uintptr_t)g->stack_lo)
@@ -156,8 +157,7 @@ static void on_fault(const struct os_fault *f)
     known = rn__places_new(&pool);
     out_stack(&o, known, g, f);
     rn__out_created(&o, known, g->created_by, g->created_at);
-    rn__out_flush(&o);
-    rn__report_end();
+    rn__report_rest(&o, &pool, g->rt, g, false);
 }
 
 void rn__overflow_small(struct g *g)

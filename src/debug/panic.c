@@ -3,8 +3,11 @@
  * panic.c - panics and fatal errors: the report, then the end of the process with status 2.
  *
  * The texts are Go's. A report takes no lock and does not use malloc (but see place.c), since whatever is broken
- * may hold any lock. RUNNEL_TRACEBACK=all adds all other goroutines, which a deadlock report has anyway; crash
- * does too, and aborts instead, for a core file.
+ * may hold any lock. All other goroutines follow, alike ones folded, unless RUNNEL_TRACEBACK is single; crash
+ * aborts instead, for a core file.
+ *
+ * The program may come to its end meanwhile: the first goroutine returns, or somebody calls exit. Both wait for the
+ * reports that are under way, which are counted, so that none is cut short, and a panic never becomes exit status 0.
  */
 #include <runnel/err.h>
 #include <stdarg.h>
@@ -15,17 +18,67 @@
 #include "debug/debug.h"
 #include "os/os.h"
 
-static uint32_t ending; /* atomic: somebody reports already */
+static uint32_t ending;    /* atomic: somebody reports already */
+static uint32_t ending_by; /* atomic: the thread that does */
+static uint32_t reports;   /* atomic: reports under way */
+
+void rn__report_starts(void)
+{
+    add_acq_rel(&reports, 1);
+}
+
+void rn__report_over(void)
+{
+    sub_acq_rel(&reports, 1);
+}
+
+void rn__reports_await(void)
+{
+    while (load_acquire(&reports))
+        rn__os_thread_sleep(1000000);
+}
+
+void rn__reports_fork(void)
+{
+    store_relaxed(&ending, 0);
+    store_relaxed(&ending_by, 0);
+    store_relaxed(&reports, 0);
+}
+
+bool rn__ending_here(void)
+{
+    return load_relaxed(&ending_by) == (uint32_t)rn__os_thread_id();
+}
 
 void rn__ending(void)
 {
+    rn__report_starts();
     while (swap_acq_rel(&ending, 1)) /* the process is about to end */
         rn__os_thread_sleep(1000000000);
+    store_relaxed(&ending_by, (uint32_t)rn__os_thread_id());
 }
 
 static bool is(const char *a, const char *b)
 {
     return a && strcmp(a, b) == 0;
+}
+
+void rn__report_rest(struct out *o, struct pool *pool, struct rt *rt, struct g *g, bool all)
+{
+    if (rt && (all || !is(getenv("RUNNEL_TRACEBACK"), "single"))) {
+        char *large = rn__pool_take(pool, 32 << 10);
+
+        rn__out_flush(o);
+        if (large) {
+            o->text = large;
+            o->room = 32 << 10;
+        }
+        rn__dump_others(o, rt, g);
+    }
+    rn__out_flush(o);
+    if (rt)
+        rn__trace_file(rt);
+    rn__report_end();
 }
 
 void rn__report_end(void)
@@ -50,7 +103,6 @@ static NOINLINE void report_here(void *arg)
     struct worker *w = worker_self();
     struct g *g = w->cur;
     struct rt *rt = w->rt ? w->rt : rn__report_hold();
-    const char *traceback = getenv("RUNNEL_TRACEBACK");
     uintptr_t pc[FRAMES_MAX];
     struct pool pool = {0};
     char small[256];
@@ -77,19 +129,7 @@ static NOINLINE void report_here(void *arg)
         rn__out_frames(&o, known, pc, n, true);
     }
     rn__out_flush(&o);
-    if (rt && (all || is(traceback, "all") || is(traceback, "crash"))) {
-        char *large = rn__pool_take(&pool, 32 << 10);
-
-        if (large) {
-            o.text = large;
-            o.room = 32 << 10;
-        }
-        rn__dump_others(&o, rt, g);
-        rn__out_flush(&o);
-    }
-    if (rt)
-        rn__trace_file(rt);
-    rn__report_end();
+    rn__report_rest(&o, &pool, rt, g, all);
 }
 
 static bool on_small_stack(void)

@@ -63,9 +63,34 @@ static void frame_text(void *arg, const char *function, const char *file, int li
     rn__out_str(t->o, "]\n");
 }
 
+/*
+ * One that has to read the debug information, which takes a frame of several KiB, and time: on a stack with room for it. 0
+ * without one.
+ */
+struct ask {
+    int (*find)(uintptr_t, rn_frame_fn *, void *);
+    uintptr_t pc;
+    rn_frame_fn *fn;
+    void *arg;
+    int n;
+};
+static void ask_with_room(void *arg)
+{
+    struct ask *a = arg;
+
+    a->n = a->find(a->pc, a->fn, a->arg);
+}
+static int symbolize(uintptr_t pc, rn_frame_fn *fn, void *arg)
+{
+    struct ask a = {load_acquire(&symbolizer), pc, fn, arg, 0};
+
+    if (a.find)
+        rn__with_room(ask_with_room, &a);
+    return a.n;
+}
+
 static void text_of(struct out *o, uintptr_t pc, bool is_call, bool *ret_own)
 {
-    int (*find)(uintptr_t, rn_frame_fn *, void *) = load_acquire(&symbolizer);
     /* A return address may be the next function's: ask for the call before it. */
     uintptr_t ask = is_call ? pc - 1 : pc;
     struct frame_text t = {o, pc, 0};
@@ -74,7 +99,7 @@ static void text_of(struct out *o, uintptr_t pc, bool is_call, bool *ret_own)
     const void *own = own_base();
 
     *ret_own = is_known && own && info.dli_fbase == own;
-    if (find && find(ask, frame_text, &t) > 0 && t.n > 0)
+    if (symbolize(ask, frame_text, &t) > 0 && t.n > 0)
         return;
     rn__out_str(o, "\t");
     if (is_known && info.dli_sname) {
@@ -105,11 +130,10 @@ static void function_text(void *arg, const char *function, const char *file, int
 
 void rn__out_function(struct out *o, uintptr_t pc)
 {
-    int (*find)(uintptr_t, rn_frame_fn *, void *) = load_acquire(&symbolizer);
     struct frame_text t = {o, pc, 0};
     Dl_info info;
 
-    if (find && find(pc, function_text, &t) > 0 && t.n > 0)
+    if (symbolize(pc, function_text, &t) > 0 && t.n > 0)
         return;
     if (dladdr((void *)pc, &info) && info.dli_sname && info.dli_saddr == (void *)pc)
         rn__out_str(o, info.dli_sname);

@@ -26,7 +26,9 @@ static void on_signal(int sig)
 {
     int saved = errno;
 
-    or_acq_rel(&pending, (uint64_t)1 << (sig - 1));
+    rn__report_starts(); /* so that the process does not end before */
+    if (or_acq_rel(&pending, (uint64_t)1 << (sig - 1)) >> (sig - 1) & 1)
+        rn__report_over();   /* one report is for both */
     store_release(&come, 1); /* pairs with dump_thread's swap */
     rn__os_futex_wake(&come);
     errno = saved;
@@ -58,6 +60,8 @@ static void *dump_thread(void *arg)
         }
         if (now & quit)
             rn__report_end();
+        for (; now; now &= now - 1)
+            rn__report_over();
     }
     return NULL;
 }

@@ -477,6 +477,7 @@ extern uint32_t rn__threads_own;    /* atomic: helper threads of the library */
 extern bool rn__forked;             /* this is a child process of one that used the library */
 
 /* panic.c */
+void rn__reports_fork(void);
 void rn__threads_exhausted(uint32_t max) __attribute__((noreturn));
 /* overflow.c: the canary of g, the caller, is gone */
 void rn__overflow_small(struct g *g) __attribute__((noreturn));

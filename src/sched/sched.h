@@ -180,10 +180,8 @@ static inline void leave_watch(struct g *g, enum leave how)
 #endif
 }
 
-/*
- * Call fn(arg), which needs more of a stack than a small one has and does not wait: from a goroutine with a small stack on
- * the worker's own, else as it is.
- */
+/* Call fn(arg), which needs a good deal of a stack and does not wait: a goroutine that has less than 64 KiB left calls it on
+ * the worker's own. */
 void rn__with_room(void (*fn)(void *), void *arg);
 
 /* ---- Starting and ending ------------------------------------------------------------------------ */

@@ -47,6 +47,7 @@ enum {
     TRIM_ROOM = 1024,
     PAGE = 4096,
     SMALL_BYTES = 2560,
+    ROOM = 65536,
     SMALL_USE = 1536
 };
 #define CANARY UINT64_C(0x8f1c5a27d3b6e490)
@@ -321,8 +322,9 @@ void rn__with_room(void (*fn)(void *), void *arg)
     const struct g *g = w->cur;
     const char *here = __builtin_frame_address(0);
 
-    if (likely(g->kind != G_GOROUTINE || g->stack_class != STACK_CLASS_SMALL ||
-               here < g->stack_lo || here >= g->stack_hi))
+    /* Tools want to be told when a stack changes. */
+    if (rn__tools || g->kind != G_GOROUTINE || here < g->stack_lo || here >= g->stack_hi ||
+        (size_t)(here - g->stack_lo) > ROOM)
         fn(arg);
     else
         rn__call_on(w->self.sp, fn, arg);

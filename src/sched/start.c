@@ -85,6 +85,7 @@ static void fork_child(void)
     store_relaxed(&running, 0);
     store_relaxed(&rn__threads_parked, 0);
     store_relaxed(&rn__threads_own, 0);
+    rn__reports_fork();
     rn__lot_fork();
     rn__labels_fork();
     rn__timers_fork();
@@ -468,6 +469,7 @@ static void rt_end(struct rt *rt, enum after_end then)
 {
     bool waited_for = false;
 
+    rn__reports_await();
     rn__stop(rt);
     while (load_acquire(&rt->creating)) /* of threads that are being made: none is added any more */
         rn__os_thread_yield();
@@ -646,14 +648,18 @@ int rn_run_fn(int (*fn)(void *), void *arg)
 __attribute__((destructor)) static void process_end(void)
 {
     struct worker *w = arch_tls_address(rn__tls_worker);
-    struct rt *rt = load_acquire(&rn__rt);
+    struct rt *rt;
 
+    rn__reports_await();
+    rt = load_acquire(&rn__rt);
     if (rt)
         rn__stacks_end(rt, " at exit");
-    if (w->rt)
-        rn__leaks_end(w->rt, " at exit", false); /* exit was called in a goroutine */
-    else if (rt)
+    if (w->rt) { /* exit was called in a goroutine */
+        rn__leaks_end(w->rt, " at exit", false);
+        rn__trace_file(w->rt);
+    } else if (rt) {
         rn__leaks_end(rt, " at exit", true);
+    }
     if (rt && !w->rt)
         rt_end(rt, THEN_EXIT);
     if (w->cur && !w->rt)

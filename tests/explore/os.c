@@ -261,6 +261,9 @@ void rn_panic(const char *fmt, ...)
 
 void rn__overflow_begin(void) {}
 
+void rn__reports_fork(void) {}
+void rn__reports_await(void) {}
+
 void rn__overflow_end(void) {}
 
 void rn__overflow_small(struct g *g)

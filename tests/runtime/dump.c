@@ -463,19 +463,19 @@ static void panic_run(void)
     CHECK_EQ(rn_set_procs(1), 0);
     (void)!rn_run(panics_among_others);
 }
-static void panic_run_all(void)
+static void panic_run_single(void)
 {
-    setenv("RUNNEL_TRACEBACK", "all", 1);
+    setenv("RUNNEL_TRACEBACK", "single", 1);
     panic_run();
 }
-PLAIN_TEST(traceback_all)
+PLAIN_TEST(traceback_of_all_or_a_single_one)
 {
-    struct child c = run_child(panic_run);
+    struct child c = run_child(panic_run_single);
 
     CHECK_EXIT(&c, 2);
     has_not(c.said, "goroutines 2-4");
     free(c.said);
-    c = run_child(panic_run_all);
+    c = run_child(panic_run);
     CHECK_EXIT(&c, 2);
     begins(c.said, "panic: on purpose\n\ngoroutine 1 [running]:\n\t");
     has(c.said, "\ngoroutines 2-4 [chan receive], 3 alike:\n");

@@ -696,6 +696,154 @@ PLAIN_TEST(rt_13_the_report_is_whole_even_if_the_first_returns)
     }
 }
 
+/* Reading the debug information takes its time, in which the program comes to its end. */
+static _Atomic bool symbols_asked;
+static int slow_symbols(uintptr_t pc, rn_frame_fn *frame, void *arg)
+{
+    (void)pc, (void)frame, (void)arg;
+    symbols_asked = true;
+    usleep(10000);
+    return 0;
+}
+
+static void overflowing(void);
+static int overflow(volatile char *from);
+static volatile int bottomless;
+enum beside { PANIC, OVERFLOW, CIRCLE, ON_SIGNAL };
+static void locks_both(rn_mutex *x, rn_mutex *y, rn_wg *both)
+{
+    rn_mutex_lock(x);
+    rn_wg_done(both);
+    rn_wg_wait(both);
+    rn_mutex_lock(y);
+}
+static bool by_exit;
+static int ends_beside(enum beside what)
+{
+    static rn_mutex a, b;
+    static rn_wg both;
+
+    if (what == PANIC)
+        rn_go(rn_panic, "beside the end");
+    else if (what == OVERFLOW)
+        rn_go(overflowing);
+    else if (what == CIRCLE) {
+        rn_wg_add(&both, 2);
+        rn_go(locks_both, &a, &b, &both);
+        rn_go(locks_both, &b, &a, &both);
+    } else {
+        empty = rn_chan_make(int, 0);
+        rn_go(wait_empty);
+        AWAIT(test_parked() == 1);
+        raise(SIGUSR1);
+        return 0;
+    }
+    AWAIT(symbols_asked);
+    if (by_exit)
+        exit(0);
+    return 0;
+}
+static enum beside what_beside;
+static void ends_beside_run(void)
+{
+    CHECK_EQ(setenv("RUNNEL_LOCKS", "1", 1), 0);
+    CHECK_EQ(rn_dump_on_signal(SIGUSR1), 0);
+    rn_set_symbolizer(slow_symbols);
+    (void)!rn_run(ends_beside, what_beside);
+    exit(0);
+}
+
+PLAIN_TEST(rt_13_no_report_is_cut_short_by_the_end)
+{
+    static const char *const last[] = {[PANIC] = "created by goroutine 1 at\n\t",
+                                       [OVERFLOW] = "created by goroutine 1 at\n\t",
+                                       [CIRCLE] = "created by goroutine 1 at\n\t",
+                                       [ON_SIGNAL] = "created by goroutine 1 at\n\t"};
+
+    for (int i = 0; i < 7; i++) {
+        struct child c;
+
+        what_beside = (enum beside)(i % 4);
+        by_exit = i >= 4;
+        if (what_beside == OVERFLOW && (UNDER_ASAN || UNDER_TSAN))
+            continue; /* theirs to say */
+        c = run_child(ends_beside_run);
+        CHECK_EXIT(&c, what_beside == PANIC || what_beside == OVERFLOW ? 2 : 0);
+        CHECK_SAYS(&c, last[what_beside]);
+        free(c.said);
+    }
+}
+
+/* And a stack of 16 KiB, for which that is too much. */
+static int large_symbols(uintptr_t pc, rn_frame_fn *frame, void *arg)
+{
+    volatile char room[24 << 10];
+
+    for (size_t i = 0; i < sizeof room; i += 1024)
+        room[i] = 1;
+    frame(arg, "found_by_us", "there.c", room[0] + (pc == 0));
+    return 1;
+}
+static void dumps_and_panics(void)
+{
+    rn_dump(STDERR_FILENO);
+    rn_panic("after the dump");
+}
+static int on_a_little_stack(void)
+{
+    rn_go_with(RN_ATTR(.stack_size = 16384), dumps_and_panics);
+    rn_sleep(RN_MINUTE);
+    return 0;
+}
+static void little_stack_run(void)
+{
+    rn_set_symbolizer(large_symbols);
+    (void)!rn_run(on_a_little_stack);
+}
+/* A report that overflows itself ends the process all the same: it does not wait for itself. */
+static int endless_symbols(uintptr_t pc, rn_frame_fn *frame, void *arg)
+{
+    volatile char c = 1;
+
+    (void)pc, (void)frame, (void)arg;
+    bottomless = 1;
+    return overflow(&c);
+}
+static void endless_run(void)
+{
+    const struct rlimit none = {0, 0};
+
+    setrlimit(RLIMIT_CORE, &none);
+    rn_set_symbolizer(endless_symbols);
+    (void)!rn_run(ends_beside, PANIC);
+}
+PLAIN_TEST(a_report_that_overflows_ends_the_process)
+{
+    struct child c;
+
+    if (UNDER_ASAN || UNDER_TSAN)
+        SKIP("theirs to say");
+    c = run_child(endless_run);
+    CHECK_SIGNAL(&c, SIGSEGV);
+    CHECK_SAYS(&c, "panic: beside the end\n");
+    free(c.said);
+}
+
+PLAIN_TEST(a_report_needs_no_more_than_a_little_stack)
+{
+    struct child c;
+
+    if (UNDER_ASAN || UNDER_TSAN)
+        SKIP("reports stay on the goroutine's stack there");
+    c = run_child(little_stack_run);
+    CHECK_EXIT(&c, 2);
+    CHECK_SAYS(&c, "runnel: 2 goroutines");
+    CHECK_SAYS(&c, "panic: after the dump\n");
+    CHECK_SAYS(&c, "found_by_us at there.c:1 [");
+    CHECK(strstr(c.said, "overflow") == NULL);
+    free(c.said);
+}
+
 static void (*nil_function)(void);
 static int go_nil(void)
 {

@@ -265,16 +265,70 @@ static int on_and_off(void)
     return 0;
 }
 
+/* ---- Other ends than those of before ---------------------------------------------------------------- */
+
+static void exits_in_it(void)
+{
+    rn_sleep(RN_MILLISECOND);
+    exit(3);
+}
+static int exits(void)
+{
+    rn_go(exits_in_it);
+    rn_sleep(RN_MINUTE);
+    return 0;
+}
+static int exits_first(void)
+{
+    rn_sleep(RN_MILLISECOND);
+    exit(3);
+}
+static volatile bool bottomless = true;
+static int overflow(volatile char *from)
+{
+    volatile char frame[1000];
+
+    frame[0] = *from;
+    return bottomless ? overflow(frame) + frame[0] : 0;
+}
+static int overflows(void)
+{
+    volatile char c = 0;
+
+    rn_sleep(RN_MILLISECOND);
+    return overflow(&c);
+}
+static void waits_for_ever(void)
+{
+    rn_chan(int) none = NULL;
+
+    (void)rn_recv(none);
+}
+static int leaks(void)
+{
+    MUST(setenv("RUNNEL_LEAKS", "fatal", 1) == 0);
+    rn_go(waits_for_ever);
+    rn_sleep(RN_MILLISECOND);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
         const char *name;
         int (*program)(void);
         int procs;
-    } programs[] = {{"known", known, 1},          {"busy", busy, 2},
-                    {"panics", panics, 1},        {"ends", ends, 1},
-                    {"deadlocks", deadlocks, 1},  {"signal", waits_for_signal, 1},
-                    {"on-and-off", on_and_off, 1}};
+    } programs[] = {{"known", known, 1},
+                    {"busy", busy, 2},
+                    {"panics", panics, 1},
+                    {"ends", ends, 1},
+                    {"deadlocks", deadlocks, 1},
+                    {"signal", waits_for_signal, 1},
+                    {"on-and-off", on_and_off, 1},
+                    {"exits", exits, 1},
+                    {"exits-first", exits_first, 1},
+                    {"overflows", overflows, 1},
+                    {"leaks", leaks, 1}};
 
     MUST(argc == 3);
     file = argv[2];

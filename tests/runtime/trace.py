@@ -142,6 +142,12 @@ def by_itself(program, folder):
         assert len(t.slices("chan receive")) == 1, which
         assert ("on purpose" in said) == (which == "panics") and ("deadlock!" in said) == (which == "deadlocks"), said
         assert t.count["start"] == starts, t.count  # the first goroutine's is a thread's
+    for which, status in ("exits", 3), ("exits-first", 3), ("overflows", 2), ("leaks", 2):
+        with subprocess.Popen([program, which, "-"], env=dict(os.environ, RUNNEL_TRACE=auto),
+                              stderr=subprocess.PIPE, text=True) as p:
+            said = p.communicate()[1]
+        assert p.returncode == status, (which, said)
+        assert Trace(auto.replace("%p", str(p.pid))).slices("sleep"), which
     done, _ = run(program, "ends", folder, RUNNEL_TRACE="/nowhere/at/all")
     assert done.returncode == 0 and "/nowhere/at/all: cannot be written" in done.stderr
     done, name = run(program, "nothing", folder)
