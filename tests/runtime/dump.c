@@ -189,6 +189,38 @@ GO_TEST_PROCS(alike_ones_are_folded, 1)
     rn_chan_release(gate);
 }
 
+static void nothing(void) {}
+static void do_start_after_nothing(int n)
+{
+    for (int i = 0; i < n; i++) {
+        rn_go(nothing);
+        rn_go(receiver);
+    }
+}
+static void (*volatile start_after_nothing)(int n) = do_start_after_nothing;
+
+/* How a goroutine came by its stack is no difference: some begin on a fresh one, some in place of one that ended. */
+GO_TEST_PROCS(alike_whatever_was_there_before, 1)
+{
+    char *report;
+
+    gate = rn_chan_make(int, 0);
+    for (int i = 0; i < 5; i++) /* stacks that have been used */
+        rn_go(nothing);
+    test_expect_settled(__FILE__, __LINE__);
+    start_after_nothing(10);
+    while (arrived < 10) /* not by yields, after which each begins anew */
+        rn_sleep(RN_MILLISECOND);
+    test_let_run();
+    report = said_by(dump);
+    has(report, "[chan receive], 10 alike:\n");
+    CHECK_EQ(times_in(report, "[chan receive]"), 1);
+    free(report);
+    rn_close(gate);
+    test_expect_settled(__FILE__, __LINE__);
+    rn_chan_release(gate);
+}
+
 static _Atomic int64_t ahead;
 static int64_t (*true_clock)(void);
 static int64_t moved_clock(void)

@@ -73,12 +73,15 @@ rn__entry:
         hint    #36                     /* bti j */
         mov     x29, #0
         mov     x30, #0
-        bl      rn__goroutine_main
+1:      bl      rn__goroutine_main
         brk     #1
         .cfi_endproc
         .size   rn__entry, .-rn__entry
 
-/* void rn__restart(void *sp): run the goroutine anew on its own, empty stack. */
+/*
+ * void rn__restart(void *sp): run the goroutine anew on its own, empty stack. By rn__entry's call, for its return address is
+ * in each stack, and reports put together those whose stacks are the same.
+ */
         .globl  rn__restart
         .hidden rn__restart
         .type   rn__restart, %function
@@ -91,8 +94,7 @@ rn__restart:
         mov     x29, #0
         mov     x30, #0
         mov     x0, #0
-        bl      rn__goroutine_main
-        brk     #1
+        b       1b
         .cfi_endproc
         .size   rn__restart, .-rn__restart
 
