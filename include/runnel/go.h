@@ -23,7 +23,7 @@ struct rn_wg;
 /* What a goroutine may be given at its start. Zero means the default. */
 typedef struct rn_attr {
     size_t stack_size; /* bytes, at most 1 GiB; rounded up to 16 KiB, 32 KiB, ... Default 128 KiB */
-    const char *name;  /* copied, cut at 31 bytes; for reports. Default: none */
+    const char *name;  /* as by rn_set_name: copied, cut at 31 bytes; for reports. Default: none */
     bool small_stack;  /* see rn_go_with; stack_size must be 0 then */
     uint64_t rn__reserved[3];
 } rn_attr;
@@ -70,12 +70,14 @@ RN__API void rn__defer_run(void *d); /* either form: a cleanup function */
 RN__API void rn_yield(void);
 /* This goroutine's id: 1 for the first of rn_run; never reused. 0 on a plain thread. */
 RN__API uint64_t rn_self_id(void);
-/* Name this goroutine, or plain thread, in reports; copied, cut at 31 bytes. NULL removes the name. */
+/* Name this goroutine, or plain thread, in reports; copied, cut at 31 bytes, between characters. NULL removes the name.
+ * A name is UTF-8: control characters (below 0x20, 0x7f to 0x9f), U+FFFE, U+FFFF and bytes that are no UTF-8 are shown as '?'. */
 RN__API void rn_set_name(const char *name);
 /*
  * Label this goroutine in reports: which request, user or connection it works for. NULL as value removes the label. Goroutines
  * that it starts from then on begin with the labels that it has, and so do after-functions of contexts; those of timers
- * have none. A key is letters, digits, '_', '.' and '-', the first a letter or '_'; in values a control character is shown as '?'.
+ * have none. A key is letters, digits, '_', '.' and '-', the first a letter or '_'; in values what no
+ * name may have (rn_set_name) is shown as '?'.
  *
  *     goroutine 12 {peer="10.0.0.7", route="/users"} [IO wait]:
  *

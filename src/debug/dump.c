@@ -19,6 +19,7 @@
 
 #include <runnel/debug.h>
 
+#include "base/text.h"
 #include "os/os.h"
 #include "sched/labels.h"
 #include "sync/holder.h"
@@ -167,10 +168,14 @@ static void out_state(struct dump *d, const struct kind *k, int64_t longest)
     rn__out_str(d->o, "]");
 }
 
+/* Of a goroutine that may take another name meanwhile: of the two it may be a part of each, and then it is no text. */
 static void copy_name(char *to, const char *from)
 {
-    rn__copy(to, from, G_NAME_MAX);
-    to[G_NAME_MAX - 1] = 0;
+    char name[G_NAME_MAX];
+
+    rn__copy(name, from, sizeof name);
+    name[sizeof name - 1] = 0;
+    rn__text_copy(to, sizeof name, name);
 }
 
 /* " 12 "name"", of a goroutine that may have ended. */

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "debug/debug.h"
 #include "os/os.h"
 #include "os/socket.h"
@@ -386,10 +387,14 @@ static void out_time(struct out *o, int64_t ns)
 
 static void out_text(struct out *o, const char *s)
 {
-    for (; *s; s++) {
-        if (*s == '"' || *s == '\\')
+    char c[4];
+
+    while (*s) {
+        size_t n = rn__text_next(&s, c);
+
+        if (*c == '"' || *c == '\\')
             rn__out_str(o, "\\");
-        rn__out_bytes(o, *s >= ' ' && *s < 127 ? s : "?", 1);
+        rn__out_bytes(o, c, n);
     }
 }
 

@@ -56,6 +56,8 @@ struct text {
 void rn__text_add(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* For HTML and SVG: <, >, & and quotes escaped; what no XML may hold is '?'. */
 void rn__text_escaped(struct text *t, const char *s);
+/* The bytes of s, at most so many, that end with a character. */
+int rn__text_cut(const char *s, size_t most);
 
 /* ---- waits.c --------------------------------------------------------------------------------------------- */
 

@@ -43,6 +43,15 @@ void rn__text_add(struct text *t, const char *fmt, ...)
     t->used += (size_t)n;
 }
 
+int rn__text_cut(const char *s, size_t most)
+{
+    size_t n = strnlen(s, most);
+
+    while (n > 0 && (s[n] & 0xc0) == 0x80) /* within a character */
+        n--;
+    return (int)n;
+}
+
 void rn__text_escaped(struct text *t, const char *s)
 {
     for (; *s; s++) {

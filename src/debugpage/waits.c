@@ -122,7 +122,11 @@ static void draw_box(struct text *t, int x, int y, const char *class, const char
             continue;
         snprintf(cut, sizeof cut, "%s", lines[i]);
         if (strlen(lines[i]) >= sizeof cut) { /* the end of a path says more than its beginning */
-            snprintf(cut, sizeof cut, "...%s", lines[i] + strlen(lines[i]) - (sizeof cut - 4));
+            const char *tail = lines[i] + strlen(lines[i]) - (sizeof cut - 4);
+
+            while ((*tail & 0xc0) == 0x80) /* not from within a character */
+                tail++;
+            snprintf(cut, sizeof cut, "...%s", tail);
         }
         rn__text_add(t, "<text x=\"%d\" y=\"%d\">", x + 8, y + 16 + 17 * i);
         rn__text_escaped(t, cut);
@@ -154,9 +158,10 @@ static void draw_waiter(struct text *t, const struct box *b)
     char head[128], state[128], place[256] = "";
 
     if (b->count > 1)
-        snprintf(head, sizeof head, "%" PRIu64 " goroutines: %.80s", b->count, b->id);
+        snprintf(head, sizeof head, "%" PRIu64 " goroutines: %.*s", b->count,
+                 rn__text_cut(b->id, 80), b->id);
     else
-        snprintf(head, sizeof head, "goroutine %.100s", b->id);
+        snprintf(head, sizeof head, "goroutine %.*s", rn__text_cut(b->id, 100), b->id);
     snprintf(state, sizeof state, "%.*s, for %.40s", reason(e), e->state, e->span ? e->span : "?");
     rn__report_at(e, place, sizeof place);
     draw_box(t, column(0), b->y, "waiter", head, state, place);

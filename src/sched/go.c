@@ -19,6 +19,7 @@
 
 #include "base/fiber.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "os/os.h"
 #include "sched/labels.h"
 #include "sched/note.h"
@@ -174,15 +175,6 @@ static uint64_t id_new(struct rt *rt, struct proc *p)
     return p->id_next++;
 }
 
-static void name_copy(char *to, const char *name)
-{
-    size_t n = name ? strnlen(name, G_NAME_MAX - 1) : 0;
-
-    if (n)
-        rn__copy(to, name, n);
-    to[n] = 0;
-}
-
 /* A goroutine of a runtime that has ended wants to start another: it ends here. */
 static COLD void end_here(void)
 {
@@ -333,7 +325,8 @@ static COLD void fresh_attr(struct fresh *f, const rn_attr *attr)
         c = rn__stack_small() ? STACK_CLASS_SMALL : rn__stack_class(1);
     }
     f->stack_class = c;
-    name_copy(f->name, attr->name);
+    if (attr->name)
+        rn__text_copy(f->name, sizeof f->name, attr->name);
 }
 
 /* The runtime whose record f is. */
@@ -683,7 +676,9 @@ uint64_t rn_self_id(void)
 
 void rn_set_name(const char *name)
 {
-    name_copy(rn__self()->name, name);
+    struct g *g = rn__self();
+
+    rn__text_copy(g->name, sizeof g->name, name ? name : "");
 }
 
 size_t rn_count(void)

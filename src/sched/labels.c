@@ -3,13 +3,14 @@
  * labels.c - what goroutines are labelled with: see labels.h.
  *
  * The text is as reports print it: key="value", key2="value". Keys are in order, so that the same labels are the same text.
- * In values " and \ have a \ before them, and a control character is a question mark: a report goes to terminals.
+ * In values " and \ have a \ before them, and what no report may have is a question mark (base/text.h).
  */
 #include "sched/labels.h"
 
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 
 enum { BATCH = 64 };
 
@@ -122,14 +123,18 @@ static void put(struct text *t, const char *s, size_t n)
 
 static void put_pair(struct text *t, const char *key, const char *value)
 {
+    char c[4];
+
     if (t->used > 0)
         put(t, ", ", 2);
     put(t, key, strlen(key));
     put(t, "=\"", 2);
-    for (; *value; value++) {
-        if (*value == '"' || *value == '\\')
+    while (*value) {
+        size_t n = rn__text_next(&value, c);
+
+        if (*c == '"' || *c == '\\')
             put(t, "\\", 1);
-        put(t, (unsigned char)*value < ' ' || *value == 0x7f ? "?" : value, 1);
+        put(t, c, n);
     }
     put(t, "\"", 1);
 }

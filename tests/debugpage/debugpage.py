@@ -16,6 +16,7 @@ import xml.etree.ElementTree
 
 CURL, PROGRAM, SOURCE = sys.argv[1:4]
 SVG = "{http://www.w3.org/2000/svg}"
+ODD = "two?lines ?[1m? ? gr\u00fc\u00dfe \u20ac"  # what is shown of it, to 31 bytes
 
 
 class Reply:
@@ -57,14 +58,16 @@ def check_goroutines(served):
     assert reply.headers["cache-control"] == "no-store" and reply.headers["x-content-type-options"] == "nosniff"
     assert reply.body.startswith("runnel: "), reply.body[:100]
     assert re.search(r'^goroutines \S+ "<b>"&reader" \[chan receive\], 7 alike:$', reply.body, re.M), reply.body
+    assert re.search(r'^goroutine \d+ "%s ?" \[chan receive\]:$' % re.escape(ODD), reply.body, re.M), reply.body
     folded = served.get("/goroutines?folded=1")
     assert folded.status == 200
     for line in folded.body.splitlines():
         assert re.fullmatch(r"(?:[^;]+;)*\[[^]]*\] \d+", line), line
     assert re.search(r"^reader\b[^;\n]*;(?:[^;\n]*;)?\[chan receive\] 7$", folded.body, re.M), folded.body
+    assert re.search(r"^reader\b[^;\n]*;(?:[^;\n]*;)?\[chan receive\] 1$", folded.body, re.M), folded.body
     assert re.search(r"\[sleep\] 5$", folded.body, re.M), folded.body
     total = sum(int(line.split()[-1]) for line in folded.body.splitlines())
-    assert total >= 7 + 5 + 2 + 2, total
+    assert total >= 7 + 1 + 5 + 2 + 2, total
 
 
 def check_metrics(served):
@@ -72,7 +75,7 @@ def check_metrics(served):
     assert reply.status == 200 and reply.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     assert reply.body.endswith("# EOF\n")
     waiting = int(re.search(r'^runnel_goroutines\{state="waiting"\} (\d+)$', reply.body, re.M).group(1))
-    assert waiting >= 7 + 5, reply.body
+    assert waiting >= 7 + 1 + 5, reply.body
 
 
 def check_overview(served):
@@ -80,6 +83,7 @@ def check_overview(served):
     assert reply.status == 200 and reply.headers["content-type"] == "text/html; charset=utf-8"
     assert "<b>" not in reply.body and "&lt;b&gt;&quot;&amp;reader" in reply.body
     assert re.search(r'<td class="n">7<td>chan receive<td', reply.body), reply.body
+    assert ODD in reply.body, reply.body
     for page in "goroutines", "waits", "metrics", "trace?seconds=1":
         assert 'href="%s"' % page in reply.body
     assert "Process %d," % served.process.pid in reply.body
@@ -93,7 +97,8 @@ def check_waits(served):
     boxes = [[t.text for t in g.findall(SVG + "text")] for g in drawing.iter(SVG + "g")]
     readers = [b for b in boxes if b[0].startswith('7 goroutines: ')]
     assert len(readers) == 1 and '"<b>"&reader"' in readers[0][0] and readers[0][1].startswith("chan receive, for "), boxes
-    assert [b for b in boxes if re.fullmatch("0x[0-9a-f]+", b[0]) and b[1:] == ["chan receive", "7 wait"]], boxes
+    assert [b for b in boxes if re.fullmatch("0x[0-9a-f]+", b[0]) and b[1:] == ["chan receive", "8 wait"]], boxes
+    assert [b for b in boxes if ODD in b[0]], boxes
 
 
 def check_trace(served):

@@ -4,6 +4,7 @@
  * asked what is in it.
  */
 #include <assert.h>
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +97,11 @@ static void check_circle(void)
     free(svg);
 }
 
+static const char spaces[] =
+    "                                                                                          "
+    "                                                                                          "
+    "                                                                                          ";
+
 /* More than can be drawn: cut, and said so. */
 static void check_large(void)
 {
@@ -113,6 +119,25 @@ static void check_large(void)
            strstr(svg, "The drawing is cut: 440 goroutines more wait:"));
     free(svg);
     free(text);
+}
+
+/* Names are cut between characters, wherever that is: the drawing stays UTF-8. */
+static void check_cut(void)
+{
+    assert(setlocale(LC_ALL, "C.UTF-8"));
+    for (int n = 0; n < 70; n++) {
+        char text[1000], *svg;
+
+        snprintf(text, sizeof text,
+                 "\ngoroutine 1 \"%.*s\303\244\342\202\254\360\237\230\200\" "
+                 "{k=\"%.*s\360\237\230\200%.*s\"} "
+                 "[chan send]:\n  for 1ms on 0x10, locked by goroutine 2 "
+                 "\"\342\202\254%.*s\"\n\tf%.*s\303\244 [0x1]\n",
+                 n % 30, spaces, n, spaces, n, spaces, n, spaces, 200 + n, spaces);
+        svg = draw(text);
+        assert(mbstowcs(NULL, svg, 0) != (size_t)-1);
+        free(svg);
+    }
 }
 
 /* Whatever the text is, it is read without harm. */
@@ -147,6 +172,7 @@ int main(void)
 {
     check_circle();
     check_large();
+    check_cut();
     check_odd();
     return 0;
 }

@@ -90,12 +90,15 @@ static int program(const char *mode, const char *address)
     b = rn_chan_make(int, 1);
     for (volatile int i = 0; i < 7; i++) /* volatile: one place, not unrolled */
         rn_go_with(RN_ATTR(.name = "<b>\"&reader"), reader);
+    rn_go_with(RN_ATTR(.name = "two\nlines \033[1m\xff \xc2\x9b gr\xc3\xbc\xc3\x9f\x65 "
+                               "\xe2\x82\xac \xe2\x82\xac"),
+               reader);
     for (volatile int i = 0; i < 5; i++)
         rn_go(sleeper);
     do { /* until all of them wait */
         rn_sleep(RN_MILLISECOND);
         rn_metrics(&m, sizeof m);
-    } while (m.waiting < 12);
+    } while (m.waiting < 13);
     rn_go(player, a, b);
     rn_go(player, b, a);
     rn_send(b, 1);

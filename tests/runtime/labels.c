@@ -95,6 +95,69 @@ GO_TEST_PROCS(values_of_all_kinds, 1)
     shows("\ngoroutine 1 {b=\"\\\\\", c=\"3\"} [running]:\n");
 }
 
+/* Of names and values alike: UTF-8 stays, whatever is none, or controls a terminal, is a question mark. */
+static const struct {
+    const char *given, *shown;
+} texts[] = {
+    {"two\nlines\033\177", "two?lines??"},
+    {"\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80 \xc2\xa0",
+     "\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80 \xc2\xa0"},
+    {"\xc2\x80\xc2\x9f", "??"},  /* control characters, too */
+    {"a\xff\xfe\x80z", "a???z"}, /* bytes that begin none */
+    {"\xc3", "?"},               /* and ends before its time */
+    {"\xc3z\xe2\x82z\xf0\x9f\x98z", "?z??z???z"},
+    {"\xc0\xaf\xe0\x80\xaf\xf0\x80\x80\xaf", "?????????"}, /* overlong */
+    {"\xc1\xbf\xe0\x9f\xbf\xf0\x8f\xbf\xbf", "?????????"},
+    {"\xdf\xbf\xe0\xa0\x80\xf0\x90\x80\x80", "\xdf\xbf\xe0\xa0\x80\xf0\x90\x80\x80"},
+    {"\xed\xa0\x80\xed\xbf\xbf", "??????"}, /* surrogates */
+    {"\xed\x9f\xbf\xee\x80\x80", "\xed\x9f\xbf\xee\x80\x80"},
+    {"\xf4\x8f\xbf\xbf\xf4\x90\x80\x80\xf8\x88\x80\x80\x80", "\xf4\x8f\xbf\xbf?????????"},
+    {"\xef\xbf\xbd\xef\xbf\xbe\xef\xbf\xbf", "\xef\xbf\xbd??"}, /* U+FFFE and U+FFFF */
+};
+GO_TEST_PROCS(names_and_values_are_utf8, 1)
+{
+    char head[200];
+
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        rn_set_name(texts[i].given);
+        CHECK_EQ(rn_set_label("k", texts[i].given), 0);
+        snprintf(head, sizeof head, "\ngoroutine 1 \"%s\" {k=\"%s\"} [running]:\n", texts[i].shown,
+                 texts[i].shown);
+        shows(head);
+    }
+}
+
+/* The last character of a name is whole: at the cut, none fits of what is left. */
+static void wait_named(void)
+{
+    wait_here();
+}
+GO_TEST_PROCS(names_are_cut_between_characters, 1)
+{
+    static const char *const last[] = {"\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80"};
+
+    begin();
+    for (size_t i = 0; i < 3; i++) {
+        for (size_t n = 26; n < 32; n++) {
+            char name[64] = "", head[100];
+            size_t size = strlen(last[i]);
+
+            memset(name, 'x', n);
+            strcat(name, last[i]);
+            strcat(name, "y");
+            snprintf(head, sizeof head, "\"%.*s\" ",
+                     (int)(n + size > 31 ? n : n + size + (n + size < 31)), name);
+            rn_set_name(name);
+            shows(head);
+            rn_set_name(NULL);
+            rn_go_with(RN_ATTR(.name = name), wait_named);
+            shows(head);
+        }
+    }
+    until_arrived(18);
+    end();
+}
+
 /* What is refused changes nothing. */
 GO_TEST_PROCS(what_is_refused, 1)
 {

@@ -53,7 +53,7 @@ static int known(void)
     struct rn_metrics m;
 
     MUST(rn_trace_start() == 0);
-    rn_set_name("the \"first\"");
+    rn_set_name("the \"f\xc3\xb6rst\"\n\xe4");
     for (int i = 0; i <= PLAYERS; i++)
         ring[i] = rn_chan_make(int, 0);
     for (int i = 0; i < PLAYERS; i++)

@@ -109,7 +109,7 @@ def known(program, folder):
     assert len(t.slices("blocking call")) == 1 and len(t.slices("sleep")) == 1
     assert len(t.slices("sync.WaitGroup.Wait")) <= 1
     assert sorted(t.names[p, i] for p, i in t.names if p == GOROUTINES) == \
-        ['G1 "the \\"first\\""'.replace("\\", "")] + [t.names[GOROUTINES, i] for i in range(2, 7)], t.names
+        ['G1 "the \\"f\u00f6rst\\"??"'.replace("\\", "")] + [t.names[GOROUTINES, i] for i in range(2, 7)], t.names
     # Who woke whom: each player by its neighbours, or the first goroutine.
     for i, s in t.starts.items():
         f = t.ends[i]
