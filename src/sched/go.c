@@ -392,20 +392,16 @@ static COLD void start_elsewhere(struct fresh *f)
     rn__fresh_start(&now->call);
 }
 
-/* Tell the tools of f, whose start is complete. */
-COLD void rn__fresh_announce(struct fresh *f)
+/* What the tools call a goroutine: "goroutine 7 name". */
+static COLD void fiber_name(void *fiber, uint64_t id, const char *name)
 {
-    char name[64], *at = name + sizeof name - 1;
-    uint64_t id = f->id;
-    size_t n = strlen(f->name);
+    char text[64], *at = text + sizeof text - 1;
+    size_t n = strlen(name);
 
-    f->tsan_fiber = rn__fiber_new(); /* in the creator: this is the edge from rn_go */
-    if (!f->tsan_fiber)
-        return;
     *at = 0;
     if (n) {
         at -= n;
-        memcpy(at, f->name, n);
+        memcpy(at, name, n);
         *--at = ' ';
     }
     do
@@ -413,7 +409,15 @@ COLD void rn__fresh_announce(struct fresh *f)
     while (id /= 10);
     at -= 10;
     memcpy(at, "goroutine ", 10);
-    rn__fiber_name(f->tsan_fiber, at);
+    rn__fiber_name(fiber, at);
+}
+
+/* Tell the tools of f, whose start is complete. */
+COLD void rn__fresh_announce(struct fresh *f)
+{
+    f->tsan_fiber = rn__fiber_new(); /* in the creator: this is the edge from rn_go */
+    if (f->tsan_fiber)
+        fiber_name(f->tsan_fiber, f->id, f->name);
 }
 
 /* Whoever calls, wherever f is from. */
@@ -679,6 +683,8 @@ void rn_set_name(const char *name)
     struct g *g = rn__self();
 
     rn__text_copy(g->name, sizeof g->name, name ? name : "");
+    if (unlikely(rn__tools) && g->kind == G_GOROUTINE && g->tsan_fiber)
+        fiber_name(g->tsan_fiber, g->id, g->name);
 }
 
 size_t rn_count(void)

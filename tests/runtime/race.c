@@ -5,6 +5,7 @@
  *     race CASE with       must end silently and say "done"
  *     race CASE without    must be reported as a data race
  *     race --list          each case, which of the two it has, and what it is about
+ *     race names           a race of two goroutines that have names, to be reported with them
  *
  * What a case is about is a name of tests/conformance/edges.txt. A case that has both is a pair.
  *
@@ -1593,6 +1594,34 @@ static void recv_destination(bool with)
     (void)rn_recv_ok(ch, with ? &other : &data);
 }
 
+/* ---- Names ---------------------------------------------------------------------------------------------------------- */
+
+static void named_itself(void)
+{
+    rn_set_name("before");
+    rn_set_name("by itself");
+    data = 1; /* tools.c: by itself */
+    reach(1);
+    linger(); /* it has not ended, or its name may be gone with it */
+    wait_for(2);
+}
+static void named_at_the_start(void)
+{
+    wait_for(1);
+    data = 2; /* tools.c: at the start */
+    reach(2);
+}
+static int names(void)
+{
+    rn_set_name("first");
+    rn_set_name(NULL);
+    rn_go_with(RN_ATTR(.name = "at the start"), named_at_the_start); /* tools.c: started */
+    rn_go(named_itself);                                             /* tools.c: started, too */
+    wait_for(2);
+    (void)rn_settle(RN_SECOND);
+    return 0;
+}
+
 /* ---- Main ------------------------------------------------------------------------------------------------------------- */
 
 enum { WITH = 1, WITHOUT = 2, BOTH = 3 };
@@ -1716,6 +1745,8 @@ int main(int argc, char **argv)
             printf("%s %d %s\n", cases[i].name, cases[i].has, cases[i].edge);
         return 0;
     }
+    if (argc == 2 && strcmp(argv[1], "names") == 0)
+        return rn_run(names);
     for (int i = 0; argc == 3 && i < CASES; i++) {
         bool with = strcmp(argv[2], "with") == 0;
 

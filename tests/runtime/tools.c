@@ -90,6 +90,56 @@ PLAIN_TEST(race_02_21_none_is_invented_2)
     race_cases(WITHOUT, 1, 2);
 }
 
+/* The number of the line of race.c that has the comment. */
+static int race_line(const char *comment)
+{
+    FILE *f = fopen(RACE_SOURCE, "r");
+    char line[300], whole[100];
+    int n = 1;
+
+    CHECK(f != NULL);
+    snprintf(whole, sizeof whole, "/* tools.c: %s */", comment);
+    for (; fgets(line, sizeof line, f); n++) {
+        if (strstr(line, whole)) {
+            fclose(f);
+            return n;
+        }
+    }
+    test_fail(__FILE__, __LINE__, "race.c: no line %s", whole);
+}
+
+/* A report has the names that goroutines were given, or gave themselves, and where each was started. */
+PLAIN_TEST(race_names_are_in_the_report)
+{
+    static const char *const lines[] = {"by itself", "at the start", "started", "started, too"};
+    const char *program = getenv("RUNNEL_RACE"), *symbolizer = getenv("ASAN_SYMBOLIZER_PATH");
+    char options[1000], place[40];
+    const char *const env[] = {options, NULL};
+    struct child c;
+
+    if (!program)
+        SKIP("no compiler with ThreadSanitizer");
+    snprintf(options, sizeof options, "TSAN_OPTIONS=exitcode=66%s%s",
+             symbolizer ? ":external_symbolizer_path=" : "", symbolizer ? symbolizer : "");
+    for (int tries = 0; tries < 5; tries++) { /* see race_case_holds */
+        c = run_program((const char *const[]){program, "names", NULL}, env);
+        if (strstr(c.said, "WARNING: ThreadSanitizer: data race"))
+            break;
+        free(c.said);
+        c.said = NULL;
+    }
+    CHECK(c.said != NULL);
+    CHECK_EXIT(&c, 66);
+    CHECK_SAYS_LINE(&c, " 'goroutine 2 at the start' (", " created by thread T");
+    CHECK_SAYS_LINE(&c, " 'goroutine 3 by itself' (", " created by thread T");
+    CHECK(!strstr(c.said, "goroutine 1 first"));
+    for (size_t i = 0; symbolizer && i < sizeof lines / sizeof lines[0]; i++) {
+        snprintf(place, sizeof place, "race.c:%d", race_line(lines[i]));
+        CHECK_SAYS(&c, place);
+    }
+    free(c.said);
+}
+
 static struct child asan_case(const char *what)
 {
     const char *program = getenv("RUNNEL_ASAN");
