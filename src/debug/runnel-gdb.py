@@ -197,39 +197,45 @@ def records():
     return sorted(found)
 
 
-def function_at(pc):
-    """The function that a code address belongs to, not one inlined into it. None without debug information."""
-    found = None
+def functions_at(pc):
+    """The functions that a code address belongs to: those inlined there from inside out, then the one that they are inlined
+    into. None without debug information."""
+    found = []
     try:
         block = gdb.block_for_pc(pc)
     except RuntimeError:
-        return None
+        return found
     while block and not block.is_static and not block.is_global:
         if block.function:
-            found = block.function
+            found.append(block.function)
         block = block.superblock
     return found
 
 
 def where(pc, is_call):
-    """Function and line of a code address."""
-    pc -= 1 if is_call else 0
-    function = function_at(pc)
-    line = gdb.find_pc_line(pc)
-    if not function:
+    """Function and line of a code address. Of calls that are inlined there: the innermost that is not the library's."""
+    pc -= 1 if is_call else 0 # a return address may be another line's, and another function's
+    functions = functions_at(pc)
+    if not functions:
         return gdb.execute("info symbol %d" % pc, to_string=True).split(" ")[0]
-    if line.symtab and line.symtab.filename == function.symtab.filename:
-        return "%s at %s:%d" % (function.name, line.symtab.filename, line.line)
-    return "%s at %s" % (function.name, function.symtab.filename) # inside something inlined
+    at = gdb.find_pc_line(pc)
+    file, line = at.symtab, at.line
+    while len(functions) > 1 and functions[0].name.startswith("rn_"):
+        inlined = functions.pop(0)
+        file, line = inlined.symtab, inlined.line # of such a function's symbol they are those of the call
+    if not file:
+        return "%s at %s" % (functions[0].name, functions[0].symtab.filename)
+    return "%s at %s:%d" % (functions[0].name, file.filename, line)
 
 
 def is_internal(pc):
     """A function of the library's, linked as a shared or the static one."""
     if "librunnel.so" in (gdb.solib_name(pc) or ""):
         return True
-    function = function_at(pc - 1)
-    if not function:
+    functions = functions_at(pc - 1)
+    if not functions:
         return gdb.execute("info symbol %d" % (pc - 1), to_string=True).startswith("rn_")
+    function = functions[-1]
     return function.name.startswith("rn_") or bool(
         re.search(r"(^|/)src/(sched|chan|sync|ctx|group|time|base)/", function.symtab.filename))
 

@@ -1,14 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# gdb.sh GDB PROGRAM SOURCE LIBRARY-DIR: goroutines in gdb, with the script that gdb loads by itself from the
-# library's folder: in a process, in a core file that "goroutine core" makes, and in one of the kernel's.
-# Exit status 77: gdb cannot trace here.
+# gdb.sh GDB PROGRAM SOURCE LIBRARY-DIR OPTIMISED: goroutines in gdb, with the script that gdb loads by itself from the
+# library's folder: in a process, in a core file that "goroutine core" makes, and in one of the kernel's. OPTIMISED is PROGRAM
+# compiled as it is released. Exit status 77: gdb cannot trace here.
 set -eu
 gdb=$1
 program=$2
 source=$3
 libdir=$4
+optimised=$5
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT INT TERM
 line() { grep -n "$1" "$source" | sed -n '1s/:.*//p'; }
@@ -71,6 +72,14 @@ expect "Breakpoint 1, all_are_there () at "
 expect "\"unborn\" {request=\"7\"} \[runnable\] never at "
 expect "^Saved corefile .* with the stacks of goroutines\$"
 check_parked
+
+# Calls that are inlined, of the library's headers and of the program's own functions: the line is the program's.
+what="optimised program"
+run_gdb -ex "break all_are_there" -ex run -ex "info goroutines" "$optimised"
+expect "^ *[0-9]* \"reader\" \[chan receive\] deep at .*parked\.c:$reader_line\$"
+expect "^ *[0-9]* {wants=\"the mutex\"} \[sync\.Mutex\.Lock\] locker at .*parked\.c:$locker_line\$"
+expect_not "Python Exception"
+[ "$bad" -eq 0 ] || { cat "$dir/said" >&2; exit 1; }
 
 # The library as it is installed: without debug information and symbols. The program says what it can.
 what="stripped library"

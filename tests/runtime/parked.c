@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * parked.c - a program for gdb.sh to look at: goroutines that wait at known lines, one that computes, one that
- * has not run. Compiled without optimisation, so that gdb finds every local. With an argument it aborts, for a
- * core file of the kernel's.
+ * has not run. Compiled without optimisation, so that gdb finds every local, and once more with it, so that calls are
+ * inlined. With an argument it aborts, for a core file of the kernel's.
  */
 #include <runnel.h>
 
@@ -41,7 +41,7 @@ static void spinner(void)
 }
 static void never(void) {}
 
-void all_are_there(void);
+void all_are_there(void) __attribute__((noinline));
 void all_are_there(void)
 {
     atomic_signal_fence(memory_order_seq_cst); /* gdb stops here */
