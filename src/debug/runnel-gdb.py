@@ -112,6 +112,8 @@ entries = {} # the library's table, as of this command
 def read_table():
     """The table of the library that is loaded, or of the program that it is linked into."""
     entries.clear()
+    if not gdb.selected_inferior().pid: # 0 before the start and after the end; a core file has one
+        raise gdb.GdbError("runnel: there is no process")
     for note in re.findall(r"(0x[0-9a-f]+) - 0x[0-9a-f]+ is \.note\.runnel\b", gdb.execute("info files", to_string=True)):
         try:
             at = int(note, 16) + 20 # behind its head and "runnel"
@@ -378,6 +380,7 @@ Example: goroutine 12 bt. Of a parked goroutine frame 0 is a stand-in, so its fi
             raise gdb.GdbError("goroutine ID COMMAND, or goroutine all COMMAND")
         command = words[1] if len(words) > 1 else "bt"
         if words[0] == "core":
+            read_table()
             path = words[1] if len(words) > 1 else "core.%d" % gdb.selected_inferior().pid
             gdb.execute("gcore " + path, to_string=True)
             add_stacks(path)

@@ -81,6 +81,16 @@ expect "^ *[0-9]* {wants=\"the mutex\"} \[sync\.Mutex\.Lock\] locker at .*parked
 expect_not "Python Exception"
 [ "$bad" -eq 0 ] || { cat "$dir/said" >&2; exit 1; }
 
+what="no process"
+run_gdb -ex "info goroutines" -ex "break all_are_there" -ex run -ex kill -ex "echo ---- killed\\n" -ex "info goroutines" \
+    -ex "goroutine all bt" -ex "goroutine core $dir/core.none" "$program"
+if [ "$(sed -n '/---- killed/,$p' "$dir/said" | grep -c "^runnel: there is no process\$")" -ne 3 ]; then
+    echo "gdb.sh: $what: not said three times" >&2
+    bad=1
+fi
+expect_not "Python"
+[ "$bad" -eq 0 ] || { cat "$dir/said" >&2; exit 1; }
+
 # The library as it is installed: without debug information and symbols. The program says what it can.
 what="stripped library"
 mkdir "$dir/lib"
