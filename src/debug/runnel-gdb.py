@@ -10,7 +10,10 @@ runnel-gdb.py - goroutines in gdb, of a live process and of a core file.
                                leaves out what follows (cores that the kernel writes are whole)
 
 gdb loads this by itself with librunnel if it lies beside the library under the library's name with
-"-gdb.py" (where make install puts it), and by "source" else.
+"-gdb.py" (where make install puts it), and by "source" else: always for a program that is linked with librunnel.a.
+
+Rejected: a section .debug_gdb_scripts in librunnel.a. gdb would load from it only for programs in folders that it was told to
+trust, and warn about all others.
 
 How: where the library keeps what is told by its table (src/debug/layout.h), which an ELF note leads to, so that it needs no debug
 information and no symbol of the library's; the program's own says functions, lines and locals. The control blocks
