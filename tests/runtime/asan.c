@@ -4,6 +4,7 @@
  *
  *     asan clean                ends with status 0 and says "done"
  *     asan held                 memory that only parked goroutines know of is no leak
+ *     asan framed               the same where only variables in memory know of it: docs/debugging.md says with what options
  *     asan stack | heap | leak  is reported
  *     asan used OPERATION       on a channel or context that was released: is reported
  *     asan used --list          the operations
@@ -61,6 +62,28 @@ static void hold(int i)
     (void)rn_recv(gate);
     q = p;
     free((void *)q);
+}
+
+static char **volatile shown;
+/* Nothing that is left below the caller's frame has its pointer. Not in a frame of the sanitizer's: it is that memory. */
+__attribute__((noinline, no_sanitize("address"))) static void wipe(void)
+{
+    volatile char below[4096];
+
+    for (size_t i = 0; i < sizeof below; i++)
+        below[i] = 0;
+}
+static void hold_in_frame(int i)
+{
+    char *p = malloc(100 + (size_t)i);
+
+    shown = &p; /* so it is read from the frame when it is needed */
+    if (p)
+        memset(p, i, 100);
+    wipe();
+    standing++;
+    (void)rn_recv(gate);
+    free(p);
 }
 
 static int deep(volatile char *from, int depth)
@@ -281,10 +304,10 @@ static int run(const char *what)
             rn_wg_wait(&wg);
         }
     }
-    if (strcmp(what, "held") == 0) {
+    if (strcmp(what, "held") == 0 || strcmp(what, "framed") == 0) {
         gate = rn_chan_make(int, 0);
         for (int i = 0; i < 200; i++)
-            rn_wg_go(&wg, hold, i);
+            rn_wg_go(&wg, what[0] == 'h' ? hold : hold_in_frame, i);
         while (standing < 200)
             rn_yield();
         for (int i = 0; i < 200; i++)
