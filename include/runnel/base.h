@@ -29,6 +29,12 @@
 
 #define RN__API __attribute__((visibility("default")))
 #define RN__NODISCARD __attribute__((warn_unused_result))
+/* No part of the function's type, or clang would drop what follows an rn_go of it: see call.h. */
+#ifdef __cplusplus
+#define RN__NORETURN [[noreturn]]
+#else
+#define RN__NORETURN _Noreturn
+#endif
 #define RN__PRINTF(f, a) __attribute__((format(printf, f, a)))
 #define RN__ALIGNED(n) __attribute__((aligned(n)))
 

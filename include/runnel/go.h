@@ -102,7 +102,7 @@ RN__API size_t rn_settle(rn_dur d);
 /* End this goroutine now, from however deep in its calls: deferred calls run, other cleanups do not. result goes to the
  * group, flight or run that waits for it. In the first goroutine of rn_run the others go on; rn_run returns result once
  * the last has ended. On a plain thread: panics "rn_exit: not a goroutine". */
-RN__API void rn_exit(int result) __attribute__((noreturn));
+RN__NORETURN RN__API void rn_exit(int result);
 
 /*
  * Park and ready: how code of yours makes its own waiting. A ticket is filled by rn_park_init, handed

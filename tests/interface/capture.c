@@ -409,6 +409,40 @@ GO_TEST(attribute_noreturn)
     CHECK_EQ(arrived, 2);
 }
 
+static __attribute__((noinline)) int spawn_exit(void)
+{
+    rn_go(rn_exit, 0);
+    return 4712;
+}
+static __attribute__((noinline)) int spawn_panic(bool really)
+{
+    if (really)
+        rn_go(rn_panic, "%d and %s", 17, "more");
+    return 4713;
+}
+
+/* D2: the library's own, too, one of which is variadic. */
+GO_TEST(attribute_noreturn_of_ours)
+{
+    CHECK_EQ(spawn_exit(), 4712);
+    test_expect_settled(__FILE__, __LINE__);
+    CHECK_EQ(spawn_panic(false), 4713);
+}
+static int panics_as_goroutine(void)
+{
+    CHECK_EQ(spawn_panic(true), 4713);
+    rn_sleep(RN_MINUTE);
+    return 0;
+}
+static void run_panics_as_goroutine(void)
+{
+    (void)!rn_run(panics_as_goroutine);
+}
+PLAIN_TEST(attribute_noreturn_of_a_panic)
+{
+    (void)test_expect_death(__FILE__, __LINE__, run_panics_as_goroutine, "panic: 17 and more");
+}
+
 static const int seven = 7;
 
 /* D2: a const or pure function does nothing but return: what shows that a call was not dropped is who

@@ -18,7 +18,7 @@
 
 #define SMALL RN_ATTR(.small_stack = true)
 
-enum { MANY = 20000, ROUNDS = 20, STACK = 2560 };
+enum { MANY = UNDER_ASAN || UNDER_TSAN ? 500 : 20000, ROUNDS = 20, STACK = 2560 };
 
 static rn_chan(long) gate;
 
