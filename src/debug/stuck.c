@@ -16,7 +16,11 @@
  * else runs: registers of other threads are not seen. So it is only looked while all other goroutines are parked or
  * in queues, and all threads are the library's own; and if a goroutine was started or woken while we looked, all of it
  * is done again, and in the end not said. A pointer that only the kernel has, or that is kept in disguise, is not seen, as by
- * LeakSanitizer.
+ * LeakSanitizer; nor one in a file that is mapped shared, in a page that the kernel has dropped from memory, or that the
+ * process has not touched itself, see os/memory.c.
+ *
+ * A pointer may lie at any address: in a packed structure, in a ring of bytes. So a word may begin at each byte; of
+ * sixty-four at a time three bytes each are compared first, which lets few through.
  *
  * What is missed: whoever waits for an object in the heap that is not a channel or a context, for its extent is not
  * known; what a word points to that means nothing any more, in freed memory or an old frame; and what is
@@ -34,6 +38,8 @@
 #include "sched/lot.h"
 #include "time/timer.h"
 
+#include <string.h>
+
 enum { BUFFER = 1 << 20, TRIES = 10, BELOW = 256 << 10, OBJECTS_EACH = 4, OBJECTS_MORE = 1024 };
 
 struct range {
@@ -44,6 +50,12 @@ struct object {
     uint32_t who;     /* one who waits for it, or, with OF_CONTEXT, a context that is looked for */
 };
 #define OF_CONTEXT ((uint32_t)1 << 31)
+/* Objects that lie near each other, for a quick look whether a word may point into one. */
+struct group {
+    uintptr_t least, most;
+    size_t from;            /* of a word's bytes, from which on three are looked at */
+    uint8_t lo[3], more[3]; /* each of them is at least this, and at most so much more */
+};
 struct who {
     struct g *g;
     uint64_t id;
@@ -59,6 +71,8 @@ struct search {
     size_t count, room;
     struct object *objects;
     size_t object_count, object_room;
+    struct group group[2]; /* as heap and mappings are far apart */
+    size_t group_count;
     struct lost *lost;
     size_t lost_count, lost_room;
     struct range *skip;
@@ -226,6 +240,51 @@ static void sort_objects(struct object *o, size_t n)
     }
 }
 
+/* ---- Groups: of the sorted objects ------------------------------------------------------------------------- */
+
+/* Which three bytes tell best: the highest that is not the same in all addresses, or else the sixth, and the two above. In
+ * addresses those are few values; in other words they are rarely these. */
+static struct group group_of(uintptr_t least, uintptr_t most)
+{
+    struct group a = {.least = least, .most = most};
+    unsigned differ = 0;
+
+    for (unsigned i = 1; i < sizeof least; i++)
+        if ((least ^ (most - 1)) >> 8 * i)
+            differ = i;
+    a.from = differ < sizeof least - 3 ? differ : sizeof least - 3;
+    for (unsigned i = 0; i < 3; i++) {
+        unsigned byte = (unsigned)a.from + i;
+
+        if (byte < differ) { /* may be any */
+            a.more[i] = 255;
+            continue;
+        }
+        a.lo[i] = (uint8_t)(least >> 8 * byte);
+        a.more[i] = (uint8_t)(((most - 1) >> 8 * byte) - a.lo[i]);
+    }
+    return a;
+}
+
+/* Divided where the objects are farthest apart, if that is far. */
+static void make_groups(struct search *s)
+{
+    const struct object *o = s->objects;
+    size_t last = s->object_count - 1, at = 0;
+    uintptr_t far = (uintptr_t)1 << 32;
+
+    for (size_t i = 0; i < last; i++) {
+        if (o[i + 1].lo > o[i].hi && o[i + 1].lo - o[i].hi > far) {
+            far = o[i + 1].lo - o[i].hi;
+            at = i + 1;
+        }
+    }
+    s->group_count = 0;
+    if (at > 0)
+        s->group[s->group_count++] = group_of(o[0].lo, o[at - 1].hi);
+    s->group[s->group_count++] = group_of(o[at].lo, o[last].hi);
+}
+
 /* ---- Searching ------------------------------------------------------------------------------------------- */
 
 /* Is what lies here the library's own knowledge of contexts: of parents and children, of deadlines? Nobody can end a
@@ -276,19 +335,73 @@ static void found(struct search *s, uintptr_t at, uintptr_t word)
     }
 }
 
-static void look_at_words(struct search *s, uintptr_t at, const uintptr_t *word, size_t n)
-{
-    uintptr_t least = s->objects[0].lo, most = s->objects[s->object_count - 1].hi;
+typedef uint8_t sixteen __attribute__((vector_size(16)));
 
-    for (size_t i = 0; i < n; i++)
-        if (word[i] - least < most - least)
-            found(s, at + i * sizeof *word, word[i]);
+struct filter {
+    sixteen lo[3], more[3];
+};
+
+/* Which words that begin at sixteen bytes from here on, of which the three to be looked at are these, may be in it. */
+static inline __attribute__((always_inline)) sixteen may_be(const struct filter *f,
+                                                            const char *byte)
+{
+    sixteen v[3];
+
+    for (size_t i = 0; i < 3; i++)
+        memcpy(&v[i], byte + i, sizeof v[i]);
+    return (sixteen)((v[0] - f->lo[0] <= f->more[0]) & (v[1] - f->lo[1] <= f->more[1]) &
+                     (v[2] - f->lo[2] <= f->more[2]));
 }
 
-static void memory_words(struct os_memory *m, uintptr_t at, const uintptr_t *word, size_t n)
+static void look_at_each(struct search *s, const struct group *a, uintptr_t at, const char *byte,
+                         size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        uintptr_t word;
+
+        memcpy(&word, byte + i, sizeof word);
+        if (word - a->least < a->most - a->least)
+            found(s, at + i, word);
+    }
+}
+
+/* The words of n bytes that lie at this address, or of a copy of them. */
+static void look_in_group(struct search *s, const struct group *a, uintptr_t at, const char *byte,
+                          size_t n)
+{
+    enum { STEP = 4 * sizeof(sixteen) };
+    struct filter f;
+    size_t i = 0;
+
+    if (n < sizeof(uintptr_t))
+        return;
+    n -= sizeof(uintptr_t) - 1; /* words, then, which overlap */
+    for (size_t k = 0; k < 3; k++) {
+        f.lo[k] = (sixteen){0} + a->lo[k];
+        f.more[k] = (sixteen){0} + a->more[k];
+    }
+    for (; n - i >= STEP; i += STEP) {
+        const char *from = byte + i + a->from;
+        sixteen may = may_be(&f, from) | may_be(&f, from + 16) | may_be(&f, from + 32) |
+                      may_be(&f, from + 48);
+        uint64_t half[2];
+
+        memcpy(half, &may, sizeof half);
+        if (unlikely(half[0] | half[1]))
+            look_at_each(s, a, at + i, byte + i, STEP);
+    }
+    look_at_each(s, a, at + i, byte + i, n - i);
+}
+static void look_at(struct search *s, uintptr_t at, const void *bytes, size_t n)
+{
+    for (size_t i = 0; i < s->group_count; i++)
+        look_in_group(s, &s->group[i], at, bytes, n);
+}
+
+static void memory_bytes(struct os_memory *m, uintptr_t at, const char *byte, size_t n)
 {
     struct search *s = container_of(m, struct search, memory);
-    uintptr_t end = at + n * sizeof *word, next;
+    uintptr_t end = at + n, next;
 
     for (; at < end; at = next) {
         bool left_out = false;
@@ -304,17 +417,16 @@ static void memory_words(struct os_memory *m, uintptr_t at, const uintptr_t *wor
                 next = r->lo;
         }
         if (!left_out)
-            look_at_words(s, at, word, (next - at) / sizeof *word);
-        word += (next - at) / sizeof *word;
+            look_at(s, at, byte, next - at);
+        byte += next - at;
     }
 }
 
 /* The frames of one who is off the CPU, the call it was started with, and what it will do at its end. */
 static void look_at_stack(struct search *s, const struct g *g, uintptr_t from)
 {
-    from = (from + sizeof from - 1) & ~(uintptr_t)(sizeof from - 1);
     if (from >= (uintptr_t)g->stack_lo && from < (uintptr_t)g)
-        look_at_words(s, from, (const uintptr_t *)from, ((uintptr_t)g - from) / sizeof from);
+        look_at(s, from, (const void *)from, (uintptr_t)g - from);
     found(s, 0, (uintptr_t)g - 1); /* what lies on it is reachable */
     found(s, 0, (uintptr_t)g->owner);
 }
@@ -327,8 +439,7 @@ static void look_at_records(struct search *s)
             const struct fresh *f = &slab->record[i];
 
             if (load_acquire(&f->in_use))
-                look_at_words(s, (uintptr_t)f, (const uintptr_t *)(const void *)f,
-                              sizeof *f / sizeof(uintptr_t));
+                look_at(s, (uintptr_t)f, f, sizeof *f);
         }
     }
 }
@@ -368,6 +479,7 @@ static void search(struct search *s)
     if (s->failed || s->object_count == 0)
         return;
     sort_objects(s->objects, s->object_count);
+    make_groups(s);
     rn__lot_table(&lot_lo, &lot_hi);
     skip(s, lot_lo, lot_hi);
     skip(s, (const void *)s->own.lo, (const void *)s->own.hi);
@@ -440,7 +552,7 @@ size_t rn__out_stuck(struct out *o, struct rt *rt, const struct g *self, uintptr
         return 0;
     s = (struct search *)(void *)(at + BUFFER);
     *s =
-        (struct search){.memory = {at, BUFFER, memory_words}, .rt = rt, .self = self, .from = from};
+        (struct search){.memory = {at, BUFFER, memory_bytes}, .rt = rt, .self = self, .from = from};
     s->own = (struct range){(uintptr_t)at, (uintptr_t)at + size};
     s->objects = (struct object *)(void *)(s + 1);
     s->object_room = OBJECTS_EACH * goroutines + OBJECTS_MORE + contexts;

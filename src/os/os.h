@@ -42,14 +42,15 @@ void rn__os_forget(void *at, size_t size);
 size_t rn__os_untouched(const void *at, size_t size);
 
 /*
- * All words of this process's data, as they are in memory: words is called with the address where n of them begin and a
- * copy of them in buffer, which has room bytes, 32 KiB or more. What is mapped only, and was never touched, is left
- * out; so are devices. Negative if it cannot be done or stopped half way.
+ * All of this process's data, as it is in memory: bytes is called with the address where n of them begin and a copy of them
+ * in buffer, which has room bytes, 128 KiB or more. Of two pieces that touch, the second begins with the last word of the
+ * first. What is mapped only, and was never touched, is left out, and so are devices, and pages of a file mapped shared
+ * that are not in our page table. Negative if it cannot be done or stopped half way.
  */
 struct os_memory {
     char *buffer;
     size_t room;
-    void (*words)(struct os_memory *m, uintptr_t at, const uintptr_t *word, size_t n);
+    void (*bytes)(struct os_memory *m, uintptr_t at, const char *byte, size_t n);
 };
 int rn__os_memory(struct os_memory *m);
 

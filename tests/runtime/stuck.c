@@ -8,6 +8,8 @@
 #include "said.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum { WORDS = 64 };
 
@@ -241,6 +243,126 @@ ONE_PROC_TEST(reachable_from_what_is_still_to_come)
     if (strstr(report, "[runnable]"))
         has(report, "reachable: 2\n");
     free(report);
+}
+
+/* ---- Pointers at any address ---------------------------------------------------------------------------------- */
+
+enum { EDGES = 600 };
+
+static unsigned char ring[256];
+static struct __attribute__((packed)) message {
+    char kind;
+    rn_chan(int) reply;
+} *volatile in_message;
+static char *volatile edges;
+
+static void sleep_with_message(void)
+{
+    volatile struct message on_stack = {.kind = 'm'};
+
+    on_stack.reply = rn_chan_make(int, 0);
+    rn_go(receive, on_stack.reply);
+    rn_sleep(RN_HOUR);
+    rn_close(on_stack.reply);
+}
+static __attribute__((noinline)) void start_unaligned(void)
+{
+    for (size_t i = 0; i < 8; i++) {
+        rn_chan(int) ch = rn_chan_make(int, 0);
+
+        memcpy(ring + 17 * i, &ch, sizeof ch);
+        rn_go(receive, ch);
+    }
+    in_message = malloc(sizeof *in_message);
+    CHECK(in_message != NULL);
+    in_message->reply = rn_chan_make(int, 0);
+    rn_go(receive, in_message->reply);
+    rn_go(sleep_with_message);
+}
+/* LEAK-11: in a ring of bytes, and in packed structures in the heap and on a stack. */
+ONE_PROC_TEST(leak_11_pointers_at_odd_addresses)
+{
+    if (NOT_THERE())
+        return;
+    start_control();
+    start_unaligned();
+    stuck_are("2");
+}
+
+/* From each page to the next, so also where the memory is read in pieces. */
+static __attribute__((noinline)) void start_across_edges(void)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+    edges =
+        mmap(NULL, (EDGES + 1) * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(edges != MAP_FAILED);
+    for (size_t i = 1; i <= EDGES; i++) {
+        rn_chan(int) ch = rn_chan_make(int, 0);
+
+        memcpy(edges + i * page - 1 - i % 7, &ch, sizeof ch);
+        rn_go(receive, ch);
+    }
+}
+ONE_PROC_TEST(leak_11_pointers_across_pages)
+{
+    if (NOT_THERE())
+        return;
+    start_control();
+    start_across_edges();
+    stuck_are("2");
+}
+
+/* ---- Shared mappings ------------------------------------------------------------------------------------------------ */
+
+static const size_t gib = (size_t)1 << 30;
+static char *volatile shared;
+
+static __attribute__((noinline)) void receive_from(size_t at)
+{
+    rn_chan(int) ch = rn_chan_make(int, 0);
+
+    memcpy(shared + at, &ch, sizeof ch);
+    rn_go(receive, ch);
+}
+/* What nobody has touched is not read, for that would make it; what was written counts. */
+static void shared_counts(size_t size, int fd, const size_t *at, size_t n)
+{
+    long before;
+
+    shared = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                  MAP_SHARED | MAP_NORESERVE | (fd < 0 ? MAP_ANONYMOUS : 0), fd, 0);
+    CHECK(shared != MAP_FAILED);
+    start_control();
+    for (size_t i = 0; i < n; i++)
+        receive_from(at[i]);
+    /* Out of our page table, but not out of memory. */
+    if (fd < 0)
+        CHECK_EQ(madvise(shared + gib, gib, MADV_DONTNEED), 0);
+    before = rss_kib();
+    stuck_are("2");
+    CHECK(rss_kib() - before < 64 << 10);
+}
+ONE_PROC_TEST(leak_11_in_memory_that_is_shared)
+{
+    const size_t at[] = {0, gib / 2 + 3, gib + 4096, 4 * gib - sizeof(void *)};
+
+    if (NOT_THERE())
+        return;
+    shared_counts(4 * gib, -1, at, sizeof at / sizeof *at);
+}
+ONE_PROC_TEST(leak_11_in_a_file_with_holes)
+{
+    const size_t at[] = {24, 200 * gib + 5, 512 * gib - sizeof(void *)};
+    FILE *file;
+
+    if (NOT_THERE())
+        return;
+    file = tmpfile();
+    CHECK(file != NULL);
+    if (ftruncate(fileno(file), (off_t)(512 * gib)))
+        SKIP("no files that long here");
+    shared_counts(512 * gib, fileno(file), at, sizeof at / sizeof *at);
 }
 
 /* Nothing is said while another thread, or another goroutine, may have it in a register. */
