@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tools.c - runs race.c and asan.c, which were compiled with a sanitizer and linked with the ordinary library,
- * and looks at what they say. RUNNEL_RACE and RUNNEL_ASAN are their paths.
+ * tools.c - runs race.c, asan.c and reports.c, which were compiled with a sanitizer and linked with the ordinary
+ * library, and looks at what they say. RUNNEL_RACE_CLANG, RUNNEL_ASAN_CLANG and so on are their paths, by compiler.
  */
 #define _GNU_SOURCE
 #include "process.h"
@@ -38,7 +38,7 @@ static bool race_case_holds(const char *program, const char *name, int side)
 /* Run all cases of race.c that have this side; part of a few, so that no test takes too long. */
 static void race_cases(int side, int part, int parts)
 {
-    const char *program = getenv("RUNNEL_RACE");
+    const char *program = getenv("RUNNEL_RACE_CLANG");
     char failed[4000] = "", name[60], result[80];
     struct child list;
     int has, n, ran = 0;
@@ -112,7 +112,7 @@ static int race_line(const char *comment)
 PLAIN_TEST(race_names_are_in_the_report)
 {
     static const char *const lines[] = {"by itself", "at the start", "started", "started, too"};
-    const char *program = getenv("RUNNEL_RACE"), *symbolizer = getenv("ASAN_SYMBOLIZER_PATH");
+    const char *program = getenv("RUNNEL_RACE_CLANG"), *symbolizer = getenv("ASAN_SYMBOLIZER_PATH");
     char options[1000], place[40];
     const char *const env[] = {options, NULL};
     struct child c;
@@ -140,9 +140,30 @@ PLAIN_TEST(race_names_are_in_the_report)
     free(c.said);
 }
 
+static void reports_are_silent(const char *program)
+{
+    const char *const env[] = {"TSAN_OPTIONS=exitcode=66", NULL};
+    struct child c;
+
+    if (!program)
+        SKIP("no compiler with ThreadSanitizer, or no librunnel-symbols");
+    c = run_program((const char *const[]){program, NULL}, env);
+    CHECK_EXIT(&c, 0);
+    CHECK_SAYS(&c, "done");
+    CHECK(!strstr(c.said, "Sanitizer"));
+    free(c.said);
+}
+
+/* D21: what librunnel-symbols does for reports made at the same time is no race. */
+PLAIN_TEST(d21_tsan_is_silent_about_reports)
+{
+    for (int i = 0; i < 3; i++)
+        reports_are_silent(getenv("RUNNEL_REPORTS_CLANG"));
+}
+
 static struct child asan_case_with(const char *what, const char *options)
 {
-    const char *program = getenv("RUNNEL_ASAN");
+    const char *program = getenv("RUNNEL_ASAN_CLANG");
     const char *const env[] = {options, NULL};
 
     if (!program)
@@ -212,7 +233,7 @@ PLAIN_TEST(lsan_knows_variables_of_parked_goroutines)
 /* D06: whatever is done with a channel or context that was released is reported, with who did it. */
 PLAIN_TEST(d06_asan_finds_every_use_of_what_was_released)
 {
-    const char *program = getenv("RUNNEL_ASAN");
+    const char *program = getenv("RUNNEL_ASAN_CLANG");
     const char *const env[] = {"ASAN_OPTIONS=detect_leaks=0:exitcode=23", NULL};
     char name[60], who[80], failed[2000] = "";
     struct child list;
