@@ -14,9 +14,10 @@ items no test proves, and why. Tests say themselves what they prove:
 
     items   by the name, group and numbers first (chan_15_16_order), and by the list that opens the comment
             right above (tests/support/support.h); a case of compile-fail/cases.c by the numbers in its
-            comments and in its section's. D-05 is called D5 in comments, d05 in names. What is one program,
-            or one script, says so in the same way: in the comment right above its line of a CMakeLists.txt,
-            or, one way of packaging.sh, in the comment that opens it
+            comments and in its section's; the cases of an edge by the last column of edges.txt. D-05 is called
+            D5 in comments, d05 in names. What is one program, or one script, says so in the same way: in the
+            comment right above its line of a CMakeLists.txt, or, one way of packaging.sh, in the comment that
+            opens it
     edges   by the third argument of CASE in runtime/race.c; a case is run with the edge and without it
     texts   by the string itself, exactly as the report's first line has it
 
@@ -49,6 +50,8 @@ GROUPS = {
     "SEM": "Semaphores",
     "TIME": "Time",
     "RT": "Goroutines, scheduler, beginnings and ends",
+    "RACE": "What the race detector sees",
+    "LEAK": "Goroutines that are left",
     "D": "Decisions",
 }
 
@@ -269,7 +272,7 @@ def tests_cell(tests):
         if file.endswith("compile-fail/cases.c"):
             names = "cases " + ", ".join(t.name.split(":")[1] for t in there)
         else:
-            names = ", ".join(t.name for t in there)
+            names = ", ".join(dict.fromkeys(t.name for t in there)) # an edge has several cases
         cells.append(f"{file.removeprefix('tests/')}: {names}")
     return "; ".join(cells)
 
@@ -279,6 +282,17 @@ def document(results):
     tests.update(read_refused())
     tests.update(read_programs())
     out = []
+
+    edges = {name: (kind, sentence, claims) for name, kind, sentence, claims in rows("edges.txt", 4)}
+    cases = {name: ([], []) for name in edges}
+    for name, has_with, has_without, edge in read_edges():
+        if edge not in edges:
+            problem(f"tests/runtime/race.c: {name} names {edge}, which is not in edges.txt")
+            continue
+        if has_with:
+            cases[edge][0].append(name)
+        if has_without:
+            cases[edge][1].append(name)
 
     # Items
     items = dict(rows("items.txt", 2))
@@ -290,6 +304,13 @@ def document(results):
                 proof[claim].append(test)
             else:
                 problem(f"{test.file}: {test.name} names {claim}, which is not in items.txt")
+    for edge, (_, _, claims) in edges.items():
+        for item in numbers_in(claims):
+            if item not in proof:
+                problem(f"edges.txt: {edge} names {item}, which is not in items.txt")
+                continue
+            for side, names in zip(("with", "without"), cases[edge]):
+                proof[item] += [Test(edge, "tests/runtime/race.c", [], [], f"race:{n}:{side}") for n in names]
     for item, (state, why) in exceptions.items():
         if item not in items:
             problem(f"exceptions.txt: {item} is not in items.txt")
@@ -306,17 +327,7 @@ def document(results):
     waiting = sum(state == "waits" for state, _ in exceptions.values())
 
     # Edges
-    edges = {name: (kind, sentence) for name, kind, sentence in rows("edges.txt", 3)}
-    cases = {name: ([], []) for name in edges}
-    for name, has_with, has_without, edge in read_edges():
-        if edge not in edges:
-            problem(f"tests/runtime/race.c: {name} names {edge}, which is not in edges.txt")
-            continue
-        if has_with:
-            cases[edge][0].append(name)
-        if has_without:
-            cases[edge][1].append(name)
-    for name, (kind, _) in edges.items():
+    for name, (kind, *_) in edges.items():
         if kind not in ("pair", "none", "edge"):
             problem(f"edges.txt: {name} is a pair, none or edge, not {kind}")
         if (kind != "none" and not cases[name][0]) or (kind != "edge" and not cases[name][1]):
@@ -376,7 +387,7 @@ def document(results):
         "| edge | what | silent | reported | state |",
         "|---|---|---|---|---|",
     ]
-    for name, (kind, sentence) in edges.items():
+    for name, (kind, sentence, _) in edges.items():
         ran = [f"race:{c}:with" for c in cases[name][0]] + [f"race:{c}:without" for c in cases[name][1]]
         cells = [", ".join(c) for c in cases[name]]
         out.append(f"| {name} | {sentence} | {cells[0]} | {cells[1]} | {state_of(ran, results)} |")

@@ -514,7 +514,7 @@ PLAIN_TEST(traceback_of_all_or_a_single_one)
     free(c.said);
 }
 
-/* ---- Leaks (LEAK-01, 02, 06) ----------------------------------------------------------------------------- */
+/* ---- Leaks ----------------------------------------------------------------------------- */
 
 static const char *ask = "1"; /* RUNNEL_LEAKS */
 static void (*first_one)(void);
@@ -580,6 +580,7 @@ static void leak_without_run(void)
     exit(0);
 }
 
+/* LEAK-01, LEAK-14 */
 PLAIN_TEST(leak_01_reported_at_the_end)
 {
     struct child c = with_leaks("1", leak_two_run);
@@ -630,6 +631,87 @@ PLAIN_TEST(leak_02_no_false_report)
     CHECK_EXIT(&c, 0);
     CHECK_STR(c.said, "");
     free(c.said);
+}
+
+static void receive_from(rn_chan(int) ch)
+{
+    arrived++;
+    (void)rn_recv_ok(ch, NULL);
+}
+/* Whoever is let go is not found the next time, and whoever is not let go is. */
+GO_TEST(leak_03_once_let_go)
+{
+    rn_chan(int) other = rn_chan_make(int, 0);
+    char *report;
+
+    gate = rn_chan_make(int, 0);
+    start_named("forgotten");
+    rn_go_with(RN_ATTR(.name = "let go"), receive_from, other);
+    until_arrived(2);
+    CHECK_EQ(rn_settle(RN_MILLISECOND), 2);
+    report = said_by(rn_leaks);
+    begins(report, "runnel: 2 goroutines left:\n\n");
+    has(report, "\"forgotten\" [chan receive]");
+    has(report, "\"let go\" [chan receive]");
+    free(report);
+
+    rn_close(other);
+    AWAIT(rn_settle(RN_MILLISECOND) == 1);
+    report = said_by(rn_leaks);
+    begins(report, "runnel: 1 goroutine left:\n\n");
+    has(report, "\"forgotten\" [chan receive]");
+    has_not(report, "let go");
+    free(report);
+
+    rn_close(gate);
+    CHECK_EQ(rn_settle(RN_MINUTE), 0);
+    CHECK_EQ(rn_leaks(-1), 0);
+    report = said_by(rn_leaks);
+    CHECK_STR(report, "");
+    free(report);
+    rn_chan_release(other);
+    rn_chan_release(gate);
+}
+
+/* Reports of both kinds by four threads at once: none leaves out or counts twice what another is looking at. */
+enum { OVERLAPPED = 50 };
+static _Atomic int overlapping;
+static void *report_counts(void *arg)
+{
+    int rounds = test_times(100);
+
+    (void)arg;
+    overlapping++;
+    while (overlapping < 4)
+        ;
+    for (int i = 0; i < rounds; i++) {
+        char *report = said_by(i % 2 ? dump : rn_leaks), text[60];
+
+        /* and the first one, which waits for the threads */
+        snprintf(text, sizeof(text), "runnel: %d goroutines%s", OVERLAPPED + 1,
+                 i % 2 ? ", " : " left:\n");
+        begins(report, text);
+        snprintf(text, sizeof(text), " [chan receive], %d alike:\n", OVERLAPPED);
+        has(report, text);
+        free(report);
+        CHECK_EQ(rn_leaks(-1), OVERLAPPED + 1);
+    }
+    return NULL;
+}
+GO_TEST(leak_15_reports_that_overlap)
+{
+    pthread_t t[4];
+
+    gate = rn_chan_make(int, 0);
+    start_alike(OVERLAPPED);
+    until_arrived(OVERLAPPED);
+    for (int i = 0; i < 4; i++)
+        CHECK_EQ(pthread_create(&t[i], NULL, report_counts, NULL), 0);
+    for (int i = 0; i < 4; i++)
+        CHECK_EQ(rn_blocking(pthread_join(t[i], NULL)), 0);
+    rn_close(gate);
+    test_expect_settled(__FILE__, __LINE__);
+    rn_chan_release(gate);
 }
 
 /* ---- By signal --------------------------------------------------------------------------------------------- */

@@ -65,6 +65,43 @@ static void set_data(void)
     data = 1;
 }
 
+/* ---- Accesses ------------------------------------------------------------------------------------------- */
+
+/* Nothing orders the two: a race if one of them writes, and one is plain. */
+static volatile int read_of_data;
+static void touch(bool write)
+{
+    if (write)
+        data = 1;
+    else
+        read_of_data = data;
+    reach(1);
+}
+static void two_accesses(bool with)
+{
+    int seen;
+
+    rn_go(touch, !with);
+    wait_for(1);
+    seen = *(volatile int *)&data;
+    (void)seen;
+}
+static _Atomic int counter;
+static void count_one(void)
+{
+    atomic_fetch_add_explicit(&counter, 1, memory_order_relaxed);
+    reach(1);
+}
+static void atomic_and_plain(bool with)
+{
+    rn_go(count_one);
+    wait_for(1);
+    if (with)
+        (void)atomic_load_explicit(&counter, memory_order_relaxed);
+    else
+        *(volatile int *)&counter = 2;
+}
+
 /* ---- Goroutines --------------------------------------------------------------------------------------- */
 
 static void then_reach(void)
@@ -247,6 +284,50 @@ static void recv_send_capacity(bool with)
     (void)rn_recv(ch);
     wait_for(1);
 }
+/* So a channel of capacity 1 is a lock, and one of capacity 2 is none. */
+static void write_holding(void)
+{
+    rn_send(ch, 1);
+    data = 1;
+    (void)rn_recv(ch);
+    reach(1);
+}
+static void channel_as_lock(bool with)
+{
+    ch = rn_chan_make(int, with ? 1 : 2);
+    rn_go(write_holding);
+    wait_for(1);
+    rn_send(ch, 1);
+    data = 2;
+    (void)rn_recv(ch);
+}
+/* And to fill one is to wait for all who had a place in it, not only for the first that left. */
+static void hold_place(int t)
+{
+    wait_for(2 * t);
+    rn_send(ch, 1);
+    reach(2 * t + 1);
+    wait_for(4 + t);
+    if (t == 1)
+        data = 1;
+    (void)rn_recv(ch);
+    reach(5 + t);
+}
+static void fill_and_write(bool with)
+{
+    ch = rn_chan_make(int, 2);
+    rn_go(hold_place, 0);
+    rn_go(hold_place, 1);
+    wait_for(1);
+    reach(2);
+    wait_for(3);
+    reach(4);
+    wait_for(6);
+    rn_send(ch, 1);
+    if (with)
+        rn_send(ch, 1);
+    data = 2;
+}
 /* Order follows the value: having received one does not order the sender of another. */
 static void send_at(int t, bool write)
 {
@@ -305,6 +386,29 @@ static void unit_capacity(bool with)
     data = 2;
     (void)rn_recv(unit_ch);
     wait_for(1);
+}
+
+/* A full one of capacity 2: two receivers, and whoever fills it again has the order of both. */
+static void recv_unit_at(int t)
+{
+    wait_for(t);
+    if (t == 1)
+        data = 1;
+    (void)rn_recv(unit_ch);
+    reach(t + 1);
+}
+static void unit_refilled(bool with)
+{
+    unit_ch = rn_chan_make(rn_unit, 2);
+    rn_send(unit_ch, RN_UNIT);
+    rn_send(unit_ch, RN_UNIT);
+    rn_go(recv_unit_at, 0);
+    rn_go(recv_unit_at, 1);
+    wait_for(2);
+    rn_send(unit_ch, RN_UNIT);
+    if (with)
+        rn_send(unit_ch, RN_UNIT);
+    data = 2;
 }
 
 static void closer(bool before)
@@ -929,6 +1033,24 @@ static void wg_add(bool with)
     rn_wg_add(&wg, -2);
     rn_wg_wait(&wg);
     data = 2;
+}
+/* Nor do an addition and a done make a lock. */
+static void write_counted(void)
+{
+    rn_wg_add(&wg, 1);
+    data = 1;
+    rn_wg_done(&wg);
+    reach(1);
+}
+static void wg_as_lock(bool with)
+{
+    (void)with;
+    rn_wg_add(&wg, 1); /* so that theirs are not the first */
+    rn_go(write_counted);
+    wait_for(1);
+    rn_wg_add(&wg, 1);
+    data = 2;
+    rn_wg_done(&wg);
 }
 /* The first addition and the wait meant to see it are a race themselves, if nothing orders them. */
 static void add_first(bool through_channel)
@@ -1559,6 +1681,86 @@ static void atomics(bool with)
     data = 2;
 }
 
+/* By each operation that writes, to each that reads. A failed exchange is no more than a load in C. */
+enum { OPERATIONS = 5 };
+static volatile int places[OPERATIONS];
+static _Atomic int words[OPERATIONS];
+static void write_words(void)
+{
+    for (int i = 0; i < OPERATIONS; i++) {
+        int none = 0;
+
+        places[i] = 1;
+        switch (i) {
+        case 0:
+            atomic_fetch_add_explicit(&words[i], 1, memory_order_release);
+            break;
+        case 1:
+            atomic_exchange_explicit(&words[i], 1, memory_order_release);
+            break;
+        case 2:
+        case 3:
+            atomic_compare_exchange_strong_explicit(&words[i], &none, 1, memory_order_release,
+                                                    memory_order_relaxed);
+            break;
+        default:
+            atomic_store_explicit(&words[i], 1, memory_order_release);
+            break;
+        }
+    }
+    reach(1);
+}
+static void read_word(int i)
+{
+    int was = i == 3; /* the exchange of 3 succeeds, that of 4 fails */
+
+    switch (i) {
+    case 0:
+        (void)atomic_load_explicit(&words[i], memory_order_acquire);
+        break;
+    case 1:
+        atomic_fetch_add_explicit(&words[i], 1, memory_order_acquire);
+        break;
+    case 2:
+        atomic_exchange_explicit(&words[i], 2, memory_order_acquire);
+        break;
+    case 3:
+    default:
+        atomic_compare_exchange_strong_explicit(&words[i], &was, 2, memory_order_acquire,
+                                                memory_order_acquire);
+        break;
+    }
+    places[i] = 2;
+}
+static void atomic_operations(bool with)
+{
+    (void)with;
+    rn_go(write_words);
+    wait_for(1);
+    for (int i = 0; i < OPERATIONS; i++)
+        read_word(i);
+}
+/* Of two that add, the second has the first one's order. That one was first says nothing of the other. */
+static void add_after_write(void)
+{
+    data = 1;
+    atomic_fetch_add_explicit(&counter, 1, memory_order_acq_rel);
+    reach(1);
+}
+static void atomic_order_of_two(bool with)
+{
+    int before = 0;
+
+    if (!with)
+        before = atomic_fetch_add_explicit(&counter, 1, memory_order_acq_rel);
+    rn_go(add_after_write);
+    wait_for(1);
+    if (with)
+        before = atomic_fetch_add_explicit(&counter, 1, memory_order_acq_rel);
+    if (before == with)
+        data = 2;
+}
+
 /* ---- Elements ------------------------------------------------------------------------------------------------------- */
 
 /* Sending reads the operand, receiving writes the destination, each in its own goroutine. */
@@ -1632,6 +1834,8 @@ static const struct {
     const char *edge; /* the name in tests/conformance/edges.txt */
 } cases[] = {
 #define CASE(name, has, edge) {#name, name, has, edge}
+    CASE(two_accesses, BOTH, "ACCESS"),
+    CASE(atomic_and_plain, BOTH, "ACCESS"),
     CASE(go, BOTH, "GO"),
     CASE(go_from_thread, BOTH, "GO"),
     CASE(end_by_count, WITHOUT, "END"),
@@ -1645,12 +1849,15 @@ static const struct {
     CASE(send_parked_first, BOTH, "SEND"),
     CASE(recv_send, BOTH, "RECV"),
     CASE(recv_send_capacity, BOTH, "RECV-BUF"),
+    CASE(channel_as_lock, BOTH, "RECV-BUF"),
+    CASE(fill_and_write, BOTH, "RECV-BUF"),
     CASE(send_other_value, BOTH, "VALUE"),
     CASE(handed_over_buffered, BOTH, "VALUE"),
     CASE(recv_other_value, BOTH, "VALUE"),
     CASE(unit_elements, BOTH, "UNIT"),
     CASE(unit_buffered, BOTH, "UNIT"),
     CASE(unit_capacity, BOTH, "UNIT"),
+    CASE(unit_refilled, BOTH, "UNIT"),
     CASE(close_recv, BOTH, "CLOSE"),
     CASE(close_range, BOTH, "CLOSE"),
     CASE(close_select, BOTH, "CLOSE"),
@@ -1689,6 +1896,7 @@ static const struct {
     CASE(wg_go, BOTH, "WG"),
     CASE(wg_two, BOTH, "WG-DONE"),
     CASE(wg_add, WITHOUT, "WG-ADD"),
+    CASE(wg_as_lock, WITHOUT, "WG-ADD"),
     CASE(wg_first_add, BOTH, "WG-RACE"),
     CASE(wg_gave_up, WITH, "WG-RACE"),
     CASE(cond_signal, BOTH, "COND"),
@@ -1727,6 +1935,8 @@ static const struct {
     CASE(flight_do, BOTH, "FLIGHT"),
     CASE(flight_forget, WITHOUT, "FLIGHT-NOT"),
     CASE(atomics, BOTH, "ATOMIC"),
+    CASE(atomic_operations, WITH, "ATOMIC"),
+    CASE(atomic_order_of_two, BOTH, "ATOMIC-ADD"),
     CASE(send_operand, BOTH, "ELEM"),
     CASE(recv_destination, BOTH, "ELEM"),
 };

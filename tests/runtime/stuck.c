@@ -146,6 +146,42 @@ ONE_PROC_TEST(leak_08_09_10_those_that_nobody_can_wake)
     stuck_are("2, 3, 4, 5, 6, 7, 8, 9, 10");
 }
 
+/* A sender whose receiver left early, and one that sends once more than is received. */
+static void send_two(rn_chan(int) ch)
+{
+    rn_send(ch, 1);
+    rn_send(ch, 2);
+}
+static __attribute__((noinline)) void leave_senders(int room)
+{
+    rn_chan(int) twice = rn_chan_make(int, room);
+
+    rn_go(send_one, rn_chan_make(int, room));
+    rn_go(send_two, twice);
+    (void)rn_recv(twice);
+}
+/* LEAK-12, LEAK-13, LEAK-16: with room for one value both end, and without they are stuck, and stay so. */
+ONE_PROC_TEST(leak_12_13_16_room_in_the_channel)
+{
+    char *report;
+
+    start_control();
+    leave_senders(1); /* 3 and 4 */
+    AWAIT(rn_count() == 2);
+    CHECK_EQ(rn_leaks(-1), 1);
+    if (!NOT_THERE())
+        stuck_are("2");
+    leave_senders(0);
+    CHECK_EQ(rn_settle(RN_MILLISECOND), 3);
+    if (!NOT_THERE())
+        stuck_are("2, 5, 6");
+    report = said_by(dump);
+    begins(report, "runnel: 4 goroutines, 1 processor\n");
+    has(report, "\ngoroutine 5 [chan send]:\n");
+    has(report, "\ngoroutine 6 [chan send]:\n");
+    free(report);
+}
+
 /* ---- Not stuck --------------------------------------------------------------------------------------------------- */
 
 static rn_chan(int) volatile in_global;

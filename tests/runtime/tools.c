@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "process.h"
 
+#include <glob.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -70,12 +71,12 @@ static void race_cases(const char *program, int side, int part, int parts)
 
 /* By either compiler: each has a detector of its own, and instruments what the headers inline in its own way. */
 
-/* D21, D22: no fast path that is inlined elsewhere hides an edge. */
+/* D21, D22, RACE-26: no fast path that is inlined elsewhere hides an edge. */
 PLAIN_TEST(race_edges_are_seen_clang_1)
 {
     race_cases(getenv("RUNNEL_RACE_CLANG"), WITH, 0, 2);
 }
-/* D21, D22 */
+/* D21, D22, RACE-26 */
 PLAIN_TEST(race_edges_are_seen_clang_2)
 {
     race_cases(getenv("RUNNEL_RACE_CLANG"), WITH, 1, 2);
@@ -90,12 +91,12 @@ PLAIN_TEST(race_none_is_invented_clang_2)
 {
     race_cases(getenv("RUNNEL_RACE_CLANG"), WITHOUT, 1, 2);
 }
-/* D21, D22 */
+/* D21, D22, RACE-26 */
 PLAIN_TEST(race_edges_are_seen_gcc_1)
 {
     race_cases(getenv("RUNNEL_RACE_GCC"), WITH, 0, 2);
 }
-/* D21, D22 */
+/* D21, D22, RACE-26 */
 PLAIN_TEST(race_edges_are_seen_gcc_2)
 {
     race_cases(getenv("RUNNEL_RACE_GCC"), WITH, 1, 2);
@@ -175,17 +176,93 @@ static void reports_are_silent(const char *program)
     free(c.said);
 }
 
-/* D21: what librunnel-symbols does for reports made at the same time is no race. */
+/* D21, RACE-26: what librunnel-symbols does for reports made at the same time is no race. */
 PLAIN_TEST(d21_tsan_is_silent_about_reports)
 {
     for (int i = 0; i < 3; i++)
         reports_are_silent(getenv("RUNNEL_REPORTS_CLANG"));
 }
-/* D21 */
+/* D21, RACE-26 */
 PLAIN_TEST(d21_tsan_of_gcc_is_silent_about_reports)
 {
     for (int i = 0; i < 3; i++)
         reports_are_silent(getenv("RUNNEL_REPORTS_GCC"));
+}
+
+/* A race of two goroutines, with these options. */
+static struct child race_with(const char *program, const char *options)
+{
+    char given[300];
+    const char *const env[] = {given, NULL};
+
+    snprintf(given, sizeof(given), "TSAN_OPTIONS=%s", options);
+    return run_program((const char *const[]){program, "go", "without", NULL}, env);
+}
+
+static void report_is_whole(const char *program, bool names)
+{
+    struct child c = race_with(program, "");
+
+    CHECK_SAYS(&c, "WARNING: ThreadSanitizer: data race");
+    CHECK_SAYS_LINE(&c, "  Write of size 4 at 0x", " by thread T");
+    CHECK_SAYS_LINE(&c, "  Previous write of size 4 at 0x", " by thread T");
+    CHECK_SAYS_LINE(&c, "'goroutine 1'", "created by main thread at:");
+    CHECK_SAYS_LINE(&c, "'goroutine 2'", "created by thread T");
+    if (names) {
+        CHECK_SAYS_LINE(&c, "#0 write_in_turn ", "race.c:");
+        CHECK_SAYS_LINE(&c, "#0 go ", "race.c:");
+        CHECK_SAYS_LINE(&c, "#1 go ", "race.c:"); /* where it was started */
+    }
+    free(c.said);
+}
+PLAIN_TEST(race_23_what_a_report_has)
+{
+    const char *clang = getenv("RUNNEL_RACE_CLANG"), *gcc = getenv("RUNNEL_RACE_GCC");
+
+    if (!clang && !gcc)
+        SKIP("no compiler with ThreadSanitizer");
+    if (clang)
+        report_is_whole(clang, false); /* names want a program of clang's in the path */
+    if (gcc)
+        report_is_whole(gcc, true);
+}
+
+PLAIN_TEST(race_24_options)
+{
+    const char *program = getenv("RUNNEL_RACE_CLANG");
+    char folder[] = "/tmp/runnel-tools-XXXXXX", text[200];
+    glob_t files;
+    struct child c;
+
+    if (!program)
+        SKIP("no compiler with ThreadSanitizer");
+    c = race_with(program, "");
+    CHECK_EXIT(&c, 66);
+    CHECK_SAYS(&c, "done");
+    CHECK_SAYS(&c, "ThreadSanitizer: reported 1 warnings");
+    free(c.said);
+    c = race_with(program, "exitcode=7");
+    CHECK_EXIT(&c, 7);
+    CHECK_SAYS(&c, "done");
+    free(c.said);
+    c = race_with(program, "halt_on_error=1");
+    CHECK_EXIT(&c, 66);
+    CHECK(!strstr(c.said, "done"));
+    free(c.said);
+
+    CHECK(mkdtemp(folder) != NULL);
+    snprintf(text, sizeof(text), "log_path=%s/log", folder);
+    c = race_with(program, text);
+    CHECK_EXIT(&c, 66);
+    CHECK_SAYS(&c, "done");
+    CHECK(!strstr(c.said, "WARNING"));
+    free(c.said);
+    snprintf(text, sizeof(text), "%s/log.*", folder);
+    CHECK_EQ(glob(text, 0, NULL, &files), 0);
+    CHECK_EQ(files.gl_pathc, 1);
+    CHECK_EQ(unlink(files.gl_pathv[0]), 0);
+    globfree(&files);
+    CHECK_EQ(rmdir(folder), 0);
 }
 
 static struct child asan_case_with(const char *what, const char *options)
