@@ -52,7 +52,7 @@ enum {
 };
 #define CANARY UINT64_C(0x8f1c5a27d3b6e490)
 _Static_assert(SMALL_BYTES % CACHE_LINE == 0 &&
-                   G_ROOM + sizeof(struct rn__call) + 2 * 16 + SMALL_USE <= SMALL_BYTES,
+                   G_ROOM + sizeof(struct rn__call) + (size_t)2 * 16 + SMALL_USE <= SMALL_BYTES,
                "the call, a frame of ours, the canary");
 static const size_t arena_max = (size_t)1 << 30;
 
