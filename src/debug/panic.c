@@ -18,6 +18,9 @@
 #include "debug/debug.h"
 #include "os/os.h"
 
+/* Who calls exit in a signal's handler may have interrupted the report that is awaited. */
+static const int64_t patience_ns = INT64_C(60000000000);
+
 static uint32_t ending;    /* atomic: somebody reports already */
 static uint32_t ending_by; /* atomic: the thread that does */
 static uint32_t reports;   /* atomic: reports under way */
@@ -34,7 +37,9 @@ void rn__report_over(void)
 
 void rn__reports_await(void)
 {
-    while (load_acquire(&reports))
+    int64_t until = load_acquire(&reports) ? rn__os_now() + patience_ns : 0;
+
+    while (load_acquire(&reports) && rn__os_now() < until)
         rn__os_thread_sleep(1000000);
 }
 

@@ -3,7 +3,8 @@
  * signal.c - the report of all goroutines on a signal.
  *
  * The handler sets a bit and wakes a thread of ours, which writes the report: so it does not matter what the
- * interrupted thread was in the middle of. The thread is made by the first request and stays.
+ * interrupted thread was in the middle of. The thread is made by the first request and stays. A child process has the
+ * handler, but no such thread until it has a runtime of its own; before, the signal does nothing there.
  */
 #define _GNU_SOURCE
 #include <runnel/debug.h>
@@ -19,13 +20,16 @@ enum { SIGNALS = 64 };
 
 static uint64_t pending; /* atomic: bit n - 1: signal n has come */
 static uint32_t come;    /* atomic futex word: 1 when pending is not 0 */
-static struct spin lock; /* guards started */
-static bool started;
+static struct spin lock; /* guards wanted, and the making of the thread */
+static bool wanted;
+static uint32_t started; /* atomic: the thread is there */
 
 static void on_signal(int sig)
 {
     int saved = errno;
 
+    if (!load_relaxed(&started))
+        return;
     rn__report_starts(); /* so that the process does not end before */
     if (or_acq_rel(&pending, (uint64_t)1 << (sig - 1)) >> (sig - 1) & 1)
         rn__report_over();   /* one report is for both */
@@ -83,11 +87,21 @@ static int start_thread(void)
     return 0;
 }
 
+/* lock held. */
+static int thread_wanted(void)
+{
+    int err = load_relaxed(&started) ? 0 : start_thread();
+
+    if (!err)
+        store_relaxed(&started, 1);
+    return err;
+}
+
 /* only_default: not if the signal has another disposition. */
 static int dump_on(int sig, bool only_default)
 {
     struct sigaction was, sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART | SA_ONSTACK};
-    int err = 0;
+    int err;
 
     if (sig < 1 || sig > SIGNALS || sigaction(sig, NULL, &was) != 0 || sig == SIGKILL ||
         sig == SIGSTOP)
@@ -95,14 +109,21 @@ static int dump_on(int sig, bool only_default)
     if (only_default && ((was.sa_flags & SA_SIGINFO) || was.sa_handler != SIG_DFL))
         return 0;
     spin_lock(&lock); /* rarely called, so a thread may be made under it */
-    if (!started)
-        err = start_thread();
+    err = thread_wanted();
     if (!err) {
-        started = true;
+        wanted = true;
         sigaction(sig, &sa, NULL);
     }
     spin_unlock(&lock);
     return err;
+}
+
+void rn__signal_fork(void)
+{
+    lock = (struct spin){0};
+    store_relaxed(&started, 0);
+    store_relaxed(&pending, 0);
+    store_relaxed(&come, 0);
 }
 
 int rn_dump_on_signal(int sig)
@@ -116,6 +137,10 @@ COLD void rn__signal_begin(void)
     const char *name = getenv("RUNNEL_DUMP_SIGNAL");
     int sig = 0;
 
+    spin_lock(&lock);
+    if (wanted)
+        (void)thread_wanted(); /* in a child process; else it is there */
+    spin_unlock(&lock);
     if (swap_acq_rel(&asked, 1) || !name || !*name)
         return;
     if (strncmp(name, "SIG", 3) == 0)

@@ -478,6 +478,7 @@ extern bool rn__forked;             /* this is a child process of one that used 
 
 /* panic.c */
 void rn__reports_fork(void);
+void rn__signal_fork(void); /* signal.c */
 void rn__threads_exhausted(uint32_t max) __attribute__((noreturn));
 /* overflow.c: the canary of g, the caller, is gone */
 void rn__overflow_small(struct g *g) __attribute__((noreturn));

@@ -75,6 +75,7 @@ static void fork_child(void)
     struct worker *w = arch_tls_address(rn__tls_worker);
 
     rn__forked = true;
+    rn__signal_fork();
     if (!used) /* all is as new */
         return;
     if (load_relaxed(&rn__rt))

@@ -261,6 +261,7 @@ void rn_panic(const char *fmt, ...)
 
 void rn__overflow_begin(void) {}
 
+void rn__signal_fork(void) {}
 void rn__reports_fork(void) {}
 void rn__reports_await(void) {}
 

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -500,6 +501,46 @@ static void panic_run_single(void)
     setenv("RUNNEL_TRACEBACK", "single", 1);
     panic_run();
 }
+/* A child process has the handler, but not the thread that writes: it does not wait for it, and has one of its own as
+ * soon as it has a runtime. */
+static int returns_at_once(void)
+{
+    return 0;
+}
+static int raises(void)
+{
+    CHECK_EQ(raise(SIGUSR1), 0);
+    return 0;
+}
+static void signal_after_fork(void)
+{
+    int status;
+    pid_t pid;
+
+    CHECK_EQ(rn_dump_on_signal(SIGUSR1), 0);
+    CHECK_EQ(rn_run(returns_at_once), 0);
+    pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        CHECK_EQ(raise(SIGUSR1), 0);
+        exit(7);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0)
+        exit(rn_run(raises));
+    CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+PLAIN_TEST(a_dump_by_signal_after_fork)
+{
+    struct child c = run_child(signal_after_fork);
+
+    CHECK_EXIT(&c, 0);
+    CHECK_EQ(times_in(c.said, "runnel: "), 1); /* the second child's */
+    free(c.said);
+}
+
 PLAIN_TEST(traceback_of_all_or_a_single_one)
 {
     struct child c = run_child(panic_run_single);
