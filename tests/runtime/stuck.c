@@ -46,6 +46,18 @@ static void stuck_are(const char *ids)
 /* The sanitizers have memory that is not looked at. */
 #define NOT_THERE() (UNDER_ASAN || UNDER_TSAN || getenv("LD_PRELOAD"))
 
+/* What is made from now on lies where nothing has been before: the test's framework has left pointers to what it freed. */
+static void fresh_memory(void)
+{
+    static void *volatile keep;
+
+    for (size_t size = 16; size <= 1024; size += 16)
+        for (int i = 0; i < 300; i++) {
+            keep = malloc(size);
+            CHECK(keep != NULL);
+        }
+}
+
 /* As the first goroutine on one processor, so that ids are in order; goroutines are left. */
 #define ONE_PROC_TEST(name)                                                                        \
     static void name##_body(void);                                                                 \
@@ -57,6 +69,7 @@ static void stuck_are(const char *ids)
     PLAIN_TEST(name)                                                                               \
     {                                                                                              \
         CHECK_EQ(rn_set_procs(1), 0);                                                              \
+        fresh_memory();                                                                            \
         CHECK_EQ(rn_run(name##_run), 0);                                                           \
     }                                                                                              \
     static void name##_body(void)
@@ -559,6 +572,7 @@ static const char *leaks_asked;
 static void run_with_contexts(void)
 {
     CHECK_EQ(setenv("RUNNEL_LEAKS", leaks_asked, 1), 0);
+    fresh_memory();
     exit(rn_run(with_contexts));
 }
 static void says_lost(int (*fn)(void), const char *text)
