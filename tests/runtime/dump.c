@@ -526,6 +526,8 @@ static void signal_after_fork(void)
         exit(7);
     }
     CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    if (UNDER_TSAN)
+        return; /* no threads in a child of a process with threads */
     pid = fork();
     CHECK(pid >= 0);
     if (pid == 0)
@@ -537,7 +539,7 @@ PLAIN_TEST(a_dump_by_signal_after_fork)
     struct child c = run_child(signal_after_fork);
 
     CHECK_EXIT(&c, 0);
-    CHECK_EQ(times_in(c.said, "runnel: "), 1); /* the second child's */
+    CHECK_EQ(times_in(c.said, "runnel: "), UNDER_TSAN ? 0 : 1); /* the second child's */
     free(c.said);
 }
 
