@@ -49,7 +49,8 @@ RN__API int rn_error_raise(const rn_error *e);
 
 /*
  * End the process: the message as "panic: ...", the goroutine's identity and stack on standard error, then all
- * others' (RUNNEL_TRACEBACK=single: not those), exit status 2 (RUNNEL_TRACEBACK=crash: abort, for a core). Deferred calls and atexit functions do not run. fmt as printf.
+ * others' (RUNNEL_TRACEBACK=single: not those), exit status 2 (RUNNEL_TRACEBACK=crash: abort, for a core). Deferred calls
+ * and atexit functions do not run. fmt as printf.
  */
 RN__NORETURN RN__API void rn_panic(const char *fmt, ...) RN__PRINTF(1, 2);
 

@@ -137,11 +137,11 @@ void rn__reports_await(void);
 void rn__ending(void);
 /* Has the calling thread called that? */
 bool rn__ending_here(void);
-/* After what is said of g: all others, if they are wanted, the flight recorder's file, and the end. rt may be NULL. */
+/* After what is said of g: all others, if they are wanted, and the end. rt may be NULL. */
 void rn__report_rest(struct out *o, struct pool *pool, struct rt *rt, struct g *g, bool all)
     __attribute__((noreturn));
-/* The end after a report. */
-void rn__report_end(void) __attribute__((noreturn));
+/* The end after a report: the flight recorder's file, if there is a runtime, and status 2. rt may be NULL. */
+void rn__report_end(struct rt *rt) __attribute__((noreturn));
 
 /* ---- overflow.c ----------------------------------------------------------------------------------------- */
 

@@ -43,7 +43,6 @@ void rn__leaks_end(struct rt *rt, const char *when, bool may_wait)
     left = rn__leaks(rt, STDERR_FILENO, when, from, &lost);
     if (left + lost > 0 && strcmp(ask, "fatal") == 0) {
         rn__ending();
-        rn__trace_file(rt);
-        rn__report_end();
+        rn__report_end(rt);
     }
 }

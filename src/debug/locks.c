@@ -108,10 +108,8 @@ static void report_end(struct report *r, struct rt *rt)
 {
     rn__out_flush(&r->o);
     rn__pool_free(&r->pool);
-    if (fatal) {
-        rn__trace_file(rt);
-        rn__report_end();
-    }
+    if (fatal)
+        rn__report_end(rt);
     rn__report_over();
 }
 

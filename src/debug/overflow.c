@@ -110,8 +110,7 @@ static void small_report(void *arg)
     rn__out_head(&o, g, "running");
     rn__out_created(&o, rn__places_new(&pool), g->created_by, g->created_at);
     rn__out_flush(&o);
-    rn__trace_file(g->rt);
-    rn__report_end();
+    rn__report_end(g->rt);
 }
 
 /* What a signal without a stack of its own wants of a goroutine's: the kernel's record of the CPU, at most. */

@@ -81,13 +81,13 @@ void rn__report_rest(struct out *o, struct pool *pool, struct rt *rt, struct g *
         rn__dump_others(o, rt, g);
     }
     rn__out_flush(o);
-    if (rt)
-        rn__trace_file(rt);
-    rn__report_end();
+    rn__report_end(rt);
 }
 
-void rn__report_end(void)
+void rn__report_end(struct rt *rt)
 {
+    if (rt)
+        rn__trace_file(rt);
     if (is(getenv("RUNNEL_TRACEBACK"), "crash"))
         abort();
     _exit(2);

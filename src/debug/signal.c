@@ -63,7 +63,7 @@ static void *dump_thread(void *arg)
             }
         }
         if (now & quit)
-            rn__report_end();
+            rn__report_end(NULL); /* the file is written */
         for (; now; now &= now - 1)
             rn__report_over();
     }

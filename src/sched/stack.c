@@ -32,8 +32,7 @@
  *     thread, the goroutine is run by its loop alone (g->by_loop), never by another goroutine that leaves;
  *   - what wants more of a stack, a new thread or a panic's report, runs on the worker's (rn__with_room).
  * The dynamic linker, where it binds a function at its first call, saves all vector registers: 3 KiB. So there must be no
- * such binding in the program and this library. (libc binds to the dynamic
- * linker so: pthread_create, for one.)
+ * such binding in the program and this library. (libc binds to the dynamic linker so: pthread_create, for one.)
  *
  * Rejected: a mapping per stack (4 us, and two entries of the kernel's 65,530 each); malloc (no guard).
  */

@@ -75,7 +75,8 @@ static void fork_child(void)
     struct worker *w = arch_tls_address(rn__tls_worker);
 
     rn__forked = true;
-    rn__signal_fork();
+    rn__signal_fork(); /* these two also where only rn_dump_on_signal was called */
+    rn__reports_fork();
     if (!used) /* all is as new */
         return;
     if (load_relaxed(&rn__rt))
@@ -86,7 +87,6 @@ static void fork_child(void)
     store_relaxed(&running, 0);
     store_relaxed(&rn__threads_parked, 0);
     store_relaxed(&rn__threads_own, 0);
-    rn__reports_fork();
     rn__lot_fork();
     rn__labels_fork();
     rn__timers_fork();
