@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -118,6 +119,13 @@ struct child run_program(const char *const argv[], const char *const envp[])
     }
     close(fds[1]);
     return watch(pid, fds[0]);
+}
+
+void no_core_file(void)
+{
+    const struct rlimit none = {0, 0};
+
+    CHECK_EQ(setrlimit(RLIMIT_CORE, &none), 0);
 }
 
 void child_exited(const char *file, int line, const struct child *c, int status)

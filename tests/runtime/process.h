@@ -43,6 +43,9 @@ void child_said(const char *file, int line, const struct child *c, const char *a
 
 #define SKIP(why) test_skip(why)
 
+/* This process is about to be killed, on purpose: it leaves no core file. */
+void no_core_file(void);
+
 /* ---- What the process has ----------------------------------------------------------------------- */
 
 /* From now on this process may use as much time as one CPU has, by a cgroup of its own. False: none can be made. */

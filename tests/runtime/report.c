@@ -12,7 +12,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define DEADLOCK "all goroutines are asleep - deadlock!"
@@ -642,9 +641,7 @@ PLAIN_TEST(rt_12_panics_everywhere)
 
 static void crash_traceback(void)
 {
-    const struct rlimit none = {0, 0};
-
-    setrlimit(RLIMIT_CORE, &none);
+    no_core_file();
     setenv("RUNNEL_TRACEBACK", "crash", 1);
     panic_first_run();
 }
@@ -811,9 +808,7 @@ static int endless_symbols(uintptr_t pc, rn_frame_fn *frame, void *arg)
 }
 static void endless_run(void)
 {
-    const struct rlimit none = {0, 0};
-
-    setrlimit(RLIMIT_CORE, &none);
+    no_core_file();
     rn_set_symbolizer(endless_symbols);
     (void)!rn_run(ends_beside, PANIC);
 }
@@ -916,9 +911,7 @@ static int overflow_first(void)
 }
 static void overflow_run(void)
 {
-    const struct rlimit none = {0, 0};
-
-    setrlimit(RLIMIT_CORE, &none);
+    no_core_file();
     (void)!rn_run(overflow_first);
 }
 
@@ -972,9 +965,7 @@ static int deep_first(void)
 }
 static void deep_run(void)
 {
-    const struct rlimit none = {0, 0};
-
-    setrlimit(RLIMIT_CORE, &none);
+    no_core_file();
     (void)!rn_run(deep_first);
 }
 PLAIN_TEST(a_stack_overflow_shows_the_recursion)
@@ -1034,9 +1025,7 @@ static int signal_first(void)
 }
 static void signal_without_room_run(void)
 {
-    const struct rlimit none = {0, 0};
-
-    setrlimit(RLIMIT_CORE, &none);
+    no_core_file();
     (void)!rn_run(signal_first);
 }
 static void *signal_thread(void *unused)
@@ -1063,9 +1052,7 @@ static int signal_on_a_thread(void)
 }
 static void thread_without_room_run(void)
 {
-    const struct rlimit none = {0, 0};
-
-    setrlimit(RLIMIT_CORE, &none);
+    no_core_file();
     (void)!rn_run(signal_on_a_thread);
 }
 PLAIN_TEST(rt_18_a_signal_without_room_is_an_overflow)
@@ -1095,9 +1082,7 @@ __attribute__((no_sanitize("undefined"))) static int fault_here(void)
 }
 static void fault_run(void)
 {
-    const struct rlimit none = {0, 0};
-
-    setrlimit(RLIMIT_CORE, &none);
+    no_core_file();
     (void)!rn_run(fault_here);
 }
 static int send_itself(void)
@@ -1114,16 +1099,12 @@ static int impossible_address(void)
 }
 static void impossible_run(void)
 {
-    const struct rlimit none = {0, 0};
-
-    setrlimit(RLIMIT_CORE, &none);
+    no_core_file();
     (void)!rn_run(impossible_address);
 }
 static void sent_run(void)
 {
-    const struct rlimit none = {0, 0};
-
-    setrlimit(RLIMIT_CORE, &none);
+    no_core_file();
     (void)!rn_run(send_itself);
 }
 static void on_fault(int sig)

@@ -13,7 +13,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define SMALL RN_ATTR(.small_stack = true)
@@ -516,9 +515,7 @@ static void impossible_address(size_t unused)
 }
 static void other_fault(void)
 {
-    const struct rlimit none = {0, 0};
-
-    setrlimit(RLIMIT_CORE, &none);
+    no_core_file();
     (void)!rn_run(overflow, impossible_address, 0, true);
 }
 PLAIN_TEST(d18_other_faults_on_small_stacks_are_not_ours)
