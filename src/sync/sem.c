@@ -2,9 +2,9 @@
 /*
  * sem.c - the weighted semaphore: a count of held units, and a queue in the lot.
  *
- * rn__held is a word: the units held, and in the sign bit QUEUED, when the queue may have waiters. While
- * QUEUED is clear, units are taken and given back by compare-exchange alone. While it is set, the word
- * belongs to whoever has the bucket locked.
+ * rn__held is a word: the units held, and in the sign bit QUEUED, when the queue may have waiters. Units are given
+ * back by one subtraction, always. While QUEUED is clear they are taken by compare-exchange; while it is set, only by
+ * whoever has the bucket locked, for those in the queue.
  *
  * Strictly first come, first served: while QUEUED is set, an acquire queues and a try fails, even if units
  * are free, and units given back go to the front of the queue as long as they suffice for it. A request
@@ -13,16 +13,19 @@
  * Invariants, with the bucket locked
  *   I1  QUEUED is changed only with the bucket locked; a waiter in the queue implies QUEUED. Not the reverse:
  *       a waiter that was dropped with its runtime leaves QUEUED, to be cleared by the next that looks.
- *   I2  the first waiter, if any, asks for more than is free (serve() ran since the last change). For a
- *       moment after its context took it out this is not so of the next; the one taken out then serves.
+ *   I2  the first waiter, if any, asks for more than is free, or somebody is on his way to serve: who has given
+ *       units back and seen QUEUED, or whom its context took out of the queue.
  *
  * Who wins when a context ends while units are granted: the context. The waiter gives the units back. (It
  * looks again after it was granted, so a context that ended first always wins.)
  *
  * Edges (release -> acquire)
- *   E1  a release's exchange, or serve() under the bucket's lock -> the acquire that takes the units
+ *   E1  a release's subtraction, or serve() under the bucket's lock -> the acquire that takes the units
  *
- * Last access. The exchange, or the store under the bucket's lock before anybody is readied.
+ * Last access. The subtraction; for with the units another may be served, be done and free the semaphore. Whoever
+ * saw QUEUED then looks into the bucket by address alone: if there is a waiter, so is its semaphore, as long as the
+ * bucket is locked; perhaps another at the same place, whose queue is then looked at for nothing. If there is none, QUEUED
+ * stays, for the next acquire to clear.
  */
 #include <runnel/ctx.h>
 #include <runnel/sync.h>
@@ -43,21 +46,23 @@ static inline int64_t held_in(uint64_t word)
     return (int64_t)(word & ~QUEUED);
 }
 
-/* With the bucket locked and QUEUED set: hand out what is free, given that held units are held now. Returns
- * who got some, to be readied when the bucket is unlocked. */
-static struct lot_waiter *serve(struct lot_bucket *b, rn_sem *s, int64_t held)
+/* With the bucket locked and QUEUED set: hand out what is free. Returns who got some, to be readied when the bucket is
+ * unlocked. Meanwhile units may be given back, by those who then come to serve, too; none are taken. */
+static struct lot_waiter *serve(struct lot_bucket *b, rn_sem *s)
 {
     struct lot_waiter *list = NULL, **end = &list, *w;
+    uint64_t word = load_acquire(word_of(s)); /* E1 */
 
-    while ((w = rn__lot_first(b, s, LOT_SEM)) && s->rn__size - held >= (int64_t)w->arg) {
-        held += (int64_t)w->arg;
+    while ((w = rn__lot_first(b, s, LOT_SEM)) && s->rn__size - held_in(word) >= (int64_t)w->arg) {
+        word = add_acq_rel(word_of(s), w->arg) + w->arg; /* E1; {held: +n} */
         w->granted = 1;
         rn__lot_remove(b, w);
         w->next = NULL;
         *end = w;
         end = &w->next;
     }
-    store_release(word_of(s), (uint64_t)held | (w ? QUEUED : 0)); /* E1 */
+    if (!w)
+        and_acq_rel(word_of(s), ~QUEUED); /* E1 */
     return list;
 }
 
@@ -110,7 +115,6 @@ static COLD int acquire_slow(struct rn_ctx *ctx, rn_sem *s, int64_t n)
     struct lot_waiter *list;
     struct lot_bucket *b;
     struct lot_waiter w;
-    uint64_t word;
     int err;
 
     if (n > s->rn__size)
@@ -128,8 +132,7 @@ static COLD int acquire_slow(struct rn_ctx *ctx, rn_sem *s, int64_t n)
     if (err) {
         /* Those behind may fit now: I2. */
         b = rn__lot_lock(s);
-        word = load_relaxed(word_of(s));
-        list = word & QUEUED ? serve(b, s, held_in(word)) : NULL;
+        list = load_relaxed(word_of(s)) & QUEUED ? serve(b, s) : NULL;
         rn__lot_unlock(b);
         rn__lot_ready_list(list);
         return err;
@@ -180,36 +183,27 @@ bool rn_sem_try_acquire(rn_sem *s, int64_t n)
     return true;
 }
 
-static COLD void release_slow(rn_sem *s, int64_t n)
+/* There may be somebody to serve with what was given back. s is looked at only if somebody waits for it. */
+static COLD void serve_queue(rn_sem *s)
 {
     struct lot_bucket *b = rn__lot_lock(s);
-    uint64_t word = load_relaxed(word_of(s));
-    struct lot_waiter *list = NULL;
+    struct lot_waiter *list = rn__lot_first(b, s, LOT_SEM) ? serve(b, s) : NULL;
 
-    for (;;) {
-        if (n < 0 || held_in(word) < n) {
-            rn__lot_unlock(b);
-            rn__panic("semaphore: released more than held");
-        }
-        if (word & QUEUED) { /* I1: the word is ours */
-            list = serve(b, s, held_in(word) - n);
-            break;
-        }
-        if (cas_release(word_of(s), &word, word - (uint64_t)n)) /* E1; {held: -n} */
-            break;
-    }
     rn__lot_unlock(b);
     rn__lot_ready_list(list); /* E1 */
 }
 
 void rn_sem_release(rn_sem *s, int64_t n)
 {
-    uint64_t word = load_relaxed(word_of(s));
+    uint64_t word;
 
     edge_release(s);
-    while (likely(!(word & QUEUED) && n >= 0 && held_in(word) >= n)) {
-        if (cas_release(word_of(s), &word, word - (uint64_t)n)) /* E1; {held: -n} */
-            return;
+    word = n < 0 ? 0 : sub_release(word_of(s), (uint64_t)n); /* E1; {held: -n} */
+    if (unlikely(n < 0 || held_in(word) < n)) {
+        if (n >= 0)
+            add_relaxed(word_of(s), (uint64_t)n);
+        rn__panic("semaphore: released more than held");
     }
-    release_slow(s, n);
+    if (unlikely(word & QUEUED))
+        serve_queue(s);
 }

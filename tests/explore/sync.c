@@ -205,7 +205,7 @@ EXPLORE(sem_weights, .preemptions = 2, .stale = 1, .random_runs = 10000)
 }
 
 EXPLORE(sem_as_mutex, .preemptions = 3, .stale = 2, .random_runs = 5000,
-        .breaks = {{"take", "cas_acquire", 0}, {"rn_sem_release", "cas_release", 0}})
+        .breaks = {{"take", "cas_acquire", 0}, {"rn_sem_release", "sub_release", 0}})
 {
     reset();
     sem = new_zero(sizeof *sem);
@@ -215,6 +215,27 @@ EXPLORE(sem_as_mutex, .preemptions = 3, .stale = 2, .random_runs = 5000,
     explore_join_all();
     EXPECT(count == 2);
     explore_free(sem);
+}
+
+static void release_one(void *arg)
+{
+    (void)arg;
+    rn_sem_release(sem, 1);
+}
+
+/* Who has got all units may free it, though those who gave them back are still on their way to serve. */
+EXPLORE(sem_last_access, .preemptions = 3, .stale = 1, .random_runs = 10000)
+{
+    reset();
+    sem = new_zero(sizeof *sem);
+    *sem = (rn_sem)RN_SEM(2);
+    EXPECT(rn_sem_try_acquire(sem, 2));
+    explore_start(release_one, NULL);
+    explore_start(release_one, NULL);
+    EXPECT(rn_sem_acquire(NULL, sem, 2) == 0);
+    explore_free(sem);
+    explore_join_all();
+    EXPECT(explore_allocated() == 0);
 }
 
 static void acquire_under_ctx(void *arg)
