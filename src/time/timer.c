@@ -11,8 +11,9 @@
  * when its fire is called, and fire's own. A periodic timer is re-armed before fire is called; should it be due again
  * while that still runs, the tick is dropped, so no two fires of a timer overlap.
  *
- * heap changes only while the timer is idle, under the new heap's lock, by the one who starts it; whoever stops
- * a timer loads heap, locks it, and looks again.
+ * heap changes under the new heap's lock, while the timer is idle, by the one who starts it, or under both heaps' locks,
+ * those of lower address first, by the one who brings it. Start, stop and bring of one timer are never made at the same
+ * time, so whoever stops a timer loads heap, locks it, and finds the timer in there or idle.
  */
 #include "time/timer.h"
 
@@ -81,6 +82,32 @@ static void take_out(struct timer_heap *h, struct timer *t)
     publish_first(h);
 }
 
+/* Room for one more; false: no memory. */
+static bool make_room(struct timer_heap *h)
+{
+    uint32_t room = h->room ? h->room * 2 : HEAP_FIRST;
+    struct timer **at;
+
+    if (likely(h->count < h->room))
+        return true;
+    at = rn__mem_resize(h->at, room * sizeof(struct timer *));
+    if (!at)
+        return false;
+    h->at = at;
+    h->room = room;
+    return true;
+}
+
+/* There is room. True if t is the first now. */
+static bool put_in(struct timer_heap *h, struct timer *t)
+{
+    store_relaxed(&t->heap, h);
+    store_relaxed(&h->count, h->count + 1);
+    up(h, h->count - 1, t);
+    publish_first(h);
+    return h->at[0] == t;
+}
+
 int rn__timer_start(struct timer *t, int64_t when, int64_t period, uint64_t seq)
 {
     struct timer_heap *h = rn__timer_heap();
@@ -89,31 +116,41 @@ int rn__timer_start(struct timer *t, int64_t when, int64_t period, uint64_t seq)
     if (!h)
         return -ENOMEM;
     spin_lock(&h->lock);
-    if (h->count == h->room) {
-        uint32_t room = h->room ? h->room * 2 : HEAP_FIRST;
-        struct timer **at = rn__mem_resize(h->at, room * sizeof(struct timer *));
-
-        if (!at) {
-            spin_unlock(&h->lock);
-            return -ENOMEM;
-        }
-        h->at = at;
-        h->room = room;
+    if (!make_room(h)) {
+        spin_unlock(&h->lock);
+        return -ENOMEM;
     }
     t->when = when;
     t->period = period;
     t->seq = seq;
-    store_relaxed(&t->heap, h);
     store_relaxed(&t->state, TIMER_ARMED); /* it was idle: nobody clears FIRING meanwhile */
-    store_relaxed(&h->count, h->count + 1);
     store_relaxed(&h->armed, h->armed + 1);
-    up(h, h->count - 1, t);
-    first = h->at[0] == t;
-    publish_first(h);
+    first = put_in(h, t);
     spin_unlock(&h->lock);
     if (first)
         rn__timer_wake(when);
     return 0;
+}
+
+void rn__timer_bring(struct timer *t)
+{
+    struct timer_heap *from = load_relaxed(&t->heap), *to = rn__timer_heap();
+    bool is_first = false;
+    int64_t when = 0;
+
+    if (!from || !to || from == to)
+        return;
+    spin_lock(from < to ? &from->lock : &to->lock);
+    spin_lock(from < to ? &to->lock : &from->lock);
+    if (load_relaxed(&t->state) == TIMER_ARMED && make_room(to)) {
+        when = t->when;
+        take_out(from, t);
+        is_first = put_in(to, t);
+    }
+    spin_unlock(&from->lock);
+    spin_unlock(&to->lock);
+    if (is_first) /* one about to sleep may have looked at one heap before, at the other after */
+        rn__timer_wake(when);
 }
 
 bool rn__timer_stop(struct timer *t)

@@ -63,6 +63,9 @@ bool rn__timer_stop(struct timer *t);
  * from fire itself, not for TIMER_OWNED. */
 bool rn__timer_stop_sync(struct timer *t);
 
+/* The caller's processor is to fire t, if t is armed, whichever is now. Not at the same time as a start or stop. */
+void rn__timer_bring(struct timer *t);
+
 /* From a TIMER_FIRES_ITSELF timer's fire: it is over, as far as rn__timer_stop_sync is concerned. */
 void rn__timer_fired(struct timer *t);
 

@@ -9,7 +9,11 @@
  * was not received still counts as pending.
  *
  * Whoever arms, stops or frees a timer holds its hands lock meanwhile, so that a timer may be in many hands; the lock
- * order is hands, then the channel's or a heap's. A fire does not take it, so one under way can be waited for.
+ * order is hands, then the channel's, then a heap's. A fire does not take hands, so one under way can be waited for.
+ *
+ * A timer follows whoever waits for it: a goroutine about to park for the channel brings the timer to its own
+ * processor, so that a tick finds the goroutine's data where it was, and two processors with a ticker each need nothing of
+ * one another. It has the channel locked then, so it only tries for hands: who has them is at the timer anyway.
  *
  * Last access. A timer may leave scope when its value has been received, or when it has been stopped. So a fire is over,
  * for whoever waits for it, before it sends, under the channel's lock; the store that unlocks is the last access of both
@@ -82,6 +86,16 @@ static void channel_fire(struct timer *t, int64_t when, uint64_t seq)
     struct firing f = {container_of(t, struct user_timer, timer), seq};
 
     rn__chan_offer(&f.ut->chan, &when, still_current, &f);
+}
+
+void rn__timer_awaited(struct chan *c)
+{
+    struct user_timer *ut = container_of(c, struct user_timer, chan);
+
+    if (!spin_try(&ut->hands))
+        return;
+    rn__timer_bring(&ut->timer);
+    spin_unlock(&ut->hands);
 }
 
 /* First use: zero until now. hands is held. */

@@ -256,6 +256,90 @@ EXPLORE(timer_channel_reset, .preemptions = 2, .stale = 1, .random_runs = 10000)
     clear();
 }
 
+/* Another processor's goroutine waits for it and brings it there, while it is stopped or due on either. */
+static struct proc there;
+static struct timer_heap other_heap;
+
+static void bring_it(void *arg)
+{
+    struct chan *c = (struct chan *)(uintptr_t)rn_timer_chan(timer);
+
+    (void)arg;
+    worker_self()->proc = &there;
+    spin_lock(&c->lock);
+    rn__timer_awaited(c);
+    spin_unlock(&c->lock);
+}
+
+static void run_both(void *arg)
+{
+    int64_t when = (int64_t)(intptr_t)arg;
+
+    stand_here();
+    rn__timers_run(&heap, when);
+    rn__timers_run(&other_heap, when);
+}
+
+static void reset_with_other(void)
+{
+    reset();
+    memset(&there, 0, sizeof there);
+    memset(&other_heap, 0, sizeof other_heap);
+    there.timers = &other_heap;
+    rn__timers_begin(&other_heap);
+    timer = new_zero(sizeof *timer);
+    rn_timer_reset(timer, 10);
+}
+
+static void clear_with_other(void)
+{
+    rn_timer_free(timer);
+    explore_free(timer);
+    EXPECT(!rn__timers_end(&other_heap));
+    clear();
+}
+
+EXPLORE(timer_brought, .preemptions = 1, .stale = 1, .random_runs = 100)
+{
+    reset_with_other();
+    explore_start(bring_it, NULL);
+    explore_join_all();
+    EXPECT(heap.count == 0 && other_heap.count == 1);
+    EXPECT(timers_first(&heap) == INT64_MAX && timers_first(&other_heap) < INT64_MAX);
+    EXPECT(rn_timer_stop(timer));
+    clear_with_other();
+}
+
+EXPLORE(timer_brought_and_stopped, .preemptions = 3, .stale = 1, .random_runs = 10000)
+{
+    rn_time t = 0;
+
+    reset_with_other();
+    explore_start(bring_it, NULL);
+    explore_start(run_both, (void *)(intptr_t)(rn__clock() + 10));
+    EXPECT(rn_timer_stop(timer));
+    EXPECT(!rn_try_recv(rn_timer_chan(timer), &t));
+    explore_join_all();
+    run_both((void *)(intptr_t)(rn__clock() + 10));
+    EXPECT(!rn_try_recv(rn_timer_chan(timer), &t));
+    clear_with_other();
+}
+
+EXPLORE(timer_brought_and_due, .preemptions = 3, .stale = 1, .random_runs = 10000)
+{
+    rn_time t = 0, due;
+
+    reset_with_other();
+    due = rn__clock() + 10;
+    explore_start(bring_it, NULL);
+    explore_start(run_both, (void *)(intptr_t)due);
+    explore_join_all();
+    run_both((void *)(intptr_t)due); /* the first look may have missed it on its way */
+    EXPECT(rn_try_recv(rn_timer_chan(timer), &t) && t <= due);
+    EXPECT(!rn_try_recv(rn_timer_chan(timer), &t));
+    clear_with_other();
+}
+
 /* Sleep under a context: woken once, by the timer or by the end of the context. */
 static rn_ctx *ctx;
 

@@ -262,6 +262,10 @@ MUTANTS = [
     ("timer-not-before", "time/timer.c", "        if (!t || t->when > now) {", "        if (!t || t->when > now + 1000000000) {", "timers fire early"),
     # (That a fire compares its setting's number with the present one is no mutant: who sets anew waits for the fire, and
     # then empties the channel under its lock, so the comparison never fails.)
+    ("timer-not-brought", "time/timer.c", "    if (load_relaxed(&t->state) == TIMER_ARMED && make_room(to)) {", "    if (0 && make_room(to)) {",
+     "a ticker stays where it was started"),
+    ("timer-brought-firing", "time/timer.c", "    if (load_relaxed(&t->state) == TIMER_ARMED && make_room(to)) {", "    if (make_room(to)) {",
+     "an idle timer is taken out"),
     ("timers-not-withdrawn", "time/timers.c", "    return rn__chan_reset(&ut->chan, next_setting, ut) > 0 || armed;",
      "    return armed;", "a value of an old setting is received after a reset"),
     ("sleep-woken-twice", "time/sleep.c", "    if (!swap_acq_rel(&s->claimed, 1))\n        rn__ready(s->g);\n}\n\nstatic void timer_fire",
@@ -304,7 +308,7 @@ MUTANTS = [
     ("oom-fresh", "sched/go.c", "    slab = rn__mem_new_aligned(sizeof *slab + SLAB_RECORDS * sizeof(struct fresh), SLAB_BYTES);\n    if (!slab)\n        return NULL;",
      "    slab = rn__mem_new_aligned(sizeof *slab + SLAB_RECORDS * sizeof(struct fresh), SLAB_BYTES);", "no memory for records"),
     ("oom-thread-leak", "sched/sched.c", "        rn__mem_free(slot);\n        spin_lock", "        spin_lock", "a leak for each thread refused"),
-    ("oom-heap", "time/timer.c", "            spin_unlock(&h->lock);\n            return -ENOMEM;", "            return -ENOMEM;", "a heap stays locked for ever"),
+    ("oom-heap", "time/timer.c", "        spin_unlock(&h->lock);\n        return -ENOMEM;", "        return -ENOMEM;", "a heap stays locked for ever"),
 ]
 
 # What to build, and then the programs to run: from the cheapest to the dearest, so that most mutants cost little.
