@@ -107,7 +107,7 @@ static void out_name(struct out *o, const char *name)
     if (!name[0])
         return;
     rn__out_str(o, " \"");
-    rn__out_str(o, name);
+    rn__out_escaped(o, name);
     rn__out_str(o, "\"");
 }
 

@@ -2,6 +2,7 @@
 /* out.c - see out.h. */
 #include "debug/out.h"
 
+#include "base/text.h"
 #include "os/os.h"
 #include "sched/sched.h"
 
@@ -62,6 +63,27 @@ static void out_number(struct out *o, uint64_t n, unsigned base)
         digits[--at] = "0123456789abcdef"[n % base];
     while (n /= base);
     rn__out_bytes(o, digits + at, sizeof digits - at);
+}
+
+void rn__out_text(struct out *o, const char *s)
+{
+    char c[4];
+
+    while (*s)
+        rn__out_bytes(o, c, rn__text_next(&s, c));
+}
+
+void rn__out_escaped(struct out *o, const char *s)
+{
+    char c[4];
+
+    while (*s) {
+        size_t n = rn__text_next(&s, c);
+
+        if (*c == '"' || *c == '\\')
+            rn__out_str(o, "\\");
+        rn__out_bytes(o, c, n);
+    }
 }
 
 void rn__out_int(struct out *o, uint64_t n)

@@ -20,6 +20,10 @@ struct out {
 
 void rn__out_str(struct out *o, const char *s);
 void rn__out_bytes(struct out *o, const char *s, size_t n);
+/* Text of somebody else's, as base/text.h shows it. */
+void rn__out_text(struct out *o, const char *s);
+/* The same between quotation marks of the caller's: with a backslash before one, and before a backslash. Also in JSON. */
+void rn__out_escaped(struct out *o, const char *s);
 void rn__out_int(struct out *o, uint64_t n);
 void rn__out_hex(struct out *o, uint64_t n); /* with 0x */
 /* A time span to two digits or so: 12ms, 3.2s, 3m12s, 2h5m. Negative counts as none. */

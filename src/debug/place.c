@@ -51,10 +51,10 @@ static void frame_text(void *arg, const char *function, const char *file, int li
 
     t->n++;
     rn__out_str(t->o, "\t");
-    rn__out_str(t->o, function ? function : "?");
+    rn__out_text(t->o, function ? function : "?");
     if (file) {
         rn__out_str(t->o, " at ");
-        rn__out_str(t->o, file);
+        rn__out_text(t->o, file);
         rn__out_str(t->o, ":");
         rn__out_int(t->o, line > 0 ? (uint64_t)line : 0);
     }
@@ -103,12 +103,12 @@ static void text_of(struct out *o, uintptr_t pc, bool is_call, bool *ret_own)
         return;
     rn__out_str(o, "\t");
     if (is_known && info.dli_sname) {
-        rn__out_str(o, info.dli_sname);
+        rn__out_text(o, info.dli_sname);
         rn__out_str(o, "+");
         rn__out_hex(o, pc - (uintptr_t)info.dli_saddr);
         rn__out_str(o, " ");
     } else if (is_known && info.dli_fname) {
-        rn__out_str(o, info.dli_fname);
+        rn__out_text(o, info.dli_fname);
         rn__out_str(o, "(+");
         rn__out_hex(o, pc - (uintptr_t)info.dli_fbase);
         rn__out_str(o, ") ");
@@ -125,7 +125,7 @@ static void function_text(void *arg, const char *function, const char *file, int
     (void)file;
     (void)line;
     if (function && t->n++ == 0) /* the innermost */
-        rn__out_str(t->o, function);
+        rn__out_text(t->o, function);
 }
 
 void rn__out_function(struct out *o, uintptr_t pc)
@@ -136,7 +136,7 @@ void rn__out_function(struct out *o, uintptr_t pc)
     if (symbolize(pc, function_text, &t) > 0 && t.n > 0)
         return;
     if (dladdr((void *)pc, &info) && info.dli_sname && info.dli_saddr == (void *)pc)
-        rn__out_str(o, info.dli_sname);
+        rn__out_text(o, info.dli_sname);
     else
         rn__out_hex(o, pc);
 }

@@ -22,7 +22,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/text.h"
 #include "debug/debug.h"
 #include "os/os.h"
 #include "os/socket.h"
@@ -385,19 +384,6 @@ static void out_time(struct out *o, int64_t ns)
     rn__out_bytes(o, digits, sizeof digits);
 }
 
-static void out_text(struct out *o, const char *s)
-{
-    char c[4];
-
-    while (*s) {
-        size_t n = rn__text_next(&s, c);
-
-        if (*c == '"' || *c == '\\')
-            rn__out_str(o, "\\");
-        rn__out_bytes(o, c, n);
-    }
-}
-
 /* A record's beginning: {"ph":"X","pid":1,"tid":7 */
 static void begin(struct trace *t, const char *ph, bool proc, uint64_t track)
 {
@@ -453,7 +439,7 @@ static void out_goroutine(struct trace *t, uint64_t id, uint64_t fn)
     rn__out_int(&t->o, id);
     if (fn) {
         rn__out_str(&t->o, " ");
-        out_text(&t->o, function_of(t, (uintptr_t)fn));
+        rn__out_escaped(&t->o, function_of(t, (uintptr_t)fn));
     }
     if (g) {
         char name[G_NAME_MAX];
@@ -462,7 +448,7 @@ static void out_goroutine(struct trace *t, uint64_t id, uint64_t fn)
         name[sizeof name - 1] = 0;
         if (name[0] && load_relaxed(&g->id) == id) {
             rn__out_str(&t->o, " \\\"");
-            out_text(&t->o, name);
+            rn__out_escaped(&t->o, name);
             rn__out_str(&t->o, "\\\"");
         }
     }

@@ -102,9 +102,10 @@ static const struct {
     {"two\nlines\033\177", "two?lines??"},
     {"\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80 \xc2\xa0",
      "\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80 \xc2\xa0"},
-    {"\xc2\x80\xc2\x9f", "??"},  /* control characters, too */
-    {"a\xff\xfe\x80z", "a???z"}, /* bytes that begin none */
-    {"\xc3", "?"},               /* and ends before its time */
+    {"say \"x\\y\"", "say \\\"x\\\\y\\\""}, /* and what ends the text is told from its end */
+    {"\xc2\x80\xc2\x9f", "??"},             /* control characters, too */
+    {"a\xff\xfe\x80z", "a???z"},            /* bytes that begin none */
+    {"\xc3", "?"},                          /* and ends before its time */
     {"\xc3z\xe2\x82z\xf0\x9f\x98z", "?z??z???z"},
     {"\xc0\xaf\xe0\x80\xaf\xf0\x80\x80\xaf", "?????????"}, /* overlong */
     {"\xc1\xbf\xe0\x9f\xbf\xf0\x8f\xbf\xbf", "?????????"},
@@ -125,6 +126,20 @@ GO_TEST_PROCS(names_and_values_are_utf8, 1)
                  texts[i].shown);
         shows(head);
     }
+}
+
+/* So are functions and files, which are whatever the debug information says. */
+static int odd_place(uintptr_t pc, rn_frame_fn *frame, void *arg)
+{
+    (void)pc;
+    frame(arg, "f\033[2J", "a\n\xff\xc3\xa4.c", 7);
+    return 1;
+}
+GO_TEST_PROCS(places_are_utf8, 1)
+{
+    rn_set_symbolizer(odd_place);
+    shows("\tf?[2J at a??\xc3\xa4.c:7 [0x");
+    rn_set_symbolizer(NULL);
 }
 
 /* The last character of a name is whole: at the cut, none fits of what is left. */
