@@ -196,7 +196,7 @@ func main() {
 		normal = runtime.GOMAXPROCS(0)
 	}
 	for _, table := range [][]entry{chanEntries, selectEntries, spawnEntries, syncEntries,
-		ctxEntries, timerEntries, memoryEntries, programEntries, latencyEntries, stallEntries,
+		ctxEntries, timerEntries, memoryEntries, programEntries, latencyEntries, dumpEntries, stallEntries,
 		netEntries} {
 		for i := range table {
 			e := &table[i]
