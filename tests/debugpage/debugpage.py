@@ -57,7 +57,7 @@ def check_goroutines(served):
     assert reply.status == 200 and reply.headers["content-type"] == "text/plain; charset=utf-8"
     assert reply.headers["cache-control"] == "no-store" and reply.headers["x-content-type-options"] == "nosniff"
     assert reply.body.startswith("runnel: "), reply.body[:100]
-    assert re.search(r'^goroutines \S+ "<b>"&reader" \[chan receive\], 7 alike:$', reply.body, re.M), reply.body
+    assert re.search(r'^goroutines \S+ "<b>\\"&reader" \[chan receive\], 7 alike:$', reply.body, re.M), reply.body
     assert re.search(r'^goroutine \d+ "%s ?" \[chan receive\]:$' % re.escape(ODD), reply.body, re.M), reply.body
     folded = served.get("/goroutines?folded=1")
     assert folded.status == 200
@@ -81,7 +81,7 @@ def check_metrics(served):
 def check_overview(served):
     reply = served.get("/")
     assert reply.status == 200 and reply.headers["content-type"] == "text/html; charset=utf-8"
-    assert "<b>" not in reply.body and "&lt;b&gt;&quot;&amp;reader" in reply.body
+    assert "<b>" not in reply.body and "&lt;b&gt;\\&quot;&amp;reader" in reply.body
     assert re.search(r'<td class="n">7<td>chan receive<td', reply.body), reply.body
     assert ODD in reply.body, reply.body
     for page in "goroutines", "waits", "metrics", "trace?seconds=1":
@@ -96,7 +96,7 @@ def check_waits(served):
     drawing = xml.etree.ElementTree.fromstring(reply.body)
     boxes = [[t.text for t in g.findall(SVG + "text")] for g in drawing.iter(SVG + "g")]
     readers = [b for b in boxes if b[0].startswith('7 goroutines: ')]
-    assert len(readers) == 1 and '"<b>"&reader"' in readers[0][0] and readers[0][1].startswith("chan receive, for "), boxes
+    assert len(readers) == 1 and '"<b>\\"&reader"' in readers[0][0] and readers[0][1].startswith("chan receive, for "), boxes
     assert [b for b in boxes if re.fullmatch("0x[0-9a-f]+", b[0]) and b[1:] == ["chan receive", "8 wait"]], boxes
     assert [b for b in boxes if ODD in b[0]], boxes
 
