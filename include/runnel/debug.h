@@ -35,7 +35,8 @@
 RN__BEGIN
 
 /*
- * Write a report of all goroutines to fd, the caller first. 10,000 take a few tens of milliseconds.
+ * Write a report of all goroutines to fd, the caller first. 10,000 take 5 to 40 milliseconds; the process's first with
+ * librunnel-symbols, which reads the debug information of the program and its libraries, about a tenth of a second more.
  * From any thread, not from a signal handler. Takes no lock that anything but the start and end of the runtime
  * holds, does not use malloc, waits for nothing but fd, and keeps errno.
  */

@@ -71,7 +71,8 @@ RN__API void rn_yield(void);
 /* This goroutine's id: 1 for the first of rn_run; never reused. 0 on a plain thread. */
 RN__API uint64_t rn_self_id(void);
 /* Name this goroutine, or plain thread, in reports; copied, cut at 31 bytes, between characters. NULL removes the name.
- * A name is UTF-8: control characters (below 0x20, 0x7f to 0x9f), U+FFFE, U+FFFF and bytes that are no UTF-8 are shown as '?'. */
+ * A name is UTF-8: control characters (below 0x20, 0x7f to 0x9f), U+FFFE, U+FFFF and bytes that are no UTF-8 are shown as '?'.
+ * In a dump a backslash stands before a quotation mark, and before a backslash. */
 RN__API void rn_set_name(const char *name);
 /*
  * Label this goroutine in reports: which request, user or connection it works for. NULL as value removes the label. Goroutines
