@@ -9,11 +9,9 @@
  * into the connection's buffer, as a library must do it whose callers bring theirs.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -22,19 +20,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum {
-    LOOPS_MAX = 256,
-    ENTRIES = 8192,
-    COMPLETIONS = 65536,
-    BUFFERS = 16384,
-    BUFFER = 256,
-    FDS = 65536
-};
+#include "echo.h"
+
+enum { ENTRIES = 8192, COMPLETIONS = 65536, BUFFERS = 16384, BUFFER = 256, FDS = 65536 };
 enum what { CONNECTION, RECEIVED, SENT };
 
 struct loop {
@@ -211,29 +203,17 @@ static void *loop(void *arg)
 
 int main(int argc, char **argv)
 {
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
-    int procs = argc == 3 ? atoi(argv[2]) : 0;
-    socklen_t size = sizeof in;
-    struct rlimit r;
+    int procs = echo_procs(argc, argv), port, listener, one = 1;
 
-    if (procs < 1 || procs > LOOPS_MAX || strcmp(argv[1], "echo") != 0)
-        return 2;
     is_single = getenv("SINGLE") != NULL;
-    if (getrlimit(RLIMIT_NOFILE, &r) == 0) {
-        r.rlim_cur = r.rlim_max < FDS ? r.rlim_max : FDS;
-        setrlimit(RLIMIT_NOFILE, &r);
-    }
-    if (bind(listener, (struct sockaddr *)&in, sizeof in) != 0 || listen(listener, 4096) != 0 ||
-        getsockname(listener, (struct sockaddr *)&in, &size) != 0)
-        return 1;
+    listener = echo_listen(FDS, &port);
     for (int i = 0; i < procs; i++) {
         pthread_t t;
 
         if (pipe2(loops[i].pipe, O_CLOEXEC) != 0 || pthread_create(&t, NULL, loop, &loops[i]) != 0)
             return 1;
     }
-    printf("%d\n", ntohs(in.sin_port));
+    printf("%d\n", port);
     fflush(stdout);
     for (int i = 0;; i = (i + 1) % procs) { /* each loop gets its share of connections */
         int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
