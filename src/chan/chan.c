@@ -531,7 +531,7 @@ static NOINLINE bool recv_held(struct chan *c, void *elem)
         return r == CHAN_DONE;
     }
     size = c->elem_size;
-    if (unlikely(c->flags & CHAN_TIMER) && rn__self()->kind == G_GOROUTINE)
+    if (unlikely(c->flags & CHAN_TIMER))
         rn__timer_awaited(c);
     ok = wait_in(c, &c->receivers, elem, WAIT_CHAN_RECEIVE, &edge);
     if (unlikely(rn__tools)) {

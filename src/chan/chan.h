@@ -55,7 +55,7 @@ struct chan {
 enum {
     CHAN_TIMER = 1 /* a timer's channel: shows length and capacity 0 */
 };
-/* A goroutine is about to wait to receive from c, a timer's channel, which is locked. */
+/* The caller is about to wait to receive from c, a timer's channel, which is locked. */
 void rn__timer_awaited(struct chan *c);
 
 /* Make an idle channel in memory of somebody else's; buffer has room for cap elements. */

@@ -201,7 +201,7 @@ static int wait_for_any(struct select_wait *s, size_t m, int64_t until, int time
         w->index = (uint32_t)i;
         if (unlikely(rn__tools))
             rn__chan_edge_before_wait(w);
-        if (unlikely(c->flags & CHAN_TIMER) && s->g->kind == G_GOROUTINE)
+        if (unlikely(c->flags & CHAN_TIMER))
             rn__timer_awaited(c);
         rn__chan_enqueue(case_queue(k), w);
     }

@@ -217,6 +217,7 @@ static uint32_t look(struct rt *rt, int64_t now, struct suspect *s, struct sight
         }
         if (w != seen->worker || tick != seen->tick) {
             ret->wake |= try_sharing(rt, p, tick - seen->tick, now - seen->since);
+            /* Where sharing may not pay, the tries are counted in looks: those come at their pace. */
             ret->changed |= load_relaxed(&p->unpaid) > 0 && rt->idle_procs > 0;
             ret->lively = true;
             glance(seen, w, tick, entry, now);

@@ -29,6 +29,7 @@
 #include "base/mem.h"
 #include "base/tools.h"
 #include "chan/chan.h"
+#include "sched/rt.h"
 #include "time/timer.h"
 
 enum timer_face { FACE_NEW, FACE_CHANNEL, FACE_AFTER, FACE_AFTER_ONCE };
@@ -92,6 +93,8 @@ void rn__timer_awaited(struct chan *c)
 {
     struct user_timer *ut = container_of(c, struct user_timer, chan);
 
+    if (!worker_self()->proc) /* a thread has none to bring it to */
+        return;
     if (!spin_try(&ut->hands))
         return;
     rn__timer_bring(&ut->timer);
