@@ -55,7 +55,7 @@ void rn__chan_enqueue(struct chan_queue *q, struct chan_waiter *w)
     store_relaxed(&w->queued, 1);
 }
 
-void rn__chan_dequeue(struct chan_queue *q, struct chan_waiter *w)
+static ALWAYS_INLINE void dequeue(struct chan_queue *q, struct chan_waiter *w)
 {
     if (w->prev)
         w->prev->next = w->next;
@@ -68,6 +68,10 @@ void rn__chan_dequeue(struct chan_queue *q, struct chan_waiter *w)
     /* The last access to a select's waiter: its owner may go on without the lock. */
     store_release(&w->queued, 0);
 }
+void rn__chan_dequeue(struct chan_queue *q, struct chan_waiter *w)
+{
+    dequeue(q, w);
+}
 
 struct chan_waiter *rn__chan_claim(struct chan *c, struct chan_queue *q)
 {
@@ -77,25 +81,36 @@ struct chan_waiter *rn__chan_claim(struct chan *c, struct chan_queue *q)
         struct select_wait *s = w->select;
         uint32_t no = 0;
 
-        if (likely(!s)) {
-            rn__chan_dequeue(q, w);
+        if (!s) {
+            dequeue(q, w);
             return w;
         }
         if (!cas_acq_rel(&s->claimed, &no, 1)) {
-            rn__chan_dequeue(q, w); /* decided elsewhere */
+            dequeue(q, w); /* decided elsewhere */
             continue;
         }
         for (size_t i = 0; i < s->n; i++) {
             struct chan_waiter *other = case_waiter(&s->cases[i]);
 
             if (case_chan(&s->cases[i]) == c && other->queued)
-                rn__chan_dequeue(case_queue(&s->cases[i]), other);
+                dequeue(case_queue(&s->cases[i]), other);
         }
         s->winner = w->index;
         s->elem_size = c->elem_size;
         return w;
     }
     return NULL;
+}
+
+/* The same, in line for the first of q, which is there, if it is no select's. */
+static ALWAYS_INLINE struct chan_waiter *claim(struct chan *c, struct chan_queue *q)
+{
+    struct chan_waiter *w = q->first;
+
+    if (unlikely(w->select != NULL))
+        return rn__chan_claim(c, q);
+    dequeue(q, w);
+    return w;
 }
 
 static inline void waiter_served(struct chan_waiter *w, bool ok, const void *edge)
@@ -111,22 +126,22 @@ static inline void waiter_served(struct chan_waiter *w, bool ok, const void *edg
 
 /* ---- Elements --------------------------------------------------------------------------------------- */
 
-/* Decision 21: never memcpy. small_only: false for an element that would take a call. */
-static inline bool copy_elem_or_not(const struct chan *c, void *to, const void *from,
-                                    bool small_only)
-{
-    typedef uint64_t __attribute__((may_alias, aligned(1))) any64;
-    typedef uint32_t __attribute__((may_alias, aligned(1))) any32;
+enum { COPY_WORDS = 4 }; /* so many are copied in line */
+typedef uint64_t __attribute__((may_alias, aligned(1))) any64;
 
-    if (likely(c->elem_size == 8)) {
+/* Decision 21: never memcpy. small_only: false for an element that would take a call. */
+static ALWAYS_INLINE bool copy_elem_or_not(const struct chan *c, void *to, const void *from,
+                                           bool small_only)
+{
+    uint32_t size = c->elem_size;
+
+    if (likely(size == 8)) {
         *(volatile any64 *)to = *(const volatile any64 *)from;
-    } else if (c->elem_size == 16) {
-        ((volatile any64 *)to)[0] = ((const volatile any64 *)from)[0];
-        ((volatile any64 *)to)[1] = ((const volatile any64 *)from)[1];
-    } else if (c->elem_size == 4) {
-        *(volatile any32 *)to = *(const volatile any32 *)from;
+    } else if (size <= COPY_WORDS * 8 && size % 8 == 0) { /* none for no size */
+        for (uint32_t i = 0; i < size / 8; i++)
+            ((volatile any64 *)to)[i] = ((const volatile any64 *)from)[i];
     } else if (!small_only) {
-        rn__copy(to, from, c->elem_size);
+        rn__copy(to, from, size);
     } else {
         return false;
     }
@@ -136,6 +151,14 @@ static inline bool copy_elem_or_not(const struct chan *c, void *to, const void *
 static inline void copy_elem(const struct chan *c, void *to, const void *from)
 {
     (void)copy_elem_or_not(c, to, from, false);
+}
+
+static inline void zero_elem(const struct chan *c, void *elem)
+{
+    if (likely(c->elem_size == 8))
+        *(volatile any64 *)elem = 0;
+    else
+        rn__zero(elem, c->elem_size);
 }
 
 static inline char *slot_at(const struct chan *c, uint64_t i)
@@ -216,13 +239,14 @@ void rn__chan_touch_send(struct chan *c, const void *elem)
 
 /* ---- The operations, lock held ------------------------------------------------------------------------ */
 
-enum chan_result rn__chan_send_locked(struct chan *c, const void *elem, struct g **ret_wake)
+static ALWAYS_INLINE enum chan_result send_locked(struct chan *c, const void *elem,
+                                                  struct g **ret_wake)
 {
     struct chan_waiter *w;
 
     if (unlikely(c->lock.word & CHAN_CLOSED))
         return CHAN_WAS_CLOSED;
-    if (c->receivers.first && (w = rn__chan_claim(c, &c->receivers))) {
+    if (c->receivers.first && (w = claim(c, &c->receivers))) {
         const void *edge = edge_of(c, c->send_at);
 
         if (unlikely(rn__tools))
@@ -247,16 +271,21 @@ enum chan_result rn__chan_send_locked(struct chan *c, const void *elem, struct g
     }
     return CHAN_WOULD_WAIT;
 }
+enum chan_result rn__chan_send_locked(struct chan *c, const void *elem, struct g **ret_wake)
+{
+    return send_locked(c, elem, ret_wake);
+}
 
-/* A receive from c, which is closed and empty. */
-static inline void recv_over(const struct chan *c, void *elem)
+/* A receive from c, which is closed and empty: false. */
+static NOINLINE bool recv_over(const struct chan *c, void *elem)
 {
     edge_acquire(c);
     if (elem)
-        rn__zero(elem, c->elem_size);
+        zero_elem(c, elem);
+    return false;
 }
 
-enum chan_result rn__chan_recv_locked(struct chan *c, void *elem, struct g **ret_wake)
+static ALWAYS_INLINE enum chan_result recv_locked(struct chan *c, void *elem, struct g **ret_wake)
 {
     struct chan_waiter *w;
 
@@ -269,7 +298,7 @@ enum chan_result rn__chan_recv_locked(struct chan *c, void *elem, struct g **ret
         if (unlikely(rn__tools))
             edge_pass(edge);
         c->recv_at = slot_after(c, c->recv_at);
-        if (c->senders.first && (w = rn__chan_claim(c, &c->senders))) {
+        if (c->senders.first && (w = claim(c, &c->senders))) {
             /* Full, so the slot just emptied is the one at the end too. */
             copy_elem(c, slot, w->elem);
             if (unlikely(rn__tools))
@@ -282,7 +311,7 @@ enum chan_result rn__chan_recv_locked(struct chan *c, void *elem, struct g **ret
         }
         return CHAN_DONE;
     }
-    if (c->senders.first && (w = rn__chan_claim(c, &c->senders))) {
+    if (c->senders.first && (w = claim(c, &c->senders))) {
         const void *edge = NULL;
 
         if (elem)
@@ -298,6 +327,10 @@ enum chan_result rn__chan_recv_locked(struct chan *c, void *elem, struct g **ret
         return CHAN_WAS_CLOSED;
     }
     return CHAN_WOULD_WAIT;
+}
+enum chan_result rn__chan_recv_locked(struct chan *c, void *elem, struct g **ret_wake)
+{
+    return recv_locked(c, elem, ret_wake);
 }
 
 /* ---- Making and releasing ------------------------------------------------------------------------------ */
@@ -432,7 +465,7 @@ static bool wait_in(struct chan *c, struct chan_queue *q, void *elem, enum wait_
     struct plain_wait p;
 
     p.w.select = NULL;
-    p.w.g = rn__self();
+    p.w.g = worker_self()->cur;
     p.w.elem = elem;
     p.w.ok = 0;
     p.w.edge = c;
@@ -451,7 +484,7 @@ static bool wait_in(struct chan *c, struct chan_queue *q, void *elem, enum wait_
 static NOINLINE void send_held(struct chan *c, const void *elem)
 {
     struct g *wake = NULL;
-    enum chan_result r = rn__chan_send_locked(c, elem, &wake);
+    enum chan_result r = send_locked(c, elem, &wake);
     const void *edge;
 
     if (likely(r == CHAN_DONE)) {
@@ -482,33 +515,32 @@ static NOINLINE void send_slowly(struct chan *c, const void *elem)
     send_held(c, elem);
 }
 
-/* Is c worth a try in line? A free lock and an open channel are one word, 0. */
-static inline bool take_free(struct chan *c)
+/* Is c worth a try in line? */
+static ALWAYS_INLINE bool may_try(const struct chan *c)
 {
-    struct worker *w = arch_tls_address(rn__tls_worker);
-    uint32_t word = 0;
+    const struct worker *w = arch_tls_address(rn__tls_worker);
 
-    return likely(c && !rn__tools && !(load_relaxed(&w->attention) & ATTEND_YIELD)) &&
-           likely(cas_acquire(&c->lock.word, &word, SPIN_HELD));
+    return likely(c && !rn__tools && !(load_relaxed(&w->attention) & ATTEND_YIELD));
 }
 
 /* Into the buffer of an open channel for which nobody waits: in line, without a frame. All else by calls. */
 void rn_send_fn(volatile void *ch, const void *elem)
 {
     struct chan *c = chan_of(ch);
+    uint32_t word = 0;
 
     if (likely(c != NULL))
         probe3(chan_send, c, c->count, c->cap);
-    if (likely(take_free(c))) {
-        uint64_t at = c->send_at;
+    if (likely(may_try(c) && cas_acquire(&c->lock.word, &word, SPIN_HELD))) { /* free and open */
+        uint64_t at = c->send_at, n = c->count;
 
-        if (unlikely(c->receivers.first || c->count >= c->cap ||
+        if (unlikely(c->receivers.first || n >= c->cap ||
                      !copy_elem_or_not(c, slot_at(c, at), elem, true))) {
             send_held(c, elem);
             return;
         }
         c->send_at = slot_after(c, at);
-        store_relaxed(&c->count, c->count + 1);
+        store_relaxed(&c->count, n + 1);
         store_release(&c->lock.word, 0);
         return;
     }
@@ -519,7 +551,7 @@ void rn_send_fn(volatile void *ch, const void *elem)
 static NOINLINE bool recv_held(struct chan *c, void *elem)
 {
     struct g *wake = NULL;
-    enum chan_result r = rn__chan_recv_locked(c, elem, &wake);
+    enum chan_result r = recv_locked(c, elem, &wake);
     const void *edge;
     uint32_t size;
     bool ok;
@@ -552,30 +584,37 @@ static NOINLINE bool recv_slowly(struct chan *c, void *elem)
         if (elem)
             tool_write(elem, c->elem_size);
     }
-    if (chan_is_over(c)) {
-        recv_over(c, elem);
-        return false;
-    }
+    if (chan_is_over(c))
+        return recv_over(c, elem);
     spin_lock(&c->lock);
     return recv_held(c, elem);
 }
 
-/* Out of the buffer of an open channel for which nobody waits, as rn_send_fn. */
+/*
+ * Out of the buffer of a channel to which nobody waits to send, as rn_send_fn; and of a closed one that is empty, without
+ * a write to it: a closed channel is what thousands look at.
+ */
 bool rn_recv_fn(const void *ch, void *elem)
 {
     struct chan *c = chan_of(ch);
+    uint32_t word;
 
     if (likely(c != NULL))
         probe3(chan_recv, c, c->count, c->cap);
-    if (likely(take_free(c))) {
-        uint64_t at = c->recv_at;
+    if (unlikely(!may_try(c)))
+        return recv_slowly(c, elem);
+    word = load_acquire(&c->lock.word); /* pairs with rn_close, for recv_over */
+    if (unlikely(word == CHAN_CLOSED && load_relaxed(&c->count) == 0))
+        return recv_over(c, elem);
+    if (likely(!(word & SPIN_HELD) && cas_acquire(&c->lock.word, &word, word | SPIN_HELD))) {
+        uint64_t at = c->recv_at, n = c->count;
 
-        if (unlikely(c->senders.first || c->count == 0 ||
+        if (unlikely(c->senders.first || n == 0 ||
                      (elem && !copy_elem_or_not(c, elem, slot_at(c, at), true))))
             return recv_held(c, elem);
         c->recv_at = slot_after(c, at);
-        store_relaxed(&c->count, c->count - 1);
-        store_release(&c->lock.word, 0);
+        store_relaxed(&c->count, n - 1);
+        store_release(&c->lock.word, word);
         return true;
     }
     return recv_slowly(c, elem);
@@ -593,7 +632,7 @@ bool rn__try_send(volatile void *ch, const void *elem)
     if (!chan_may_send(c))
         return false;
     spin_lock(&c->lock);
-    r = rn__chan_send_locked(c, elem, &wake);
+    r = send_locked(c, elem, &wake);
     if (r == CHAN_DONE)
         probe3(chan_send, c, c->count, c->cap);
     spin_unlock(&c->lock);
@@ -604,7 +643,19 @@ bool rn__try_send(volatile void *ch, const void *elem)
     return r == CHAN_DONE;
 }
 
-/* Apart, so that a look that finds nothing saves no register. */
+/* Apart, so that a look that finds nothing saves no register; and what finds the channel over, which is what is asked of a
+ * context's again and again. */
+static NOINLINE bool try_over(struct chan *c, void *elem, bool *ok)
+{
+    probe3(chan_recv, c, (uint64_t)0, c->cap);
+    if (ok)
+        *ok = false;
+    (void)recv_over(c, elem);
+    if (elem)
+        tool_write(elem, c->elem_size);
+    return true;
+}
+
 static NOINLINE bool try_recv(struct chan *c, void *elem, bool *ok)
 {
     struct g *wake = NULL;
@@ -612,17 +663,10 @@ static NOINLINE bool try_recv(struct chan *c, void *elem, bool *ok)
     uint32_t size;
 
     tool_alive(c, sizeof *c);
-    if (chan_is_over(c)) {
-        probe3(chan_recv, c, (uint64_t)0, c->cap);
-        recv_over(c, elem);
-        if (elem)
-            tool_write(elem, c->elem_size);
-        if (ok)
-            *ok = false;
-        return true;
-    }
+    if (chan_is_over(c))
+        return try_over(c, elem, ok);
     spin_lock(&c->lock);
-    r = rn__chan_recv_locked(c, elem, &wake);
+    r = recv_locked(c, elem, &wake);
     if (r != CHAN_WOULD_WAIT)
         probe3(chan_recv, c, c->count, c->cap);
     size = c->elem_size; /* after the unlock another may free it */
@@ -644,8 +688,12 @@ bool rn__try_recv(const void *ch, void *elem, bool *ok)
 
     if (!c)
         return false;
-    if (likely(!rn__tools) && !chan_may_recv(c)) /* with tools, nothing is asked before they are */
-        return false;
+    if (likely(!rn__tools)) { /* with tools, nothing is asked before they are */
+        if (!chan_may_recv(c))
+            return false;
+        if (chan_is_over(c))
+            return try_over(c, elem, ok);
+    }
     return try_recv(c, elem, ok);
 }
 
@@ -674,7 +722,7 @@ void rn_close(volatile void *ch)
     /* A claimed waiter's next is free for our list. */
     while ((w = rn__chan_claim(c, &c->receivers))) {
         if (w->elem)
-            rn__zero(w->elem, c->elem_size);
+            zero_elem(c, w->elem);
         waiter_served(w, false, c);
         *tail = w;
         tail = &w->next;

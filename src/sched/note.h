@@ -88,9 +88,9 @@ static inline void note_spawn_outside(struct rt *rt, struct worker *w, struct fr
 }
 
 /* g gets w's processor. */
-static inline void note_run(struct worker *w, struct g *g)
+static ALWAYS_INLINE void note_run(struct worker *w, struct g *g)
 {
-    if (g->kind != G_GOROUTINE)
+    if (unlikely(g->kind != G_GOROUTINE))
         return;
     if (unlikely(g->queued_at)) {
         rn__latency(w->proc, g->queued_at);
@@ -103,9 +103,14 @@ static inline void note_run(struct worker *w, struct g *g)
 
 static inline void note_park(struct worker *w, struct g *g, enum wait_reason why, const void *on)
 {
-    count(w, COUNT_PARKS);
     probe3(park, g->id, rn__wait_text[why], on);
-    record_by(w, EVENT_PARK, why, g->id, (uint64_t)(uintptr_t)on);
+    if (likely(w->proc)) {
+        count_add(w->proc->count, COUNT_PARKS, 1);
+        record(w->proc, EVENT_PARK, why, g->id, (uint64_t)(uintptr_t)on);
+    } else {
+        count_add_shared(w->rt->count, COUNT_PARKS, 1);
+        record_outside(w->rt, w, EVENT_PARK, why, g->id, (uint64_t)(uintptr_t)on);
+    }
 }
 
 static inline void note_yield(struct worker *w, struct g *g)

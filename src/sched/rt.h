@@ -267,6 +267,14 @@ static ALWAYS_INLINE struct worker *worker_self(void)
         rn__worker_init(w);
     return w;
 }
+/* The same for a goroutine, or a thread that has called us before. */
+static ALWAYS_INLINE struct worker *worker_known(void)
+{
+    struct worker *w = arch_tls_address(rn__tls_worker);
+
+    assert(w->cur);
+    return w;
+}
 /*
  * The runtime of the calling thread: its own, which lives as long as it works for it, or the running one, started if
  * there is none. In the second case *ret_held is true and a reference taken, for rn__rt_drop. NULL when out of memory.

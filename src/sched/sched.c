@@ -918,7 +918,7 @@ static void thread_park(struct g *g)
 
 void rn__park(struct g *g, enum wait_reason why, const void *on, bool (*unlink)(void *), void *wait)
 {
-    struct worker *w = worker_self();
+    struct worker *w = worker_known();
     int saved = *w->errno_at;
 
     g->wait_on = on;
@@ -940,7 +940,7 @@ void rn__park(struct g *g, enum wait_reason why, const void *on, bool (*unlink)(
         leave_cpu(w, g, AFTER_NOTHING);
         if (unlikely(__cxa_get_globals))
             rn__exceptions_restore(g);
-        w = worker_self();
+        w = worker_known();
         rt_leave(w);
     }
     g->unlink_always = false;
@@ -1023,7 +1023,7 @@ void rn__yield_to(enum g_after after)
     leave_cpu(w, g, after);
     if (unlikely(__cxa_get_globals))
         rn__exceptions_restore(g);
-    w = worker_self();
+    w = worker_known();
     rt_leave(w);
     *w->errno_at = saved;
 }
