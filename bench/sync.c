@@ -69,10 +69,17 @@ static uint64_t *array_new(size_t bytes)
     return a;
 }
 
+/* Work of the benchmark's own, to be the same in both languages: by index and with the end in a register gcc's loop takes
+ * what Go's takes, 1.2 us for 128 KiB on a Zen; by pointer 1.33, with the end as a constant 1.48. */
 static void array_touch(uint64_t *a, size_t bytes)
 {
-    for (size_t i = 0; i < bytes / sizeof(*a); i += 4)
+    size_t n = bytes / sizeof(*a);
+
+    __asm__("" : "+r"(n));
+    for (size_t i = 0; i < n; i += 4) {
+        __asm__("" : "+r"(i));
         a[i]++;
+    }
     bench_keep(a);
 }
 

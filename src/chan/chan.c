@@ -590,34 +590,44 @@ static NOINLINE bool recv_slowly(struct chan *c, void *elem)
     return recv_held(c, elem);
 }
 
-/*
- * Out of the buffer of a channel to which nobody waits to send, as rn_send_fn; and of a closed one that is empty, without
- * a write to it: a closed channel is what thousands look at.
- */
+/* With the lock held, whose word was word: out of the buffer of a channel to which nobody waits to send, as rn_send_fn. */
+static ALWAYS_INLINE bool recv_quick(struct chan *c, void *elem, uint32_t word)
+{
+    uint64_t at = c->recv_at, n = c->count;
+
+    if (unlikely(c->senders.first || n == 0 ||
+                 (elem && !copy_elem_or_not(c, elem, slot_at(c, at), true))))
+        return recv_held(c, elem);
+    c->recv_at = slot_after(c, at);
+    store_relaxed(&c->count, n - 1);
+    store_release(&c->lock.word, word);
+    return true;
+}
+
+/* What is left in a closed channel; and that it is over, without a write to it, for that is what many look at. */
+static NOINLINE bool recv_locked_or_closed(struct chan *c, void *elem)
+{
+    uint32_t word = CHAN_CLOSED;
+
+    if (likely(may_try(c) && chan_is_closed(c))) {
+        if (load_relaxed(&c->count) == 0)
+            return recv_over(c, elem);
+        if (likely(cas_acquire(&c->lock.word, &word, CHAN_CLOSED | SPIN_HELD)))
+            return recv_quick(c, elem, CHAN_CLOSED);
+    }
+    return recv_slowly(c, elem);
+}
+
 bool rn_recv_fn(const void *ch, void *elem)
 {
     struct chan *c = chan_of(ch);
-    uint32_t word;
+    uint32_t word = 0;
 
     if (likely(c != NULL))
         probe3(chan_recv, c, c->count, c->cap);
-    if (unlikely(!may_try(c)))
-        return recv_slowly(c, elem);
-    word = load_acquire(&c->lock.word); /* pairs with rn_close, for recv_over */
-    if (unlikely(word == CHAN_CLOSED && load_relaxed(&c->count) == 0))
-        return recv_over(c, elem);
-    if (likely(!(word & SPIN_HELD) && cas_acquire(&c->lock.word, &word, word | SPIN_HELD))) {
-        uint64_t at = c->recv_at, n = c->count;
-
-        if (unlikely(c->senders.first || n == 0 ||
-                     (elem && !copy_elem_or_not(c, elem, slot_at(c, at), true))))
-            return recv_held(c, elem);
-        c->recv_at = slot_after(c, at);
-        store_relaxed(&c->count, n - 1);
-        store_release(&c->lock.word, word);
-        return true;
-    }
-    return recv_slowly(c, elem);
+    if (likely(may_try(c) && cas_acquire(&c->lock.word, &word, SPIN_HELD))) /* free and open */
+        return recv_quick(c, elem, 0);
+    return recv_locked_or_closed(c, elem);
 }
 
 bool rn__try_send(volatile void *ch, const void *elem)

@@ -78,7 +78,7 @@ static void close_made(void *arg)
 }
 
 EXPLORE(chan_closed_hands_over, .preemptions = 2, .stale = 1, .random_runs = 3000,
-        .breaks = {{"rn_recv_fn", "load_acquire", 0}, {"spin_unlock_with", "store_release", 0}})
+        .breaks = {{"chan_is_closed", "load_acquire", 0}, {"spin_unlock_with", "store_release", 0}})
 {
     uint64_t v = 1;
 
