@@ -97,9 +97,17 @@ void rn__block_lost(struct g *g)
         store_relaxed(load_relaxed(&g->block_place), 0);
 }
 
-void rn__block_leave(void)
+/* w's processor was given away, or taken; what the call left in errno is the caller's. */
+static COLD void regain(struct worker *w)
 {
     int saved = errno;
+
+    rn__proc_regain(w);
+    errno = saved;
+}
+
+void rn__block_leave(void)
+{
     struct worker *w = worker_self();
     struct g *g = w->cur;
     uint32_t depth = load_owned(&g->block_depth) - 1;
@@ -112,10 +120,9 @@ void rn__block_leave(void)
     if (g->block_began)
         place_learn(g, arch_ticks() - g->block_began);
     rt_enter(w);
-    if (!w->proc) /* it has one if it waited inside, or kept it */
-        rn__proc_regain(w);
+    if (unlikely(!w->proc)) /* it has one if it waited inside, or kept it */
+        regain(w);
     rt_leave(w);
-    errno = saved;
 }
 
 uint64_t rn__run_number(void)
