@@ -356,8 +356,9 @@ static enum found tick(struct rt *rt, int64_t now, bool late)
     /* Nobody idle polls, and nobody busy. Not more often, and not while there is work for whoever comes: what we find goes
      * to the global queue, and waits there while holders run what they find. */
     if (!sight.polled && rn__netpoll_active() && load_relaxed(&rt->global_len) == 0 &&
-        load_relaxed(&rt->keeper_until) == INT64_MIN) {
-        rn__netpoll_poll();
+        unminded(rt)) {
+        if (rn__netpoll_poll() > 0)
+            rn__edges_waited(rt);
         rt->polled_at = now;
     }
     if (rt->retired) /* a glance: the next tick sees it otherwise */
@@ -401,7 +402,7 @@ static void deep(struct rt *rt, int64_t line)
     spin_lock(
         &rt->lock); /* proc_take looks at monitor_deep under it: it sees us, or we see what it took */
     quiet = all_idle(rt) && rt->global_len == 0 && !rt->stopping &&
-            (rt->keeper || !rn__netpoll_active());
+            (!rn__netpoll_active() || (rt->keeper && !load_relaxed(&rt->unpolled)));
     until = rt->keeper ? INT64_MAX : rn__timers_first(rt);
     spin_unlock(&rt->lock);
     if (quiet)

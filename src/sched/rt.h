@@ -42,6 +42,7 @@ struct proc {
     uint32_t tick;         /* atomic, written by the holder: counts picks */
     uint32_t looked;       /* tick at the last look at the global queue */
     uint32_t polled;       /* atomic, likewise: tick at the last look at the descriptors */
+    uint64_t polled_ticks; /* and of the CPU's clock, while it polls for all; 0: not known */
     uint32_t backlog;      /* how many could run after that */
     uint32_t ahead;        /* picks until which who is next is fetched into the caches */
     uint32_t ready_streak; /* picks of those that are not new since somebody else had a turn */
@@ -122,6 +123,8 @@ struct worker {
     bool spinning;  /* counted in rt->spinning */
     bool in_list;   /* in rt->idle_workers or rt->keeper; guarded by rt->lock */
     bool polls;     /* the keeper, and it sleeps in the poller; guarded by rt->lock */
+    bool by_edge;   /* edges got it its processor while others had one, when the runtime had seen */
+    uint32_t rests; /* so many rests */
     uint64_t random;
     uint32_t block_calls; /* calls of rn_blocking that kept the processor */
     bool quiet;           /* has run a goroutine with a small stack: takes no more signals; was: */
@@ -194,8 +197,12 @@ struct rt {
     struct worker *idle_worker; /* asleep until woken */
     struct worker *keeper;      /* asleep until woken, or until the next timer is due */
     int64_t keeper_until;       /* atomic: INT64_MIN without a keeper */
-    uint32_t idle_workers;      /* in idle_worker */
-    uint32_t blocked;           /* goroutines that go on without a processor */
+    bool unpolled;         /* atomic: there is a keeper, and it leaves polling to who is busy */
+    bool heir;             /* a keeper was appointed, and nothing has come to it yet */
+    int32_t vain;          /* atomic: times in a row that a keeper was of no use; see sched.c */
+    uint32_t rests;        /* counts processors given up for want of work */
+    uint32_t idle_workers; /* in idle_worker */
+    uint32_t blocked;      /* goroutines that go on without a processor */
     uint32_t
         workers; /* atomic for readers without the lock: worker threads, rn_run's caller included */
     uint32_t creating; /* atomic: threads that are being made; raised with stopping clear */
@@ -355,7 +362,15 @@ static inline void rt_time_is(struct rt *rt, int64_t now)
         store_relaxed(&rt->now, now);
 }
 
+/* Does nobody idle mind timers, or nobody descriptors? A glance without the lock. */
+static inline bool unminded(const struct rt *rt)
+{
+    return load_relaxed(&rt->keeper_until) == INT64_MIN || load_relaxed(&rt->unpolled);
+}
+
 /* sched.c */
+/* The monitor has found edges that nobody idle polled for. */
+void rn__edges_waited(struct rt *rt);
 /* From now on n processors may be held, 1 to rt->room. Those beyond go out of use when they are given up. */
 void rn__procs_limit(struct rt *rt, uint32_t n);
 void rn__sched_loop(struct worker *w);

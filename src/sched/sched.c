@@ -42,6 +42,13 @@
  *   sleep:  publish keeper_until; fence; look at all heaps again.                                 (T2)
  * The keeper is also who sleeps in the poller. While all processors are busy there is none: their holders poll in passing,
  * each when what it had found has had its turn (poll_now), and the monitor if they do not.
+ * Where all that comes is done in microseconds the next edge is better left to whoever is busy already, who polls before
+ * it rests: a thread woken for it costs more than the wait, and two that answer each other would wake each other each time.
+ * So it is counted how often a keeper was of no use: nothing had come to it when whoever made it the keeper was back; or
+ * an edge had, and another one gave up its processor while that was seen to. After VAIN_MAX such times in a row
+ * (covered) none is appointed unless a timer is due soon, and one that is there while somebody is busy minds timers alone.
+ * The last to go idle polls. That ends, for VAIN_AGAIN times that must pass first, when an edge has waited for more than
+ * COVERED_US for who was busy, or if the monitor finds one.
  *
  * Refused threads. The kernel may refuse a thread, or there is no memory for one. It is asked again by the next wake.
  * While somebody else picks tasks that is a matter of latency; if nobody does (nobody_minds), a thread that waits for
@@ -89,11 +96,15 @@ enum {
     AHEAD_BLOCK = 3,  /* the control block of who comes after so many others, */
     AHEAD_FRAMES = 1, /* the frames, */
     AHEAD_LINES = 10, /* so much of them */
+    VAIN_MAX = 4,     /* see above */
+    VAIN_AGAIN = 64,
+    COVERED_US = 50,
     GLOBAL_BATCH = 64,
     GLOBAL_FAIR = 8 /* taken from the global queue while there is work of our own */
 };
 static const int64_t pace_valid_ns = 20000000;
 static const int64_t thread_retry_ns = 10000000;
+static const int64_t timer_soon_ns = 10000000;
 static const char no_thread[] = "no thread to be had for goroutines that can run";
 static const int64_t recheck_min_ns = 100000000, recheck_max_ns = 30000000000;
 
@@ -212,6 +223,7 @@ static struct proc *proc_take(struct rt *rt, struct worker *w)
         store_relaxed(&p->idle, false);
         store_relaxed(&rt->idle_procs, rt->idle_procs - 1);
         p->worker = w;
+        p->polled_ticks = 0;
         rn__monitor_tell(rt);
     }
     return p;
@@ -295,6 +307,15 @@ static COLD void call_waiter(struct rt *rt)
         worker_rouse(heir, false);
 }
 
+/* There is no keeper from now on; rt->lock held. */
+static void keeper_gone(struct rt *rt)
+{
+    rt->keeper = NULL;
+    rt->heir = false;
+    store_relaxed(&rt->unpolled, false);
+    store_relaxed(&rt->keeper_until, INT64_MIN);
+}
+
 /* An idle worker to be woken, or NULL; rt->lock held. */
 static struct worker *idle_pop(struct rt *rt)
 {
@@ -306,8 +327,7 @@ static struct worker *idle_pop(struct rt *rt)
     } else if (
         rt->keeper) { /* the last: with it goes the keeper's duty, which nobody idle is left for */
         w = rt->keeper;
-        rt->keeper = NULL;
-        store_relaxed(&rt->keeper_until, INT64_MIN);
+        keeper_gone(rt);
     }
     if (w)
         w->in_list = false;
@@ -1383,6 +1403,48 @@ static void keeper_tell(struct rt *rt)
         worker_rouse(keeper, polls);
 }
 
+/* Are edges better left to those who are busy? */
+static inline bool covered(const struct rt *rt)
+{
+    return unlikely(load_relaxed(&rt->vain) >= VAIN_MAX) && rn__netpoll_active() &&
+           load_relaxed(&rt->has_monitor);
+}
+
+/* Is nobody busy, and a keeper there that leaves the polling to who is? rt->lock held. */
+static inline bool must_poll(struct rt *rt)
+{
+    return unlikely(load_relaxed(&rt->unpolled)) && all_idle(rt);
+}
+
+/* They are not: one has waited. */
+static COLD void uncover(struct rt *rt)
+{
+    store_relaxed(&rt->vain, -VAIN_AGAIN);
+    if (load_relaxed(&rt->unpolled))
+        keeper_tell(rt);
+    else
+        rn__wake_one(rt); /* who finds nothing to do is the keeper */
+}
+
+void rn__edges_waited(struct rt *rt)
+{
+    if (covered(rt))
+        uncover(rt);
+}
+
+/* w, which has run, is about to be idle: were it, or who was appointed meanwhile, of any use? rt->lock held. */
+static void judge_keepers(struct rt *rt, struct worker *w)
+{
+    int32_t n = load_relaxed(&rt->vain);
+    bool vain = w->by_edge ? rt->rests - w->rests > 1 /* its own is one */ : rt->heir;
+
+    if (vain && n < VAIN_MAX)
+        store_relaxed(&rt->vain, n + 1);
+    else if (!vain && w->by_edge && n > 0)
+        store_relaxed(&rt->vain, 0);
+    w->by_edge = rt->heir = false;
+}
+
 /* Into the list of the idle. False: there are enough, so w is to end. rt->lock held. */
 static bool idle_put(struct rt *rt, struct worker *w)
 {
@@ -1404,15 +1466,17 @@ static struct worker *keeper_leaves(struct rt *rt)
 {
     struct worker *heir = load_relaxed(&rt->idle_procs) ? rt->idle_worker : NULL;
 
+    if (covered(rt) && rn__timers_first(rt) > soon(INT64_MAX, timer_soon_ns))
+        heir = NULL;
     rt->keeper->in_list = false;
-    rt->keeper = NULL;
+    keeper_gone(rt);
     if (heir) {
         rt->idle_worker = heir->next_idle;
         rt->idle_workers--;
         heir->in_list = false;
+        rt->heir = true;
         worker_tell(heir);
     }
-    store_relaxed(&rt->keeper_until, INT64_MIN);
     return heir;
 }
 
@@ -1435,9 +1499,11 @@ static struct worker *stand_in_leaves(struct rt *rt, struct worker *w)
 }
 
 /* Edges have woken n, who are queued at p. */
-static void found_edges(struct proc *p, int n)
+static void found_edges(struct rt *rt, struct proc *p, int n)
 {
     note_source(p, EVENT_POLL, n);
+    if (covered(rt))
+        p->polled_ticks = ticks_now();
     if (n >= AHEAD_FROM)
         p->ahead = (uint32_t)n;
 }
@@ -1467,6 +1533,8 @@ static bool idle_wait(struct worker *w)
             spin_unlock(&rt->lock);
             if (heir)
                 worker_rouse(heir, false);
+            if (unlikely(load_relaxed(&rt->unpolled)))
+                keeper_tell(rt);
             return false;
         }
         again = false;
@@ -1485,18 +1553,25 @@ static bool idle_wait(struct worker *w)
         store_relaxed(&w->futex,
                       0); /* whoever was told before is told by what it has just looked at */
         if (!w->in_list) {
-            if (!rt->keeper) {
+            judge_keepers(rt, w);
+            if (must_poll(rt) && !rt->keeper->locked && idle_put(rt, rt->keeper)) {
+                rt->keeper = w; /* and polls; the other sleeps on */
+                w->in_list = true;
+            } else if (!rt->keeper) {
                 rt->keeper = w;
                 w->in_list = true;
             } else if (!idle_put(rt, w)) {
                 spin_unlock(&rt->lock);
                 came_to_rest(rt);
+                if (unlikely(load_relaxed(&rt->unpolled)))
+                    keeper_tell(rt);
                 return false;
             }
         }
         keeper = rt->keeper == w;
-        w->polls = keeper && rn__netpoll_active();
+        w->polls = keeper && rn__netpoll_active() && (!covered(rt) || all_idle(rt));
         if (keeper) {
+            store_relaxed(&rt->unpolled, !w->polls && rn__netpoll_active());
             /* T2: published before the heaps are looked at. */
             store_relaxed(&rt->keeper_until, INT64_MAX);
             fence_seq_cst();
@@ -1538,24 +1613,27 @@ static bool idle_wait(struct worker *w)
             continue;
         spin_lock(&rt->lock);
         if (rt->keeper == w) {
+            bool busy = !all_idle(rt);
             struct proc *p = proc_take(rt, w);
 
+            rt->heir = false;
             if (p) {
                 struct worker *heir = keeper_leaves(rt);
 
                 w->polls = false;
                 w->proc = p;
+                w->by_edge = busy && edges.count > 0;
+                w->rests = rt->rests;
                 spin_unlock(&rt->lock);
                 if (heir)
                     worker_rouse(heir, false);
-                found_edges(p, rn__netpoll_deliver(&edges));
+                found_edges(rt, p, rn__netpoll_deliver(&edges));
                 return true;
             }
             /* All processors are busy: their holders look at the timers and descriptors, or lose them to the monitor.
              * Sleep until one is given up: whoever does so looks at the timers again, and polls. Or end: one keeper after
              * another comes by here while all are busy. */
-            rt->keeper = NULL;
-            store_relaxed(&rt->keeper_until, INT64_MIN);
+            keeper_gone(rt);
             w->in_list = idle_put(rt, w);
             if (!w->in_list) {
                 w->polls = false;
@@ -1630,10 +1708,14 @@ static void run_due_timers(struct proc *p)
  */
 static int poll_now(struct rt *rt, struct proc *p)
 {
+    uint64_t before = p->polled_ticks;
     int n = rn__netpoll_poll();
     uint32_t global = load_relaxed(&rt->global_len);
 
-    found_edges(p, n);
+    found_edges(rt, p, n);
+    if (unlikely(before && n > 0 && p->polled_ticks - before > COVERED_US * arch_ticks_in_us() &&
+                 load_relaxed(&rt->idle_procs) > 0))
+        rn__edges_waited(rt);
     store_relaxed(&p->polled, p->tick); /* for the monitor */
     p->backlog = queued(p) + (global < RUNQ_SLOTS ? global : RUNQ_SLOTS);
     return n;
@@ -1715,6 +1797,7 @@ again:
         goto again;
     }
     w->proc = NULL;
+    rt->rests++;
     proc_idle(rt, p);
     spin_unlock(&rt->lock);
     stop_spinning(w);
@@ -1893,8 +1976,8 @@ void rn__proc_lend(struct worker *w)
     fence_seq_cst(); /* with find_task: a spinner that we see will see that p is idle */
     if (work)
         rn__wake_one(rt);
-    else if (load_relaxed(&rt->keeper_until) == INT64_MIN)
-        rn__wake_one(rt); /* somebody has to mind the timers while we are away */
+    else if (unminded(rt))
+        rn__wake_one(rt); /* somebody has to mind the timers and descriptors while we are away */
 }
 
 /* Get a processor again, on this thread: an idle one, or the place in the queue of a task. Inside an entry. */
@@ -1965,7 +2048,7 @@ static bool run_locked(struct worker *w)
         if (w->requeue) /* before the processor is idle: or nobody would know that something can run */
             rn__inject(rt, task_of_g(g));
         proc_give_up(w);
-        if (work || load_relaxed(&rt->keeper_until) == INT64_MIN)
+        if (work || unminded(rt))
             rn__wake_one(rt);
         if (load_relaxed(&rt->global_len))
             rn__wake_one(rt);

@@ -463,7 +463,7 @@ PLAIN_TEST(at_the_end_of_a_run)
 
     if (NOT_THERE())
         return;
-    for (int i = 0; i < 10 && !said; i++) { /* nothing is said while a thread comes or goes */
+    for (int i = 0; i < 100 && !said; i++) { /* nothing is said while a thread comes or goes */
         struct child c = run_child(run_and_leave);
 
         CHECK_EXIT(&c, 0);

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cover.c - edges are left to whoever is busy where that costs least (sched.c), and nothing is lost by it: who is busy may
+ * compute, block, hold its thread or end, and what comes through a descriptor or from a timer meanwhile is seen to.
+ *
+ * With a look into the runtime for whether it has come to that. Each test then makes somebody busy who goes on only when
+ * the other has been woken, so that it hangs if nobody polls. Where somebody else is to do so at once, the monitor shall not
+ * have had to: it would have ended that edges are left, as it ends by chance where a machine is slow, but not always.
+ */
+#define _GNU_SOURCE
+#include "netpoll/netpoll.h"
+#include "sched/rt.h"
+
+#include "support.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { VAIN_MAX = 4 }; /* sched.c's */
+
+static int32_t vain(void)
+{
+    return load_relaxed(&rn__rt->vain);
+}
+
+struct pair {
+    int at[2];
+};
+
+static struct pair sockets_new(void)
+{
+    struct pair p;
+
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, p.at), 0);
+    return p;
+}
+static void pair_end(struct pair p)
+{
+    for (int i = 0; i < 2; i++) {
+        rn_forget_fd(p.at[i]);
+        close(p.at[i]);
+    }
+}
+static void put(int fd)
+{
+    CHECK_EQ(write(fd, "x", 1), 1);
+}
+static void get(int fd)
+{
+    char c;
+
+    while (read(fd, &c, 1) != 1)
+        CHECK_EQ(rn_wait_fd(fd, RN_READ, NULL), RN_READ);
+}
+
+static void answer(int fd, _Atomic bool *stop)
+{
+    for (;;) {
+        get(fd);
+        if (*stop)
+            return;
+        put(fd);
+    }
+}
+
+/* Two goroutines answer each other through a socket until it is found that no second thread is of use for that. */
+static void cover(void)
+{
+    struct pair p = sockets_new();
+    _Atomic bool stop = false;
+    rn_wg wg = {0};
+    rn_time bound = rn_now() + 60 * RN_SECOND;
+
+    rn_wg_go(&wg, answer, p.at[1], &stop);
+    while (vain() < VAIN_MAX) {
+        put(p.at[0]);
+        get(p.at[0]);
+        if (rn_now() > bound)
+            test_fail(__FILE__, __LINE__, "a second thread still comes: %d", (int)vain());
+    }
+    stop = true;
+    put(p.at[0]);
+    rn_wg_wait(&wg);
+    pair_end(p);
+}
+
+GO_TEST_PROCS(two_who_answer_each_other_need_one_thread, 2)
+{
+    for (int i = 0; i < 3; i++)
+        cover();
+}
+
+/* Another waits at p, and tells when it was woken. */
+static void await_edge(int fd, _Atomic bool *woken)
+{
+    get(fd);
+    *woken = true;
+}
+static void await_timer(_Atomic bool *woken)
+{
+    rn_sleep(20 * RN_MILLISECOND);
+    *woken = true;
+}
+
+static void computes(struct pair p, _Atomic bool *woken)
+{
+    put(p.at[0]);
+    while (!*woken) /* without a call */
+        ;
+}
+
+GO_TEST_PROCS(who_is_busy_computes, 2)
+{
+    for (int i = 0; i < test_times(20); i++) {
+        struct pair p = sockets_new();
+        _Atomic bool woken = false;
+        rn_wg wg = {0};
+
+        rn_wg_go(&wg, await_edge, p.at[1], &woken);
+        cover();
+        computes(p, &woken);
+        rn_wg_wait(&wg);
+        pair_end(p);
+    }
+}
+
+/* And once more: it is found that it waited, and somebody polls from then on. */
+GO_TEST_PROCS(an_edge_has_waited, 2)
+{
+    struct pair p = sockets_new();
+    _Atomic bool woken = false;
+    rn_wg wg = {0};
+
+    cover();
+    for (int i = 0; vain() >= 0; i++) {
+        CHECK(i < 10000);
+        woken = false;
+        rn_wg_go(&wg, await_edge, p.at[1], &woken);
+        AWAIT(rn__netpoll_awaited());
+        computes(p, &woken);
+        rn_wg_wait(&wg);
+    }
+    pair_end(p);
+}
+
+GO_TEST_PROCS(a_timer_is_due, 2)
+{
+    for (int i = 0; i < test_times(20); i++) {
+        _Atomic bool woken = false;
+        rn_wg wg = {0};
+
+        rn_wg_go(&wg, await_timer, &woken);
+        cover();
+        while (!woken)
+            ;
+        rn_wg_wait(&wg);
+    }
+}
+
+static void blocks(struct pair p, int fd)
+{
+    char c;
+
+    put(p.at[0]);
+    CHECK_EQ(rn_blocking(read(fd, &c, 1)), 1);
+}
+static void wake_by_edge(int at, int fd)
+{
+    get(at);
+    CHECK_EQ(write(fd, "x", 1), 1);
+}
+
+GO_TEST_PROCS(who_is_busy_blocks, 2)
+{
+    bool at_once = false;
+
+    for (int i = 0; i < test_times(20); i++) {
+        struct pair p = sockets_new();
+        rn_wg wg = {0};
+        int line[2];
+
+        CHECK_EQ(pipe2(line, O_CLOEXEC), 0);
+        rn_wg_go(&wg, wake_by_edge, p.at[1], line[1]);
+        cover();
+        blocks(p, line[0]);
+        at_once |= vain() >= 0;
+        rn_wg_wait(&wg);
+        close(line[0]);
+        close(line[1]);
+        pair_end(p);
+    }
+    CHECK(at_once);
+}
+
+static void holds(struct pair p, rn_recv_only(int) ch)
+{
+    rn_lock_thread();
+    put(p.at[0]);
+    CHECK_EQ(rn_recv(ch), 1); /* its processor is given up on the thread */
+    rn_unlock_thread();
+}
+static void wake_by_value(int at, rn_send_only(int) ch)
+{
+    get(at);
+    rn_send(ch, 1);
+}
+
+GO_TEST_PROCS(who_is_busy_holds_its_thread, 2)
+{
+    rn_chan(int) ch = rn_chan_make(int, 0);
+    bool at_once = false;
+
+    for (int i = 0; i < test_times(20); i++) {
+        struct pair p = sockets_new();
+        rn_wg wg = {0};
+
+        rn_wg_go(&wg, wake_by_value, p.at[1], ch);
+        cover();
+        rn_wg_go(&wg, holds, p, ch);
+        rn_wg_wait(&wg);
+        at_once |= vain() >= 0;
+        pair_end(p);
+    }
+    CHECK(at_once);
+    rn_chan_release(ch);
+}
+
+/* Bytes from a thread that the library does not know, while nobody is busy; fewer than it takes to begin to leave edges. */
+enum { SOME = 30 };
+static void *put_some(void *fd)
+{
+    for (int i = 0; i < SOME; i++) {
+        usleep(50);
+        put((int)(intptr_t)fd);
+    }
+    return NULL;
+}
+static void count_some(int fd, int n)
+{
+    for (int i = 0; i < n; i++)
+        get(fd);
+}
+
+GO_TEST_PROCS(edges_from_outside, 2)
+{
+    struct pair p = sockets_new();
+    bool at_once = false;
+
+    for (int i = 0; i < test_times(5); i++) {
+        rn_wg wg = {0};
+        pthread_t t;
+
+        rn_wg_go(&wg, count_some, p.at[1], SOME);
+        cover();
+        CHECK_EQ(pthread_create(&t, NULL, put_some, (void *)(intptr_t)p.at[0]), 0);
+        rn_wg_wait(&wg);
+        CHECK_EQ(rn_blocking(pthread_join(t, NULL)), 0);
+        at_once |= vain() >= 0;
+    }
+    CHECK(at_once);
+    pair_end(p);
+}
