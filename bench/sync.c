@@ -34,15 +34,17 @@ static void mutex_uncontended(struct bench *b)
     bench_parallel(b, 1, mutex_private_body, NULL);
 }
 
+/* What all read is read before the loop: beside what they write it would be taken from each other with it. */
 static void mutex_body(struct bench_part *p, void *arg)
 {
     struct mutex_test *t = arg;
+    int64_t work = t->work;
 
     while (bench_next(p)) {
         rn_mutex_lock(&t->m);
         rn_mutex_unlock(&t->m);
-        if (t->work > 0)
-            local_work(t->work);
+        if (work > 0)
+            local_work(work);
     }
 }
 
@@ -176,15 +178,16 @@ static void rw_uncontended(struct bench *b)
 static void rw_body(struct bench_part *p, void *arg)
 {
     struct rw_test *t = arg;
+    int64_t every = t->every, work = t->work;
 
     for (int64_t i = 1; bench_next(p); i++) {
-        if (i % t->every == 0) {
+        if (i % every == 0) {
             rn_rwmutex_lock(&t->m);
             rn_rwmutex_unlock(&t->m);
         } else {
             rn_rwmutex_rlock(&t->m);
-            if (t->work > 0)
-                local_work(t->work);
+            if (work > 0)
+                local_work(work);
             rn_rwmutex_runlock(&t->m);
         }
     }
@@ -268,11 +271,12 @@ struct sema_test {
 static void sema_body(struct bench_part *p, void *arg)
 {
     struct sema_test *t = arg;
+    int64_t work = t->work;
 
     while (bench_next(p)) {
         rn_sem_release(&t->s, 1);
-        if (t->work > 0)
-            local_work(t->work);
+        if (work > 0)
+            local_work(work);
         acquire_one(&t->s);
     }
     rn_sem_release(&t->s, 1); /* for those who still wait, and the helper */
@@ -386,11 +390,12 @@ static void wg_uncontended(struct bench *b)
 static void wg_add_done_body(struct bench_part *p, void *arg)
 {
     struct wg_test *t = arg;
+    int64_t work = t->work;
 
     while (bench_next(p)) {
         rn_wg_add(&t->wg, 1);
-        if (t->work > 0)
-            local_work(t->work);
+        if (work > 0)
+            local_work(work);
         rn_wg_done(&t->wg);
     }
 }
@@ -405,11 +410,12 @@ static void wg_add_done(struct bench *b)
 static void wg_wait_body(struct bench_part *p, void *arg)
 {
     struct wg_test *t = arg;
+    int64_t work = t->work;
 
     while (bench_next(p)) {
         rn_wg_wait(&t->wg);
-        if (t->work > 0)
-            local_work(t->work);
+        if (work > 0)
+            local_work(work);
     }
 }
 
