@@ -188,12 +188,11 @@ static uint32_t look(struct rt *rt, int64_t now, struct suspect *s, struct sight
         struct proc *p = &rt->procs[i];
         struct glance *seen = &p->seen;
         struct worker *w = p->idle ? NULL : p->worker;
-        bool work = global || queued(p) > 0 || timers_first(p->timers) <= clock;
+        bool own = queued(p) > 0 || timers_first(p->timers) <= clock, work = own || global;
         uint32_t tick, entry, polled;
 
         if (!w) {
-            if (work)
-                ret->wake = true;
+            ret->wake |= own || global_for(rt, p);
             seen->worker = NULL;
             continue;
         }

@@ -58,7 +58,10 @@ struct proc {
         uint32_t victim, moved; /* whose tasks, and how many; 0: none */
         uint32_t tick;          /* here, then; and: */
         uint64_t parks;
-        uint64_t at; /* of the CPU's clock */
+        uint64_t at;   /* of the CPU's clock */
+        bool spilt;    /* they were in the global queue */
+        uint32_t home; /* the victim's tick, and since when it has been seen to be that */
+        uint64_t since;
     } trip;
     struct pace {       /* of picks while nobody shares; see sched.c */
         uint64_t ticks; /* atomic: of the CPU's clock, a pick; 0: not known */
@@ -189,6 +192,8 @@ struct rt {
     /* Guarded by lock: the global queue, the idle lists. */
     task global_first, global_last;
     uint32_t global_len; /* atomic for readers without the lock */
+    struct proc *
+        spiller; /* likewise: all in the global queue is what its queues had no room for; or NULL */
     uint32_t idle_procs; /* atomic for readers without the lock */
     uint32_t off_procs;  /* atomic for readers without the lock */
     uint32_t limit;      /* atomic for readers without the lock */
@@ -414,6 +419,16 @@ enum { UNPAID_MAX = 4 };
 static inline bool unpaid(const struct rt *rt, const struct proc *p)
 {
     return unlikely(load_relaxed(&p->unpaid) >= UNPAID_MAX) && load_relaxed(&rt->has_monitor);
+}
+
+/* Is there something in the global queue, and p is to come for it? What its own processor had no room for is like what is
+ * still there. */
+static inline bool global_for(const struct rt *rt, const struct proc *p)
+{
+    const struct proc *s = load_relaxed(&rt->spiller);
+
+    return load_relaxed(&rt->global_len) > 0 &&
+           (!s || s == p || load_relaxed(&s->idle) || !unpaid(rt, s));
 }
 
 /* Tasks in p's own queues. */

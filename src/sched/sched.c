@@ -27,7 +27,9 @@
  *     (trip_over), from the theft until its queues are empty again. The theft paid if each task, those that were moved and
  *     each that has parked since, took PAYS_NS; or if each that was moved did, counting what came of it, and tasks were
  *     picked about as fast as at home when nobody shared (pace_look): the root of a large tree pays, however small its
- *     leaves, and so does a thousand pairs that talk. After UNPAID_MAX thefts in a row that did not pay nobody is woken for
+ *     leaves, and so does a thousand pairs that talk. What a processor has no room for lies in the global queue, by the
+ *     hundred: to take it from there is a theft too (global_for), of which the pace alone is asked. And any pays where the
+ *     holder has not picked for LEFT_US: it runs something long. After UNPAID_MAX thefts in a row that did not pay nobody is woken for
  *     that processor's tasks, and nobody takes any, until the monitor says that it is worth another try (try_sharing): when
  *     tasks last longer by now, or else after 1, 2, 4, up to 32 looks at which work waits.
  * Work in the global queue may come from a thread without a processor, so there it is a matter of life:
@@ -96,7 +98,8 @@ enum {
     AHEAD_BLOCK = 3,  /* the control block of who comes after so many others, */
     AHEAD_FRAMES = 1, /* the frames, */
     AHEAD_LINES = 10, /* so much of them */
-    VAIN_MAX = 4,     /* see above */
+    LEFT_US = 200,
+    VAIN_MAX = 4, /* see above */
     VAIN_AGAIN = 64,
     COVERED_US = 50,
     GLOBAL_BATCH = 64,
@@ -152,6 +155,7 @@ static void global_put(struct rt *rt, task t)
         task_g(rt->global_last)->next = (struct g *)t;
     rt->global_last = t;
     store_relaxed(&rt->global_len, rt->global_len + 1);
+    store_relaxed(&rt->spiller, NULL); /* unless who calls says otherwise */
 }
 
 /* All that is queued at p, which has no holder or is being given up by the caller. */
@@ -528,16 +532,25 @@ void rn__inject(struct rt *rt, task t)
     rn__wake_one(rt);
 }
 
+/* Is all in the global queue what p had no room for? rt->lock held. */
+static inline bool all_of(const struct rt *rt, const struct proc *p)
+{
+    return rt->global_len == 0 || rt->spiller == p;
+}
+
 /* q, of p, is full: half of it, and t, go to the global queue. */
 static COLD void overflow(struct rt *rt, struct proc *p, struct runq *q, task t)
 {
     task half[RUNQ_SLOTS / 2];
     uint32_t n = runq_take_half(q, half);
+    bool alone;
 
     spin_lock(&rt->lock);
+    alone = all_of(rt, p);
     for (uint32_t i = 0; i < n; i++)
         global_put(rt, half[i]);
     global_put(rt, t);
+    store_relaxed(&rt->spiller, alone ? p : NULL);
     spin_unlock(&rt->lock);
     if (!unpaid(rt, p)) /* our holder looks at the global queue too */
         rn__wake_one(rt);
@@ -547,8 +560,10 @@ COLD void rn__fresh_overflow(struct worker *w, struct fresh *f)
 {
     struct rt *rt = w->rt;
     struct proc *p = w->proc;
+    bool alone;
 
     spin_lock(&rt->lock);
+    alone = all_of(rt, p);
     for (uint32_t i = 0; i < RUNQ_SLOTS / 2; i++) {
         struct fresh *old = freshq_steal(&p->fresh);
 
@@ -556,6 +571,7 @@ COLD void rn__fresh_overflow(struct worker *w, struct fresh *f)
             break;
         global_put(rt, task_of_fresh(old));
     }
+    store_relaxed(&rt->spiller, alone ? p : NULL);
     spin_unlock(&rt->lock);
     if (!freshq_push(&p->fresh, f))
         rn__inject(rt, task_of_fresh(f));
@@ -1112,39 +1128,6 @@ void rn__goroutine_main(struct g *prev)
 
 /* ---- The loop --------------------------------------------------------------------------------------- */
 
-/* Take a batch of the global queue; the first is returned, the rest queued at p. */
-static task global_batch(struct rt *rt, struct proc *p, uint32_t most)
-{
-    task first = 0;
-    task rest[GLOBAL_BATCH];
-    uint32_t n, got = 0;
-
-    if (load_relaxed(&rt->global_len) == 0)
-        return 0;
-    spin_lock(&rt->lock);
-    n = rt->global_len / rt->nprocs + 1;
-    if (n > most)
-        n = most;
-    first = global_take(rt);
-    while (first && got + 1 < n) {
-        task t = global_take(rt);
-
-        if (!t)
-            break;
-        rest[got++] = t;
-    }
-    spin_unlock(&rt->lock);
-    if (first)
-        count_add(p->count, COUNT_GLOBAL, got + 1);
-    for (uint32_t i = 0; i < got; i++) {
-        bool queued = task_is_fresh(rest[i]) ? freshq_push(&p->fresh, task_fresh(rest[i]))
-                                             : runq_push(&p->ready, rest[i]);
-        if (!queued)
-            rn__inject(rt, rest[i]);
-    }
-    return first;
-}
-
 /* ---- Thefts, and whether they pay -------------------------------------------------------------------- */
 
 static uint64_t ticks_now(void)
@@ -1174,10 +1157,14 @@ static void pace_look(struct rt *rt, struct proc *p)
     p->pace.from = p->tick;
 }
 
-static void trip_began(struct proc *p, const struct proc *victim, uint32_t moved)
+static void trip_began(struct proc *p, const struct proc *victim, uint32_t moved, bool spilt)
 {
+    uint32_t home = load_relaxed(&victim->tick);
+    uint64_t now = ticks_now();
+    bool same = p->trip.victim == victim->index && p->trip.home == home;
+
     p->trip = (struct trip){victim->index, moved, p->tick, load_owned(&p->count[COUNT_PARKS]),
-                            ticks_now()};
+                            now,           spilt, home,    same ? p->trip.since : now};
 }
 
 /* p's queues are empty. */
@@ -1186,19 +1173,23 @@ static void trip_over(struct rt *rt, struct proc *p)
     struct proc *victim = &rt->procs[p->trip.victim];
     uint32_t n = load_relaxed(&victim->unpaid);
     const uint64_t pays = PAYS_NS * arch_ticks_in_us() / 1000;
-    uint64_t took, turns, pace;
-    bool paid;
+    uint64_t now, took, turns, pace;
+    bool paid, keeps_pace, left;
 
     p->pace.began = 0;
     if (p->trip.moved == 0)
         return;
-    took = ticks_now() - p->trip.at;
+    now = ticks_now();
+    took = now - p->trip.at;
+    left = load_relaxed(&victim->tick) == p->trip.home &&
+           now - p->trip.since >= LEFT_US * arch_ticks_in_us();
     turns = p->trip.moved + load_owned(&p->count[COUNT_PARKS]) - p->trip.parks;
     pace = load_relaxed(&rt->now) - load_relaxed(&victim->pace.known) < pace_valid_ns
                ? load_relaxed(&victim->pace.ticks)
                : 0;
-    paid = took >= turns * pays ||
-           (took >= p->trip.moved * pays && took * 2 <= (p->tick - p->trip.tick) * pace * 3);
+    keeps_pace = took * 2 <= (p->tick - p->trip.tick) * pace * 3;
+    paid = left || took >= turns * pays ||
+           ((took >= p->trip.moved * pays || p->trip.spilt) && keeps_pace);
     p->trip.moved = 0;
     if (paid && n > 0)
         store_relaxed(&victim->unpaid, 0);
@@ -1226,7 +1217,7 @@ static task steal_from(struct proc *p, struct proc *victim)
     }
     if (n) {
         note_steal(p, victim, n);
-        trip_began(p, victim, n);
+        trip_began(p, victim, n, false);
         store_relaxed(&victim->kept, 0);
         for (uint32_t i = 1; i < n; i++)
             runq_push(to, half[i]); /* p's queue is empty: it fits */
@@ -1238,7 +1229,7 @@ static task steal_from(struct proc *p, struct proc *victim)
         return 0;
     store_relaxed(&victim->kept, 0);
     note_steal(p, victim, 1);
-    trip_began(p, victim, 1);
+    trip_began(p, victim, 1, false);
     for (n = n / 2; n > 1; n--) {
         struct fresh *more = freshq_steal(&victim->fresh);
 
@@ -1251,6 +1242,43 @@ static task steal_from(struct proc *p, struct proc *victim)
         p->trip.moved++;
     }
     return task_of_fresh(f);
+}
+
+/* Take a batch of the global queue; the first is returned, the rest queued at p. */
+static task global_batch(struct rt *rt, struct proc *p, uint32_t most)
+{
+    task first = 0;
+    task rest[GLOBAL_BATCH];
+    const struct proc *spiller;
+    uint32_t n, got = 0;
+
+    if (!global_for(rt, p))
+        return 0;
+    spin_lock(&rt->lock);
+    spiller = rt->spiller;
+    n = rt->global_len / rt->nprocs + 1;
+    if (n > most)
+        n = most;
+    first = global_take(rt);
+    while (first && got + 1 < n) {
+        task t = global_take(rt);
+
+        if (!t)
+            break;
+        rest[got++] = t;
+    }
+    spin_unlock(&rt->lock);
+    if (first)
+        count_add(p->count, COUNT_GLOBAL, got + 1);
+    if (first && spiller && spiller != p && most == GLOBAL_BATCH) /* as good as stolen */
+        trip_began(p, spiller, got + 1, true);
+    for (uint32_t i = 0; i < got; i++) {
+        bool queued = task_is_fresh(rest[i]) ? freshq_push(&p->fresh, task_fresh(rest[i]))
+                                             : runq_push(&p->ready, rest[i]);
+        if (!queued)
+            rn__inject(rt, rest[i]);
+    }
+    return first;
 }
 
 /* A thief's memory of the lone tasks that it has seen wait: a few victims at a time. */
@@ -1288,6 +1316,7 @@ static task steal_for(struct worker *w, unsigned rounds, unsigned *ret_round)
         uint32_t nprocs = load_acquire(&rt->nprocs); /* pairs with rn__procs_limit */
         uint32_t start = rn__random() % nprocs;
         int64_t now = round % 8 == 0 ? now_ns() : 0;
+        task t;
 
         *ret_round = round;
         if (load_relaxed(&rt->stopping))
@@ -1295,7 +1324,6 @@ static task steal_for(struct worker *w, unsigned rounds, unsigned *ret_round)
         for (uint32_t i = 0; i < nprocs; i++) {
             struct proc *victim = &rt->procs[(start + i) % nprocs];
             uint32_t n;
-            task t;
 
             if (now && load_relaxed(&victim->timers->count) &&
                 timers_first(victim->timers) <= now) {
@@ -1315,12 +1343,9 @@ static task steal_for(struct worker *w, unsigned rounds, unsigned *ret_round)
             if (t)
                 return t;
         }
-        if (load_relaxed(&rt->global_len)) {
-            task t = global_batch(rt, p, GLOBAL_BATCH);
-
-            if (t)
-                return t;
-        }
+        t = global_batch(rt, p, GLOBAL_BATCH);
+        if (t)
+            return t;
         for (unsigned i = 0; i < 16; i++)
             cpu_relax();
     }
@@ -1792,7 +1817,7 @@ again:
 
     /* W2: give up, then look again. */
     spin_lock(&rt->lock);
-    if (rt->global_len && !rt->stopping) {
+    if (global_for(rt, p) && !rt->stopping) {
         spin_unlock(&rt->lock);
         goto again;
     }
@@ -1802,7 +1827,7 @@ again:
     spin_unlock(&rt->lock);
     stop_spinning(w);
     fence_seq_cst();
-    if (load_relaxed(&rt->global_len) || rn__timers_first(rt) <= now_ns())
+    if (global_for(rt, p) || rn__timers_first(rt) <= now_ns())
         goto regain;
     nprocs = load_acquire(&rt->nprocs);
     for (uint32_t i = 0; i < nprocs; i++) {

@@ -309,15 +309,20 @@ static void queue_two(void)
     CHECK(runq_push(&there->ready, task_of_g(&goroutine[1])));
 }
 
-/* A theft of n tasks, which took ns, in turns pickings, each of which ended in a park. */
-static void trip(uint32_t n, uint64_t ns, uint32_t turns)
+/* A theft of n tasks, which took ns, in turns pickings, each of which ended in a park, while their holder picked others. */
+static void trip_of(uint32_t n, uint64_t ns, uint32_t turns, bool spilt)
 {
-    trip_began(here, there, n);
+    trip_began(here, there, n, spilt);
+    there->tick++;
     here->trip.at -= ns * arch_ticks_in_us() / 1000;
     here->tick += turns;
     here->count[COUNT_PARKS] += turns;
     trip_over(rt, here);
     CHECK_EQ(here->trip.moved, 0);
+}
+static void trip(uint32_t n, uint64_t ns, uint32_t turns)
+{
+    trip_of(n, ns, turns, false);
 }
 /* So many that whatever this test takes is little for each. */
 enum { MANY = 1000000000 };
@@ -380,6 +385,83 @@ PLAIN_TEST(what_pays)
     rt->now += pace_valid_ns;
     trip(10, 1000000 * (uint64_t)PAYS_NS, 1000000 * 9); /* what home's speed was is too long ago */
     CHECK_EQ(there->unpaid, 3);
+    unmake();
+}
+
+/* Of what the holder had no room for it is only asked whether it is done as fast as at home. */
+PLAIN_TEST(what_pays_of_what_was_too_much)
+{
+    make_two();
+    rt->now = 1000000000;
+    there->pace.known = rt->now;
+    there->pace.ticks = PAYS_NS * arch_ticks_in_us() / 1000 / 10;
+    there->unpaid = 1;
+    trip_of(MANY, 1000000, 5000, true); /* half of home's speed */
+    CHECK_EQ(there->unpaid, 2);
+    trip_of(MANY, 1000000, 9000, true);
+    CHECK_EQ(there->unpaid, 0);
+    unmake();
+}
+
+/* Whatever is taken from who does not pick for long has paid, however short; also if that is seen over several thefts. */
+PLAIN_TEST(it_pays_to_take_from_who_is_away)
+{
+    make_two();
+    there->unpaid = 1;
+    trip_began(here, there, MANY, false);
+    here->trip.since -= LEFT_US * arch_ticks_in_us() / 2;
+    trip_began(here, there, MANY, false);
+    here->trip.since -= LEFT_US * arch_ticks_in_us() / 2;
+    trip_over(rt, here);
+    CHECK_EQ(there->unpaid, 0);
+    there->unpaid = 1;
+    trip_began(here, there, MANY, false);
+    there->tick++;
+    trip_over(rt, here);
+    CHECK_EQ(there->unpaid, 2);
+    trip_began(here, there, MANY, false); /* it has picked since: that begins anew */
+    CHECK_EQ(here->trip.since, here->trip.at);
+    unmake();
+}
+
+/* What did not fit into a processor's queue is like what is there, as long as the global queue has nothing else. */
+PLAIN_TEST(what_was_too_much_is_left_too)
+{
+    make_two();
+    there->unpaid = UNPAID_MAX;
+    for (uint32_t i = 0; i < RUNQ_SLOTS; i++)
+        CHECK(runq_push(&there->ready, task_of_g(&goroutine[0])));
+    overflow(rt, there, &there->ready, task_of_g(&goroutine[1]));
+    CHECK_EQ(rt->global_len, RUNQ_SLOTS / 2 + 1);
+    CHECK(rt->spiller == there);
+    CHECK(steal(w) == 0);
+    CHECK(global_for(rt, there));
+    there->idle = true;
+    CHECK(global_for(rt, here));
+    there->idle = false;
+
+    there->unpaid = 0;
+    CHECK(steal(w) != 0); /* from its queue */
+    while (runq_take(&there->ready))
+        ;
+    while (runq_take(&here->ready))
+        ;
+    CHECK(steal(w) == task_of_g(&goroutine[0])); /* from the global queue: a theft too */
+    CHECK_EQ(here->trip.victim, there->index);
+    CHECK(here->trip.moved > 1 && here->trip.spilt);
+
+    there->unpaid = UNPAID_MAX;
+    CHECK(!global_for(rt, here));
+    rn__inject(rt, task_of_g(&goroutine[1])); /* something else */
+    CHECK(global_for(rt, here));
+    CHECK(steal(w) != 0);
+    here->trip.moved = 0;
+    overflow(rt, there, &there->ready, task_of_g(&goroutine[1]));
+    CHECK(!rt->spiller); /* not all of it is */
+    spin_lock(&rt->lock);
+    while (global_take(rt))
+        ;
+    spin_unlock(&rt->lock);
     unmake();
 }
 
