@@ -131,7 +131,8 @@ RN__END
         rn__kept;                                                                                  \
     })
 /* Give up a reference; the last one frees, with what is in the buffer. NULL is fine. Panics "release of a channel in
- * use" when it is the last one and somebody waits on ch. Happens-before: a release -> the freeing. */
+ * use" when it is the last one and somebody waits on ch; "release of a released channel", if that is noticed, after the
+ * last one. Happens-before: a release -> the freeing. */
 #define rn_chan_release(ch)                                                                        \
     __extension__({                                                                                \
         RN__IS_CHAN(ch)                                                                            \

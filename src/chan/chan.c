@@ -335,28 +335,120 @@ enum chan_result rn__chan_recv_locked(struct chan *c, void *elem, struct g **ret
 
 /* ---- Making and releasing ------------------------------------------------------------------------------ */
 
+/* Field by field: gcc makes a string instruction of more, which takes longer than all the rest. */
 void rn__chan_init(struct chan *c, size_t elem_size, uint64_t cap, char *buffer, uint32_t flags)
 {
-    memset(c, 0, sizeof *c);
+    c->lock.word = 0;
+    c->refs = 0;
     c->elem_size = (uint32_t)elem_size;
-    c->cap = cap;
-    c->buffer = buffer;
     c->flags = flags;
+    c->cap = cap;
+    c->count = 0;
+    c->send_at = c->recv_at = 0;
+    c->receivers.first = c->receivers.last = NULL;
+    c->senders.first = c->senders.last = NULL;
+    c->buffer = buffer;
 }
+
+/*
+ * A processor keeps the memory of some channels that were freed: made and released, they cost malloc and free more than
+ * all else. A second release is noticed as long as the memory is not another's. Where tools look on none is kept, for a
+ * use after the release is theirs to find.
+ */
+#ifndef RN_EXPLORE
+static inline bool is_kept(size_t k)
+{
+    return likely(k < CHAN_CLASSES && !rn__tools);
+}
+#else
+static inline bool is_kept(size_t k)
+{
+    return (void)k, false;
+}
+#endif
+
+/* CHAN_CLASSES for what is too large. */
+static inline size_t memory_class(size_t size)
+{
+    size_t k = (size - 1) / 64;
+
+    return k < CHAN_CLASSES ? k : CHAN_CLASSES;
+}
+
+/* Where the next one of those that are kept is. */
+static inline struct chan **next_kept(struct chan *c)
+{
+    return (struct chan **)(void *)&c->buffer;
+}
+
+static inline struct chan *memory_new(size_t size)
+{
+    struct worker *w = arch_tls_address(rn__tls_worker);
+    size_t k = memory_class(size);
+    struct chan *c = NULL;
+
+    if (is_kept(k) && likely(w->proc && rt_enter_quick(w))) {
+        struct proc *p = w->proc;
+
+        if (likely(p && (c = p->chans[k]))) {
+            p->chans[k] = *next_kept(c);
+            p->chan_count[k]--;
+        }
+        rt_leave(w);
+    }
+    return c ? c : malloc(k < CHAN_CLASSES ? (k + 1) * 64 : size);
+}
+
+static inline void memory_free(struct chan *c, size_t size)
+{
+    struct worker *w = arch_tls_address(rn__tls_worker);
+    size_t k = memory_class(size);
+
+    if (is_kept(k) && likely(w->proc && rt_enter_quick(w))) {
+        struct proc *p = w->proc;
+
+        if (likely(p && p->chan_count[k] < CHAN_CACHE)) {
+            store_relaxed(&c->refs, 0);
+            c->flags = CHAN_FREED;
+            *next_kept(c) = p->chans[k];
+            p->chans[k] = c;
+            p->chan_count[k]++;
+            c = NULL;
+        }
+        rt_leave(w);
+    }
+    if (unlikely(c != NULL))
+        free(c);
+}
+
+void rn__chans_free(struct rt *rt)
+{
+    for (uint32_t i = 0; i < rt->room; i++)
+        for (int k = 0; k < CHAN_CLASSES; k++) {
+            struct chan *c = rt->procs[i].chans[k], *next;
+
+            for (; c; c = next) {
+                next = *next_kept(c);
+                free(c);
+            }
+        }
+}
+
+enum { HEAD = (sizeof(struct chan) + 15) & ~(size_t)15 };
 
 static int chan_new(void **ret_ch, size_t elem_size, int64_t cap)
 {
-    size_t bytes, offset = (sizeof(struct chan) + 15) & ~(size_t)15;
     struct chan *c;
+    size_t bytes;
 
     if (cap < 0 || elem_size > 65535)
         return -EINVAL;
     if (__builtin_mul_overflow((size_t)cap, elem_size, &bytes) || bytes > (size_t)1 << 47)
         return -EINVAL;
-    c = malloc(offset + bytes);
+    c = memory_new(HEAD + bytes);
     if (!c)
         return -ENOMEM;
-    rn__chan_init(c, elem_size, (uint64_t)cap, (char *)c + offset, 0);
+    rn__chan_init(c, elem_size, (uint64_t)cap, (char *)c + HEAD, 0);
     c->refs = 1;
     *ret_ch = c;
     return 0;
@@ -398,22 +490,30 @@ void rn__chan_retain(const volatile void *ch)
 void rn__chan_release(const volatile void *ch)
 {
     struct chan *c = chan_of(ch);
+    uint32_t refs;
 
     if (!c)
         return;
     tool_alive(c, sizeof *c);
-    if (load_relaxed(&c->refs) == 0)
+    refs = load_acquire(&c->refs); /* pairs with the other holders' releases */
+    if (unlikely(refs == 0)) {
+        if (c->flags & CHAN_FREED)
+            rn__panic("release of a released channel");
         return;
+    }
     edge_release(&c->refs);
-    if (sub_acq_rel(&c->refs, 1) != 1) /* pairs with the other holders' releases */
+    /* Of the last reference nobody makes another, but who has it. */
+    if (refs != 1 && sub_acq_rel(&c->refs, 1) != 1)
         return;
     edge_acquire(&c->refs);
-    spin_lock(&c->lock); /* an operation that made us the last may still be storing its unlock */
+    /* An operation that made us the last may still be storing its unlock; no other comes. */
+    if (unlikely(load_acquire(&c->lock.word) & SPIN_HELD))
+        spin_lock(&c->lock);
     if (c->receivers.first || c->senders.first) {
         spin_unlock(&c->lock);
         rn__panic("release of a channel in use");
     }
-    free(c);
+    memory_free(c, HEAD + c->cap * c->elem_size);
 }
 
 size_t rn__len(const volatile void *ch)

@@ -53,7 +53,8 @@ struct chan {
 };
 
 enum {
-    CHAN_TIMER = 1 /* a timer's channel: shows length and capacity 0 */
+    CHAN_TIMER = 1, /* a timer's channel: shows length and capacity 0 */
+    CHAN_FREED = 2  /* released, and its memory kept */
 };
 /* The caller is about to wait to receive from c, a timer's channel, which is locked. */
 void rn__timer_awaited(struct chan *c);

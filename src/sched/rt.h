@@ -21,7 +21,9 @@ enum {
     STACK_CLASS_DEFAULT = 4, /* 128 KiB */
     STACK_CACHE = 64,        /* stacks that a processor keeps for itself */
     FRESH_CACHE = 128,       /* records that a processor keeps for itself */
-    MAX_THREADS = 10000      /* worker threads, unless RUNNEL_MAX_THREADS says otherwise */
+    CHAN_CACHE = 16,  /* freed channels that a processor keeps for itself, of each class of sizes */
+    CHAN_CLASSES = 8, /* 64 bytes, 128, and so on */
+    MAX_THREADS = 10000 /* worker threads, unless RUNNEL_MAX_THREADS says otherwise */
 };
 
 /*
@@ -30,6 +32,8 @@ enum {
  */
 #define WANT_NS INT64_C(5000000000)
 #define STACK_RETRY_NS INT64_C(100000000)
+
+struct chan;
 
 struct proc {
     struct runq ready;
@@ -73,6 +77,8 @@ struct proc {
     uint32_t stack_count;
     struct fresh *free_fresh; /* cache of records */
     uint32_t fresh_count;
+    struct chan *chans[CHAN_CLASSES]; /* likewise of freed channels; see chan.c */
+    uint8_t chan_count[CHAN_CLASSES];
     uint64_t id_next, id_end; /* a batch of goroutine ids */
     uint64_t started, ended;  /* atomic, written by the holder: goroutines */
     uint64_t count[COUNTS];   /* atomic, written by the holder */
@@ -470,6 +476,9 @@ void rn__block_lost(struct g *g); /* the monitor takes the processor of g, betwe
 void rn__exceptions_save(struct g *g);
 void rn__exceptions_restore(const struct g *g);
 void rn__goroutine_main(struct g *prev);
+
+/* chan.c */
+void rn__chans_free(struct rt *rt); /* those that processors keep */
 
 /* stack.c */
 size_t rn__stack_bytes(uint32_t stack_class);  /* what was asked for */

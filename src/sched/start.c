@@ -270,6 +270,7 @@ static void rt_free(struct rt *rt)
     struct worker_slot *next_slot;
 
     rn__trace_free(rt);
+    rn__chans_free(rt);
     rn__stacks_free(rt);
     for (struct slab *s = rt->slabs; s; s = next_slab) {
         next_slab = s->next;

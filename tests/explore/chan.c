@@ -203,7 +203,7 @@ static void release_it(void *arg)
 
 /* D7: who counts gives up one of two. */
 EXPLORE(chan_last_reference, .preemptions = 3, .stale = 1, .random_runs = 5000,
-        .breaks = {{"rn__chan_release", "sub_acq_rel", 0}})
+        .breaks = {{"rn__chan_release", "sub_acq_rel", 0}, {"rn__chan_release", "load_acquire", 0}})
 {
     uint64_t v = 0;
 

@@ -17,7 +17,7 @@ void *__libc_realloc(void *p, size_t size);
 void *__libc_memalign(size_t align, size_t size);
 void __libc_free(void *p);
 
-static _Atomic long allocations;
+static _Atomic long allocations, releases;
 
 void *malloc(size_t size)
 {
@@ -50,6 +50,8 @@ int posix_memalign(void **ret, size_t align, size_t size)
 }
 void free(void *p)
 {
+    if (p)
+        atomic_fetch_add_explicit(&releases, 1, memory_order_relaxed);
     __libc_free(p);
 }
 
@@ -97,6 +99,89 @@ static long contexts(int way)
 
 /* CTX-02: the background takes nothing; a context five allocations at most, eight with a timer that is
  * cancelled, twelve with one that fires. */
+/* The memory of some channels is kept, for others of about their size; not of large ones. */
+static void make_many(rn_chan(char) * ch, int64_t cap)
+{
+    for (int i = 0; i < 100; i++)
+        ch[i] = rn_chan_make(char, cap);
+    for (int i = 0; i < 100; i++)
+        rn_chan_release(ch[i]);
+}
+GO_TEST_PROCS(alloc_channels_are_kept, 1)
+{
+    rn_chan(char) ch[100];
+    long before;
+
+    make_many(ch, 1);
+    before = allocations;
+    for (int i = 0; i < 100; i++)
+        rn_chan_release(rn_chan_make(char, i % 20));
+    CHECK_EQ(allocations, before);
+    make_many(ch, 1);
+    CHECK(allocations > before && allocations < before + 100);
+    before = allocations;
+    for (int i = 0; i < 100; i++)
+        rn_chan_release(rn_chan_make(char, 10000));
+    CHECK_EQ(allocations, before + 100);
+}
+
+DEATH_TEST_PROCS(alloc_a_second_release, 1, "panic: release of a released channel")
+{
+    rn_chan(int) ch = rn_chan_make(int, 1), again = ch;
+
+    rn_chan_release(ch);
+    rn_chan_release(again);
+}
+
+static int make_and_end(void)
+{
+    rn_chan(char) ch[100];
+
+    for (int64_t cap = 0; cap < 1000; cap += 50)
+        make_many(ch, cap);
+    return 0;
+}
+/* And at the end all is given back. */
+PLAIN_TEST(alloc_nothing_is_kept_at_the_end)
+{
+    long held[3];
+
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(rn_run(make_and_end), 0);
+        held[i] = allocations - releases;
+    }
+    CHECK_EQ(held[2], held[1]);
+}
+
+/* Channels of all sizes, many at a time, released and made anew in any order: each has its memory for itself. */
+GO_TEST(alloc_channels_do_not_overlap)
+{
+    enum { LIVE = 200 };
+    rn_chan(char) ch[LIVE] = {NULL};
+    size_t cap[LIVE] = {0};
+    unsigned random = 1;
+
+    for (int round = 0; round < test_times(20000); round++) {
+        int i = (int)((random = random * 1103515245 + 12345) >> 16) % LIVE;
+
+        if (ch[i]) {
+            for (size_t k = 0; k < cap[i]; k++)
+                CHECK_EQ(rn_recv(ch[i]), (char)(i + (int)k));
+            rn_chan_release(ch[i]);
+            ch[i] = NULL;
+            continue;
+        }
+        cap[i] = (random >> 8) % 600;
+        ch[i] = rn_chan_make(char, (int64_t)cap[i]);
+        CHECK_EQ(rn_cap(ch[i]), cap[i]);
+        CHECK_EQ(rn_len(ch[i]), 0);
+        for (size_t k = 0; k < cap[i]; k++)
+            rn_send(ch[i], (char)(i + (int)k));
+    }
+    for (int i = 0; i < LIVE; i++)
+        rn_chan_release(ch[i]);
+}
+
 GO_TEST(ctx_02_allocations)
 {
     static const long most[] = {0, 5, 8, 12};
