@@ -6,7 +6,8 @@
  * As epoll.c, with what io_uring has for this: a ring that is one thread's, whose completions are made when it asks, a
  * receive that stays until the connection ends and takes its buffers from a ring of them, and sends that are submitted
  * with the next wait, all in one system call. Linux 6.0. With SINGLE=1 in the environment each receive is one of its own,
- * into the connection's buffer, as a library must do it whose callers bring theirs.
+ * into the connection's buffer, as a library must do it whose callers bring theirs. With DIRECT=1 each send is a call of
+ * its own, as a library must do it whose writes return when the kernel has the bytes.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -42,7 +43,7 @@ struct loop {
 };
 
 static struct loop loops[LOOPS_MAX];
-static bool is_single;
+static bool is_single, is_direct;
 
 static void fail(const char *what)
 {
@@ -108,6 +109,14 @@ static void give(struct loop *l, uint32_t i)
     b->bid = (uint16_t)i;
 }
 
+static void send_now(struct loop *l, int fd, uint32_t buffer, size_t size)
+{
+    if (send(fd, l->buffers[buffer], size, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)size)
+        shutdown(fd, SHUT_RDWR); /* an echo of 64 bytes always fits, or the other end has gone */
+    if (!is_single)
+        give(l, buffer);
+}
+
 static void completed(struct loop *l, const struct io_uring_cqe *c)
 {
     int fd = (int)(c->user_data & 0xffffff);
@@ -127,6 +136,12 @@ static void completed(struct loop *l, const struct io_uring_cqe *c)
         } else {
             if (!is_single)
                 buffer = c->flags >> IORING_CQE_BUFFER_SHIFT;
+            if (is_direct) {
+                send_now(l, fd, buffer, (size_t)c->res);
+                if (is_single || !(c->flags & IORING_CQE_F_MORE))
+                    receive(l, fd);
+                break;
+            }
             s = request(l, IORING_OP_SEND, fd, SENT, buffer);
             s->addr = (uintptr_t)l->buffers[buffer];
             s->len = (uint32_t)c->res;
@@ -206,6 +221,7 @@ int main(int argc, char **argv)
     int procs = echo_procs(argc, argv), port, listener, one = 1;
 
     is_single = getenv("SINGLE") != NULL;
+    is_direct = getenv("DIRECT") != NULL;
     listener = echo_listen(FDS, &port);
     for (int i = 0; i < procs; i++) {
         pthread_t t;

@@ -31,7 +31,8 @@
  * costs its processor. So after a processor was taken the next looks come soon, one twice as far away as the last, until
  * they are a tick apart again; the others are through in a fraction of a millisecond each, not in two ticks.
  *
- * Where it has found for LIVELY_AFTER looks that whoever holds a processor gets on, it looks less often: a look costs
+ * Where it has found for LIVELY_AFTER looks that whoever holds a processor gets on, or that descriptors and timers are left
+ * to somebody who computes (covered in sched.c), it looks less often: a look costs
  * 20 us of a CPU on a virtual machine, nearly all of it the kernel's for waking a thread, 2 % of a server's
  * time.
  *
@@ -335,7 +336,7 @@ static enum found tick(struct rt *rt, int64_t now, bool late)
 {
     struct suspect s[STEALS_MAX];
     struct sight sight = {0};
-    bool taken = false, asked;
+    bool taken = false, asked, left;
     uint32_t n, guilty = 0;
 
     spin_lock(&rt->lock);
@@ -344,6 +345,7 @@ static enum found tick(struct rt *rt, int64_t now, bool late)
         for (uint32_t i = 0; i < rt->nprocs; i++)
             rt->procs[i].seen.worker = NULL;
     n = look(rt, now, s, &sight);
+    left = rt->idle_procs > 0 && !all_idle(rt) && rn__netpoll_active() && unminded(rt);
     spin_unlock(&rt->lock);
     for (uint32_t i = 0; i < n; i++)
         if (convicted(&s[i], now))
@@ -364,7 +366,7 @@ static enum found tick(struct rt *rt, int64_t now, bool late)
         join_retired(rt);
     return taken                    ? FOUND_TAKEN
            : n > 0 || sight.changed ? FOUND_CHANGE
-           : sight.lively           ? FOUND_LIVELY
+           : sight.lively || left   ? FOUND_LIVELY
                                     : FOUND_NOTHING;
 }
 
