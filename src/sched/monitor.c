@@ -32,9 +32,8 @@
  * they are a tick apart again; the others are through in a fraction of a millisecond each, not in two ticks.
  *
  * Where it has found for LIVELY_AFTER looks that whoever holds a processor gets on, or that descriptors and timers are left
- * to somebody who computes (covered in sched.c), it looks less often: a look costs
- * 20 us of a CPU on a virtual machine, nearly all of it the kernel's for waking a thread, 2 % of a server's
- * time.
+ * to somebody who computes (covered in sched.c), it looks less often: a look costs 20 us of a CPU on a virtual machine,
+ * nearly all of it the kernel's for waking a thread, 2 % of a server's time.
  *
  * A goroutine that enters often but is never done is asked to yield after SLICE, by ATTEND_YIELD, which calls that may
  * wait look at; if it makes no such call, its processor is taken after 2 SLICE wherever it is.

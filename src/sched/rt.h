@@ -197,12 +197,11 @@ struct rt {
     struct spin lock ALIGNED(CACHE_LINE);
     /* Guarded by lock: the global queue, the idle lists. */
     task global_first, global_last;
-    uint32_t global_len; /* atomic for readers without the lock */
-    struct proc *
-        spiller; /* likewise: all in the global queue is what its queues had no room for; or NULL */
-    uint32_t idle_procs; /* atomic for readers without the lock */
-    uint32_t off_procs;  /* atomic for readers without the lock */
-    uint32_t limit;      /* atomic for readers without the lock */
+    uint32_t global_len;  /* atomic for readers without the lock */
+    struct proc *spiller; /* likewise: whose queues had no room for all that is in it; or NULL */
+    uint32_t idle_procs;  /* atomic for readers without the lock */
+    uint32_t off_procs;   /* atomic for readers without the lock */
+    uint32_t limit;       /* atomic for readers without the lock */
     struct proc *idle_proc;
     struct proc *off_proc;
     struct worker *idle_worker; /* asleep until woken */

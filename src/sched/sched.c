@@ -29,13 +29,13 @@
  *     picked about as fast as at home when nobody shared (pace_look): the root of a large tree pays, however small its
  *     leaves, and so does a thousand pairs that talk. What a processor has no room for lies in the global queue, by the
  *     hundred: to take it from there is a theft too (global_for), of which the pace alone is asked. And any pays where the
- *     holder has not picked for LEFT_US: it runs something long. After UNPAID_MAX thefts in a row that did not pay nobody is woken for
- *     that processor's tasks, and nobody takes any, until the monitor says that it is worth another try (try_sharing): when
- *     tasks last longer by now, or else after 1, 2, 4, up to 32 looks at which work waits.
+ *     holder has not picked for LEFT_US: it runs something long. After UNPAID_MAX thefts in a row that did not pay nobody
+ *     is woken for that processor's tasks, and nobody takes any, until the monitor says that it is worth another try
+ *     (try_sharing): when tasks last longer by now, or else after 1, 2, 4, up to 32 looks at which work waits.
  * Work in the global queue may come from a thread without a processor, so there it is a matter of life:
  *   submit: queue the task under rt->lock; fence; is anybody spinning? is a processor idle?      (W1)
- *   sleep:  give the processor up under rt->lock, if the global queue is empty; stop spinning; fence; look
- *           at all queues again.                                                                  (W2)
+ *   sleep:  give the processor up under rt->lock, if the global queue has nothing for it (global_for); stop
+ *           spinning; fence; look at all queues again.                                            (W2)
  * Of a submitter and a worker going to sleep, one sees the other.
  *
  * Timers are in per-processor heaps; a busy worker looks at its own every few picks, a worker that looks
@@ -98,8 +98,8 @@ enum {
     AHEAD_BLOCK = 3,  /* the control block of who comes after so many others, */
     AHEAD_FRAMES = 1, /* the frames, */
     AHEAD_LINES = 10, /* so much of them */
-    LEFT_US = 200,
-    VAIN_MAX = 4, /* see above */
+    LEFT_US = 200,    /* see above for this and what follows */
+    VAIN_MAX = 4,
     VAIN_AGAIN = 64,
     COVERED_US = 50,
     GLOBAL_BATCH = 64,
