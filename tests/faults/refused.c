@@ -526,7 +526,21 @@ static int look_up(int code)
     return err;
 }
 
-GO_TEST(refused_lookup_codes)
+/* Take, or release again, more channels of each size than a processor keeps of those that were released: the next one is
+ * made of memory that is asked for. */
+static void take_kept(bool take)
+{
+    enum { SIZES = 8, EACH = 20 };
+    static rn_chan(char) ch[SIZES * EACH];
+
+    for (int i = 0; i < SIZES * EACH; i++)
+        if (take)
+            ch[i] = rn_chan_make(char, i / EACH * 64);
+        else
+            rn_chan_release(ch[i]);
+}
+
+GO_TEST_PROCS(refused_lookup_codes, 1)
 {
     CHECK_EQ(look_up(EAI_NONAME), -ENOENT);
     CHECK(strstr(rn_errmsg(-ENOENT), "lookup some.example: no such host"));
@@ -543,8 +557,11 @@ GO_TEST(refused_lookup_codes)
     refuse(MEMORY, ENOMEM, 0, 1);
     CHECK_EQ(look_up(0), -ENOMEM);
     refuse_no_more();
+    take_kept(true);
     refuse(MEMORY, ENOMEM, 1, 1);
     CHECK_EQ(look_up(0), -ENOMEM);
+    refuse_no_more();
+    take_kept(false);
 }
 
 enum { ADDRS = 5 };
