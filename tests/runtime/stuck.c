@@ -445,7 +445,8 @@ PLAIN_TEST(nothing_while_others_run)
 }
 
 /* At the end of rn_run, where its function has returned with what it had. */
-static int room; /* what was freed before may have been as large, and who had it may still say where it is */
+static int
+    room; /* what was freed before may have been as large, and who had it may still say where it is */
 static int leave_one(void)
 {
     rn_chan(int) ch = rn_chan_make(int, room);
