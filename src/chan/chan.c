@@ -128,6 +128,7 @@ static inline void waiter_served(struct chan_waiter *w, bool ok, const void *edg
 
 enum { COPY_WORDS = 4 }; /* so many are copied in line */
 typedef uint64_t __attribute__((may_alias, aligned(1))) any64;
+typedef uint32_t __attribute__((may_alias, aligned(1))) any32;
 
 /* Decision 21: never memcpy. small_only: false for an element that would take a call. */
 static ALWAYS_INLINE bool copy_elem_or_not(const struct chan *c, void *to, const void *from,
@@ -137,6 +138,8 @@ static ALWAYS_INLINE bool copy_elem_or_not(const struct chan *c, void *to, const
 
     if (likely(size == 8)) {
         *(volatile any64 *)to = *(const volatile any64 *)from;
+    } else if (size == 4) {
+        *(volatile any32 *)to = *(const volatile any32 *)from;
     } else if (size <= COPY_WORDS * 8 && size % 8 == 0) { /* none for no size */
         for (uint32_t i = 0; i < size / 8; i++)
             ((volatile any64 *)to)[i] = ((const volatile any64 *)from)[i];

@@ -379,7 +379,9 @@ static inline bool unminded(const struct rt *rt)
 }
 
 /* sched.c */
-/* The monitor has found edges that nobody idle polled for. */
+/* So many times in a row must a keeper have been of no use before edges are left to who is busy. */
+enum { VAIN_MAX = 4 };
+/* Edges have waited for who was busy, or the monitor has found some: they are left to nobody from now on. */
 void rn__edges_waited(struct rt *rt);
 /* From now on n processors may be held, 1 to rt->room. Those beyond go out of use when they are given up. */
 void rn__procs_limit(struct rt *rt, uint32_t n);

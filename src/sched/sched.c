@@ -99,7 +99,6 @@ enum {
     AHEAD_FRAMES = 1, /* the frames, */
     AHEAD_LINES = 10, /* so much of them */
     LEFT_US = 200,    /* see above for this and what follows */
-    VAIN_MAX = 4,
     VAIN_AGAIN = 64,
     COVERED_US = 50,
     GLOBAL_BATCH = 64,
@@ -1441,20 +1440,15 @@ static inline bool must_poll(struct rt *rt)
     return unlikely(load_relaxed(&rt->unpolled)) && all_idle(rt);
 }
 
-/* They are not: one has waited. */
-static COLD void uncover(struct rt *rt)
+COLD void rn__edges_waited(struct rt *rt)
 {
+    if (!covered(rt))
+        return;
     store_relaxed(&rt->vain, -VAIN_AGAIN);
     if (load_relaxed(&rt->unpolled))
         keeper_tell(rt);
     else
         rn__wake_one(rt); /* who finds nothing to do is the keeper */
-}
-
-void rn__edges_waited(struct rt *rt)
-{
-    if (covered(rt))
-        uncover(rt);
 }
 
 /* w, which has run, is about to be idle: were it, or who was appointed meanwhile, of any use? rt->lock held. */

@@ -216,8 +216,8 @@ GO_TEST(second_address_wins)
     if (!six)
         return;
     dial_second(port_of(six));
-    for (int tries = 0; !four;
-         tries++) { /* a connection that has ended may hold the port on IPv4 */
+    /* A connection that has ended may hold the port on IPv4. */
+    for (int tries = 0; !four; tries++) {
         int err;
 
         snprintf(at, sizeof at, "127.0.0.1:%d", port_of(six));

@@ -3,6 +3,7 @@
  * wait.c - waiting for descriptors: rn_wait_fd and rn_forget_fd.
  */
 #define _GNU_SOURCE
+#include "pair.h"
 #include "support.h"
 
 #include <errno.h>
@@ -14,34 +15,6 @@
 #include <unistd.h>
 
 enum { MANY = 50 };
-
-struct pair {
-    int at[2];
-};
-
-static struct pair pipe_new(void)
-{
-    struct pair p;
-
-    CHECK_EQ(pipe2(p.at, O_NONBLOCK | O_CLOEXEC), 0);
-    return p;
-}
-
-static struct pair sockets_new(void)
-{
-    struct pair p;
-
-    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, p.at), 0);
-    return p;
-}
-
-static void pair_end(struct pair p)
-{
-    for (int i = 0; i < 2; i++) {
-        rn_forget_fd(p.at[i]);
-        close(p.at[i]);
-    }
-}
 
 static void put(int fd, const char *text)
 {

@@ -97,8 +97,6 @@ static long contexts(int way)
     return allocations - before;
 }
 
-/* CTX-02: the background takes nothing; a context five allocations at most, eight with a timer that is
- * cancelled, twelve with one that fires. */
 /* The memory of some channels is kept, for others of about their size; not of large ones. */
 static void make_many(rn_chan(char) * ch, int64_t cap)
 {
@@ -182,6 +180,8 @@ GO_TEST(alloc_channels_do_not_overlap)
         rn_chan_release(ch[i]);
 }
 
+/* CTX-02: the background takes nothing; a context five allocations at most, eight with a timer that is
+ * cancelled, twelve with one that fires. */
 GO_TEST(ctx_02_allocations)
 {
     static const long most[] = {0, 5, 8, 12};

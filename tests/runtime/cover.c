@@ -11,37 +11,17 @@
 #include "netpoll/netpoll.h"
 #include "sched/rt.h"
 
+#include "pair.h"
 #include "support.h"
 
 #include <fcntl.h>
-#include <sys/socket.h>
 #include <unistd.h>
-
-enum { VAIN_MAX = 4 }; /* sched.c's */
 
 static int32_t vain(void)
 {
     return load_relaxed(&rn__rt->vain);
 }
 
-struct pair {
-    int at[2];
-};
-
-static struct pair sockets_new(void)
-{
-    struct pair p;
-
-    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, p.at), 0);
-    return p;
-}
-static void pair_end(struct pair p)
-{
-    for (int i = 0; i < 2; i++) {
-        rn_forget_fd(p.at[i]);
-        close(p.at[i]);
-    }
-}
 static void put(int fd)
 {
     CHECK_EQ(write(fd, "x", 1), 1);
