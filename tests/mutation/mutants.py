@@ -181,7 +181,7 @@ MUTANTS = [
      "what a processor had no room for is taken from it though that does not pay"),
     ("spilt-for-ever", "sched/sched.c", "    store_relaxed(&rt->spiller, NULL); /* unless who calls says otherwise */", "",
      "what comes from elsewhere waits with what one processor had no room for"),
-    ("trip-away", "sched/sched.c", "    paid = left || took", "    paid = took", "who has left its queue for long is not helped"),
+    ("trip-away", "sched/sched.c", "    paid = left || took", "    paid = (left && !left) || took", "who has left its queue for long is not helped"),
     ("keeper-not-taken-over", "sched/sched.c", "if (must_poll(rt) && !rt->keeper->locked", "if (false && !rt->keeper->locked",
      "whoever goes idle last does not poll"),
     ("lend-unpolled", "sched/sched.c", "    else if (unminded(rt))\n        rn__wake_one(rt); /* somebody",
