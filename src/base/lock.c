@@ -11,9 +11,9 @@ enum {
     PAUSES_MAX = 1,
     SPINS = 200,
 #else
-    PAUSES_MIN = 8,
-    PAUSES_MAX = 64,
-    SPINS = 6, /* about 5 us: longer than any section of ours that was not preempted */
+    PAUSES_MIN = 16,
+    PAUSES_MAX = 128,
+    SPINS = 5, /* 5 us or more: longer than any section of ours that was not preempted */
 #endif
     YIELDS = 200 /* the holder lost its CPU: let it have ours; then it may be of lower priority */
 };

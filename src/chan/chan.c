@@ -38,8 +38,8 @@
 
 #include "base/fiber.h"
 #include "base/probe.h"
+#include "chan/bias.h"
 #include "ctx/ctx.h"
-#include "sched/rt.h"
 
 /* ---- Queues ---------------------------------------------------------------------------------------- */
 
@@ -247,7 +247,7 @@ static ALWAYS_INLINE enum chan_result send_locked(struct chan *c, const void *el
 {
     struct chan_waiter *w;
 
-    if (unlikely(c->lock.word & CHAN_CLOSED))
+    if (unlikely(load_relaxed(&c->lock.word) & CHAN_CLOSED))
         return CHAN_WAS_CLOSED;
     if (c->receivers.first && (w = claim(c, &c->receivers))) {
         const void *edge = edge_of(c, c->send_at);
@@ -325,7 +325,7 @@ static ALWAYS_INLINE enum chan_result recv_locked(struct chan *c, void *elem, st
         *ret_wake = w->g;
         return CHAN_DONE;
     }
-    if (c->lock.word & CHAN_CLOSED) {
+    if (load_relaxed(&c->lock.word) & CHAN_CLOSED) {
         recv_over(c, elem);
         return CHAN_WAS_CLOSED;
     }
@@ -343,14 +343,16 @@ void rn__chan_init(struct chan *c, size_t elem_size, uint64_t cap, char *buffer,
 {
     c->lock.word = 0;
     c->refs = 0;
-    c->elem_size = (uint32_t)elem_size;
-    c->flags = flags;
+    c->elem_size = (uint16_t)elem_size;
+    c->flags = (uint8_t)flags;
     c->cap = cap;
     c->count = 0;
     c->send_at = c->recv_at = 0;
     c->receivers.first = c->receivers.last = NULL;
     c->senders.first = c->senders.last = NULL;
     c->buffer = buffer;
+    c->user = 0;
+    c->streak = c->taken = 0;
 }
 
 /*
@@ -444,7 +446,7 @@ static int chan_new(void **ret_ch, size_t elem_size, int64_t cap)
     struct chan *c;
     size_t bytes;
 
-    if (cap < 0 || elem_size > 65535)
+    if (cap < 0 || elem_size > ELEM_MAX)
         return -EINVAL;
     if (__builtin_mul_overflow((size_t)cap, elem_size, &bytes) || bytes > (size_t)1 << 47)
         return -EINVAL;
@@ -511,7 +513,7 @@ void rn__chan_release(const volatile void *ch)
     edge_acquire(&c->refs);
     /* An operation that made us the last may still be storing its unlock; no other comes. */
     if (unlikely(load_acquire(&c->lock.word) & SPIN_HELD))
-        spin_lock(&c->lock);
+        chan_lock(c);
     if (c->receivers.first || c->senders.first) {
         spin_unlock(&c->lock);
         rn__panic("release of a channel in use");
@@ -553,7 +555,7 @@ static bool plain_unlink(void *wait)
     struct plain_wait *p = wait;
     bool was;
 
-    spin_lock(&p->c->lock);
+    chan_lock(p->c);
     was = p->w.queued;
     if (was)
         rn__chan_dequeue(p->q, &p->w);
@@ -561,9 +563,9 @@ static bool plain_unlink(void *wait)
     return was;
 }
 
-/* Queue the caller, unlock, wait. c may be gone when this returns. */
-static bool wait_in(struct chan *c, struct chan_queue *q, void *elem, enum wait_reason why,
-                    const void **ret_edge)
+/* Queue the caller, let c go, wait. c may be gone when this returns. */
+static bool wait_in(struct chan *c, bool by_bias, struct chan_queue *q, void *elem,
+                    enum wait_reason why, const void **ret_edge)
 {
     struct plain_wait p;
 
@@ -577,33 +579,34 @@ static bool wait_in(struct chan *c, struct chan_queue *q, void *elem, enum wait_
     if (unlikely(rn__tools))
         rn__chan_edge_before_wait(&p.w);
     rn__chan_enqueue(q, &p.w);
-    spin_unlock(&c->lock);
+    chan_let_go(c, by_bias);
     rn__park(p.w.g, why, c, plain_unlink, &p);
     *ret_edge = p.w.edge;
     return p.w.ok;
 }
 
-/* A send with c's lock held. */
-static NOINLINE void send_held(struct chan *c, const void *elem)
+/* A send on c, which the caller has, by its bias or its lock. One function for both, so that those who wait are alike in
+ * reports. */
+static NOINLINE void send_having(struct chan *c, const void *elem, bool by_bias)
 {
     struct g *wake = NULL;
     enum chan_result r = send_locked(c, elem, &wake);
     const void *edge;
 
     if (likely(r == CHAN_DONE)) {
-        spin_unlock(&c->lock);
+        chan_let_go(c, by_bias);
         if (wake)
             rn__ready(wake);
         return;
     }
     if (r == CHAN_WOULD_WAIT &&
-        wait_in(c, &c->senders, (void *)(uintptr_t)elem, WAIT_CHAN_SEND, &edge)) {
+        wait_in(c, by_bias, &c->senders, (void *)(uintptr_t)elem, WAIT_CHAN_SEND, &edge)) {
         if (unlikely(rn__tools))
             rn__chan_edge_after_wait(edge);
         return;
     }
     if (r == CHAN_WAS_CLOSED)
-        spin_unlock(&c->lock);
+        chan_let_go(c, by_bias);
     rn__panic("send on closed channel");
 }
 
@@ -614,44 +617,64 @@ static NOINLINE void send_slowly(struct chan *c, const void *elem)
         rn__park_forever(WAIT_CHAN_SEND_NIL);
     wait_point();
     rn__chan_touch_send(c, elem);
-    spin_lock(&c->lock);
-    send_held(c, elem);
+    chan_lock(c);
+    send_having(c, elem, false);
 }
 
-/* Is c worth a try in line? */
-static ALWAYS_INLINE bool may_try(const struct chan *c)
+/* Is there nothing to be seen to before? Now and then it is whose channel it is: see bias.h. */
+static ALWAYS_INLINE bool may_try(void)
 {
-    const struct worker *w = arch_tls_address(rn__tls_worker);
+    struct worker *w = arch_tls_address(rn__tls_worker);
 
-    return likely(c && !rn__tools && !(load_relaxed(&w->attention) & ATTEND_YIELD));
+    return likely(!rn__tools && !(load_relaxed(&w->attention) & ATTEND_YIELD) &&
+                  !__builtin_add_overflow(w->chan_turn, CHAN_STEP, &w->chan_turn));
+}
+
+/* Into the buffer of c, which the caller has and is open, if nobody waits for it and elem takes no call. */
+static ALWAYS_INLINE bool put(struct chan *c, const void *elem)
+{
+    uint64_t at = c->send_at, n = c->count;
+
+    if (unlikely(c->receivers.first || n >= c->cap ||
+                 !copy_elem_or_not(c, slot_at(c, at), elem, true)))
+        return false;
+    c->send_at = slot_after(c, at);
+    store_relaxed(&c->count, n + 1);
+    return true;
 }
 
 /* Into the buffer of an open channel for which nobody waits: in line, without a frame. All else by calls. */
 void rn_send_fn(volatile void *ch, const void *elem)
 {
     struct chan *c = chan_of(ch);
-    uint32_t word = 0;
 
-    if (likely(c != NULL))
+    if (likely(c != NULL)) {
+        uint32_t word;
+        struct stay stay;
+
+        word = load_relaxed(&c->lock.word);
+
         probe3(chan_send, c, c->count, c->cap);
-    if (likely(may_try(c) && cas_acquire(&c->lock.word, &word, SPIN_HELD))) { /* free and open */
-        uint64_t at = c->send_at, n = c->count;
-
-        if (unlikely(c->receivers.first || n >= c->cap ||
-                     !copy_elem_or_not(c, slot_at(c, at), elem, true))) {
-            send_held(c, elem);
+        if (word >= CHAN_BIAS && likely(bias_enter_keeping(c, &stay))) {
+            if (likely(put(c, elem)))
+                bias_leave_kept(&stay);
+            else
+                send_having(c, elem, true);
             return;
         }
-        c->send_at = slot_after(c, at);
-        store_relaxed(&c->count, n + 1);
-        store_release(&c->lock.word, 0);
-        return;
+        if (likely(word == 0 && may_try() && cas_acquire(&c->lock.word, &word, SPIN_HELD))) {
+            if (unlikely(!put(c, elem)))
+                send_having(c, elem, false);
+            else
+                store_release(&c->lock.word, 0);
+            return;
+        }
     }
     send_slowly(c, elem);
 }
 
-/* A receive with c's lock held. */
-static NOINLINE bool recv_held(struct chan *c, void *elem)
+/* A receive from c, which the caller has. */
+static NOINLINE bool recv_having(struct chan *c, void *elem, bool by_bias)
 {
     struct g *wake = NULL;
     enum chan_result r = recv_locked(c, elem, &wake);
@@ -660,7 +683,7 @@ static NOINLINE bool recv_held(struct chan *c, void *elem)
     bool ok;
 
     if (likely(r != CHAN_WOULD_WAIT)) {
-        spin_unlock(&c->lock);
+        chan_let_go(c, by_bias);
         if (wake)
             rn__ready(wake);
         return r == CHAN_DONE;
@@ -668,7 +691,7 @@ static NOINLINE bool recv_held(struct chan *c, void *elem)
     size = c->elem_size;
     if (unlikely(c->flags & CHAN_TIMER))
         rn__timer_awaited(c);
-    ok = wait_in(c, &c->receivers, elem, WAIT_CHAN_RECEIVE, &edge);
+    ok = wait_in(c, by_bias, &c->receivers, elem, WAIT_CHAN_RECEIVE, &edge);
     if (unlikely(rn__tools)) {
         rn__chan_edge_after_wait(edge);
         if (elem)
@@ -689,21 +712,20 @@ static NOINLINE bool recv_slowly(struct chan *c, void *elem)
     }
     if (chan_is_over(c))
         return recv_over(c, elem);
-    spin_lock(&c->lock);
-    return recv_held(c, elem);
+    chan_lock(c);
+    return recv_having(c, elem, false);
 }
 
-/* With the lock held, whose word was word: out of the buffer of a channel to which nobody waits to send, as rn_send_fn. */
-static ALWAYS_INLINE bool recv_quick(struct chan *c, void *elem, uint32_t word)
+/* Out of the buffer of c, which the caller has, if nobody waits to send to it; as put. */
+static ALWAYS_INLINE bool get(struct chan *c, void *elem)
 {
     uint64_t at = c->recv_at, n = c->count;
 
     if (unlikely(c->senders.first || n == 0 ||
                  (elem && !copy_elem_or_not(c, elem, slot_at(c, at), true))))
-        return recv_held(c, elem);
+        return false;
     c->recv_at = slot_after(c, at);
     store_relaxed(&c->count, n - 1);
-    store_release(&c->lock.word, word);
     return true;
 }
 
@@ -712,11 +734,15 @@ static NOINLINE bool recv_locked_or_closed(struct chan *c, void *elem)
 {
     uint32_t word = CHAN_CLOSED;
 
-    if (likely(may_try(c) && chan_is_closed(c))) {
+    if (likely(c && chan_is_closed(c) && may_try())) {
         if (load_relaxed(&c->count) == 0)
             return recv_over(c, elem);
-        if (likely(cas_acquire(&c->lock.word, &word, CHAN_CLOSED | SPIN_HELD)))
-            return recv_quick(c, elem, CHAN_CLOSED);
+        if (likely(cas_acquire(&c->lock.word, &word, CHAN_CLOSED | SPIN_HELD))) {
+            if (unlikely(!get(c, elem)))
+                return recv_having(c, elem, false);
+            store_release(&c->lock.word, CHAN_CLOSED);
+            return true;
+        }
     }
     return recv_slowly(c, elem);
 }
@@ -724,12 +750,27 @@ static NOINLINE bool recv_locked_or_closed(struct chan *c, void *elem)
 bool rn_recv_fn(const void *ch, void *elem)
 {
     struct chan *c = chan_of(ch);
-    uint32_t word = 0;
 
-    if (likely(c != NULL))
+    if (likely(c != NULL)) {
+        uint32_t word;
+        struct stay stay;
+
+        word = load_relaxed(&c->lock.word);
+
         probe3(chan_recv, c, c->count, c->cap);
-    if (likely(may_try(c) && cas_acquire(&c->lock.word, &word, SPIN_HELD))) /* free and open */
-        return recv_quick(c, elem, 0);
+        if (word >= CHAN_BIAS && likely(bias_enter_keeping(c, &stay))) {
+            if (unlikely(!get(c, elem)))
+                return recv_having(c, elem, true);
+            bias_leave_kept(&stay);
+            return true;
+        }
+        if (likely(word == 0 && may_try() && cas_acquire(&c->lock.word, &word, SPIN_HELD))) {
+            if (unlikely(!get(c, elem)))
+                return recv_having(c, elem, false);
+            store_release(&c->lock.word, 0);
+            return true;
+        }
+    }
     return recv_locked_or_closed(c, elem);
 }
 
@@ -738,17 +779,18 @@ bool rn__try_send(volatile void *ch, const void *elem)
     struct chan *c = chan_of(ch);
     struct g *wake = NULL;
     enum chan_result r;
+    bool by_bias;
 
     if (!c)
         return false;
     rn__chan_touch_send(c, elem);
     if (!chan_may_send(c))
         return false;
-    spin_lock(&c->lock);
+    by_bias = chan_have(c);
     r = send_locked(c, elem, &wake);
     if (r == CHAN_DONE)
         probe3(chan_send, c, c->count, c->cap);
-    spin_unlock(&c->lock);
+    chan_let_go(c, by_bias);
     if (wake)
         rn__ready(wake);
     if (r == CHAN_WAS_CLOSED)
@@ -774,16 +816,17 @@ static NOINLINE bool try_recv(struct chan *c, void *elem, bool *ok)
     struct g *wake = NULL;
     enum chan_result r;
     uint32_t size;
+    bool by_bias;
 
     tool_alive(c, sizeof *c);
     if (chan_is_over(c))
         return try_over(c, elem, ok);
-    spin_lock(&c->lock);
+    by_bias = chan_have(c);
     r = recv_locked(c, elem, &wake);
     if (r != CHAN_WOULD_WAIT)
         probe3(chan_recv, c, c->count, c->cap);
     size = c->elem_size; /* after the unlock another may free it */
-    spin_unlock(&c->lock);
+    chan_let_go(c, by_bias);
     if (wake)
         rn__ready(wake);
     if (r == CHAN_WOULD_WAIT)
@@ -827,8 +870,8 @@ void rn_close(volatile void *ch)
             rn__tool_write(&c->flags, 1);
         edge_release(c);
     }
-    spin_lock(&c->lock);
-    if (unlikely(c->lock.word & CHAN_CLOSED)) {
+    chan_lock(c);
+    if (unlikely(load_relaxed(&c->lock.word) & CHAN_CLOSED)) {
         spin_unlock(&c->lock);
         rn__panic("close of closed channel");
     }
@@ -861,7 +904,7 @@ uint64_t rn__chan_reset(struct chan *c, void (*change)(void *), void *arg)
 {
     uint64_t n;
 
-    spin_lock(&c->lock);
+    chan_lock(c);
     n = c->count;
     store_relaxed(&c->count, 0);
     c->recv_at = c->send_at;
@@ -875,7 +918,7 @@ bool rn__chan_offer(struct chan *c, const void *elem, bool (*still)(void *), voi
     struct g *wake = NULL;
     bool sent = false;
 
-    spin_lock(&c->lock);
+    chan_lock(c);
     if (!still || still(arg))
         sent = rn__chan_send_locked(c, elem, &wake) == CHAN_DONE;
     spin_unlock(&c->lock);

@@ -38,13 +38,19 @@ struct chan_queue {
     struct chan_waiter *first, *last;
 };
 
-enum { CHAN_CLOSED = 2 }; /* in the lock word, beside SPIN_HELD */
+/* In the lock word, beside SPIN_HELD: closed, and whose processor needs no lock, as a multiple; see bias.h. */
+enum { CHAN_CLOSED = 2, CHAN_BIAS = 4 };
 
+/* What every operation reads or writes comes first: one cache line, mostly. */
 struct chan {
-    struct spin lock; /* {closed, held}: published together by the store that unlocks */
+    struct spin lock; /* {bias, closed, held}: published together by the store that unlocks */
     uint32_t refs;    /* atomic; 0 for a channel inside another object, which is never released */
-    uint32_t elem_size;
-    uint32_t flags;
+    uint16_t elem_size;
+    uint16_t
+        user; /* index of the processor that was seen to have it last; guarded by the lock, as: */
+    uint16_t streak; /* how often in a row it was that one; see bias.h */
+    uint8_t taken;   /* how often its bias was taken away, up to a maximum */
+    uint8_t flags;
     uint64_t cap;              /* elements */
     uint64_t count;            /* elements in the buffer; written under the lock, read by anybody */
     uint64_t send_at, recv_at; /* next slot; guarded by the lock */
@@ -54,7 +60,8 @@ struct chan {
 
 enum {
     CHAN_TIMER = 1, /* a timer's channel: shows length and capacity 0 */
-    CHAN_FREED = 2  /* released, and its memory kept */
+    CHAN_FREED = 2, /* released, and its memory kept */
+    ELEM_MAX = UINT16_MAX
 };
 /* The caller is about to wait to receive from c, a timer's channel, which is locked. */
 void rn__timer_awaited(struct chan *c);
@@ -95,11 +102,11 @@ static inline bool chan_is_over(const struct chan *c)
 /* Would the operation proceed now? */
 static inline bool chan_can_send(const struct chan *c)
 {
-    return c->receivers.first || c->count < c->cap || (c->lock.word & CHAN_CLOSED);
+    return c->receivers.first || c->count < c->cap || (load_relaxed(&c->lock.word) & CHAN_CLOSED);
 }
 static inline bool chan_can_recv(const struct chan *c)
 {
-    return c->count > 0 || c->senders.first || (c->lock.word & CHAN_CLOSED);
+    return c->count > 0 || c->senders.first || (load_relaxed(&c->lock.word) & CHAN_CLOSED);
 }
 
 void rn__chan_enqueue(struct chan_queue *q, struct chan_waiter *w);

@@ -8,7 +8,7 @@
  * ready, and there is nothing to perform.
  *
  * Otherwise all channels are locked, in the order of their addresses, so that the select sees them at one moment and
- * two selects cannot wait for each other's locks. Then:
+ * two selects cannot wait for each other's locks; or, if all are our processor's, had by their bias (bias.h). Then:
  *   1. Of the cases that can proceed one is drawn.
  *   2. It is performed, all is unlocked, and its partner readied. Or, with a default (or a time-out that has
  *      passed), that is the answer.
@@ -22,12 +22,11 @@
  * The order of locking is kept in the cases themselves, in the rn__index of the first ones, so nothing is
  * allocated, however many cases there are.
  */
-#include "chan/chan.h"
+#include "chan/bias.h"
 
 #include "base/probe.h"
 #include "base/tools.h"
 #include "ctx/ctx.h"
-#include "sched/rt.h"
 #include "time/timer.h"
 
 enum { SELECT_MAX = 65536, SORT_SMALL = 16 };
@@ -82,6 +81,22 @@ static void sort_order(rn_case *cases, size_t m)
     }
 }
 
+/* All m channels that are our processor's, without their locks. */
+static inline bool have_by_bias(const rn_case *cases, size_t m)
+{
+    struct stay s;
+    size_t i = 0;
+
+    if (m == 0 || !chan_is_biased(nth(cases, 0)) || !bias_enter_first(BUSY_ALL, &s))
+        return false;
+    while (i < m && bias_is(&s, nth(cases, i)))
+        i++;
+    if (likely(i == m))
+        return true;
+    bias_leave_kept(&s);
+    return false;
+}
+
 static inline void lock_all(const rn_case *cases, size_t m)
 {
     const struct chan *last = NULL;
@@ -90,18 +105,22 @@ static inline void lock_all(const rn_case *cases, size_t m)
         struct chan *c = nth(cases, i);
 
         if (c != last)
-            spin_lock(&c->lock);
+            chan_lock(c);
         last = c;
     }
 }
 
-static inline void unlock_all(const rn_case *cases, size_t m)
+static inline void let_all_go(const rn_case *cases, size_t m, bool by_bias)
 {
+    if (by_bias) {
+        bias_leave();
+        return;
+    }
     for (size_t i = m; i-- > 0;) {
         struct chan *c = nth(cases, i);
 
         if (i == 0 || nth(cases, i - 1) != c)
-            spin_unlock(&c->lock);
+            chan_let_go(c, false);
     }
 }
 
@@ -141,14 +160,15 @@ static void leave_queues(struct select_wait *s)
         rn_case *k = &s->cases[i];
         struct chan *c = case_chan(k);
         struct chan_waiter *w = case_waiter(k);
+        bool by_bias;
 
         if (!c ||
             !load_acquire(&w->queued)) /* pairs with rn__chan_dequeue: its taker is done with it */
             continue;
-        spin_lock(&c->lock);
+        by_bias = chan_have(c);
         if (w->queued)
             rn__chan_dequeue(case_queue(k), w);
-        spin_unlock(&c->lock);
+        chan_let_go(c, by_bias);
     }
 }
 
@@ -180,8 +200,8 @@ bool rn__select_cases(const void *wait, const rn_case **ret_cases, size_t *ret_n
     return !p->timer;
 }
 
-/* Queue a waiter for each of the m live cases, unlock, and wait. The winner's index. */
-static int wait_for_any(struct select_wait *s, size_t m, int64_t until, int timeout)
+/* Queue a waiter for each of the m live cases, let their channels go, and wait. The winner's index. */
+static int wait_for_any(struct select_wait *s, size_t m, bool by_bias, int64_t until, int timeout)
 {
     struct select_timer st = {.timer.kind = TIMER_BORROWED, .timer.fire = timer_fire};
     struct select_park p = {s, timeout >= 0 ? &st : NULL};
@@ -205,7 +225,7 @@ static int wait_for_any(struct select_wait *s, size_t m, int64_t until, int time
             rn__timer_awaited(c);
         rn__chan_enqueue(case_queue(k), w);
     }
-    unlock_all(s->cases, m);
+    let_all_go(s->cases, m, by_bias);
     if (timeout >= 0) {
         st.select = s;
         st.index = (uint32_t)timeout;
@@ -284,12 +304,16 @@ static NOINLINE int select_all(rn_case *cases, size_t n, size_t m, int dflt, int
 {
     struct select_wait s = {.cases = cases, .n = n};
     uint32_t ready;
+    bool by_bias;
     int chosen;
     rn_case *k;
 
-    if (m > 1)
-        sort_order(cases, m);
-    lock_all(cases, m);
+    by_bias = have_by_bias(cases, m);
+    if (!by_bias) {
+        if (m > 1)
+            sort_order(cases, m);
+        lock_all(cases, m);
+    }
 again:
     ready = 0;
     chosen = -1;
@@ -304,16 +328,16 @@ again:
 
         if (unlikely(result == CHAN_WOULD_WAIT))
             goto again; /* the waiters it saw were selects decided elsewhere; they are gone now */
-        unlock_all(cases, m);
+        let_all_go(cases, m, by_bias);
         performed(&cases[chosen], result, size, wake);
         return chosen;
     }
     if (dflt >= 0 || (timeout >= 0 && until <= now_ns())) {
-        unlock_all(cases, m);
+        let_all_go(cases, m, by_bias);
         return dflt >= 0 ? dflt : timeout;
     }
 
-    chosen = wait_for_any(&s, m, until, timeout);
+    chosen = wait_for_any(&s, m, by_bias, until, timeout);
     k = &cases[chosen];
     if (chosen == timeout)
         return chosen;
@@ -411,13 +435,14 @@ int rn_select_array(rn_case *cases, size_t n)
         struct g *wake = NULL;
         enum chan_result result;
         uint32_t size;
+        bool by_bias;
 
         if (unlikely(!c))
             return chosen; /* a deadline */
-        spin_lock(&c->lock);
+        by_bias = chan_have(c);
         result = perform(&cases[chosen], c, &wake);
         size = c->elem_size;
-        spin_unlock(&c->lock);
+        chan_let_go(c, by_bias);
         if (likely(result != CHAN_WOULD_WAIT)) {
             performed(&cases[chosen], result, size, wake);
             return chosen;

@@ -7,7 +7,8 @@
  * the last look, without an entry into the runtime, while work waits, is taken: at once if the thread sleeps in the
  * kernel, after SLICE if it computes. The goroutine goes on undisturbed on its own thread, without a
  * processor, and rejoins when it next waits: it parks like any other, or, in a call that could go on, yields first
- * (wait_point). What it readies or starts meanwhile goes to the global queue.
+ * (wait_point); or when it starts a goroutine, on its own thread, for it may hold something of the thread's
+ * (rn__proc_regain). What it readies meanwhile goes to the global queue.
  *
  * The protocol. A worker's processor may be used only inside an entry; the monitor takes it only outside of one.
  *   worker                                       monitor
@@ -255,8 +256,7 @@ static bool convicted(const struct suspect *s, int64_t now)
     return !(rn__tools & TOOL_VALGRIND) && rn__os_thread_sleeps(s->tid);
 }
 
-/* A full fence in every thread, or here alone where each entry has its own. */
-static void everybody_fences(const struct rt *rt)
+void rn__everybody_fences(const struct rt *rt)
 {
     if (rt->fences)
         fence_seq_cst();
@@ -283,13 +283,13 @@ static bool take(struct rt *rt, struct suspect *s, uint32_t n)
     spin_unlock(&rt->lock);
     if (left == 0)
         return false;
-    everybody_fences(rt);
+    rn__everybody_fences(rt);
     for (uint32_t i = 0; i < left; i++) {
         struct worker *w = s[i].worker;
         uint32_t entry = load_acquire(&w->entry); /* M7, pairs with M5 */
 
         if (!(entry & 1) && (s[i].any_entry || entry == s[i].entry) && w->proc == s[i].proc) {
-            w->proc = NULL; /* M8 */
+            store_relaxed(&w->proc, NULL); /* M8 */
             w->without = true;
             note_without(w, s[i].proc, true); /* P2: it is ours */
             rn__block_lost(w->cur);
@@ -435,7 +435,7 @@ static bool no_more_alone(struct rt *rt)
     if (!rt->alone)
         return true;
     store_relaxed(&p->alone, false);
-    everybody_fences(rt);
+    rn__everybody_fences(rt);
     w = holder(rt, p, &entry);
     over = !w || !(entry & 1);
     for (unsigned tries = 0; !over && tries < LEAVE_TRIES; tries++) {

@@ -43,16 +43,19 @@ struct proc {
     /* The holder's own. */
     struct worker *worker ALIGNED(CACHE_LINE); /* who holds it; written with rt->lock held */
     uint32_t index;
-    uint32_t tick;         /* atomic, written by the holder: counts picks */
-    uint32_t looked;       /* tick at the last look at the global queue */
-    uint32_t polled;       /* atomic, likewise: tick at the last look at the descriptors */
-    uint64_t polled_ticks; /* and of the CPU's clock, while it polls for all; 0: not known */
-    uint32_t backlog;      /* how many could run after that */
-    uint32_t ahead;        /* picks until which who is next is fetched into the caches */
-    uint32_t ready_streak; /* picks of those that are not new since somebody else had a turn */
-    uint32_t turns;        /* counts those: new ones and those that yielded take turns */
-    bool yielded_ran;      /* one that yielded was picked since then */
-    uint32_t fresh_takes;  /* counts picks from fresh */
+    uint32_t
+        bias; /* atomic: in the lock word of a channel that is this processor's, or BIAS_NONE; see chan/bias.h */
+    const struct chan **busy; /* and the channel that its holder is at, atomic; not the runtime's */
+    uint32_t tick;            /* atomic, written by the holder: counts picks */
+    uint32_t looked;          /* tick at the last look at the global queue */
+    uint32_t polled;          /* atomic, likewise: tick at the last look at the descriptors */
+    uint64_t polled_ticks;    /* and of the CPU's clock, while it polls for all; 0: not known */
+    uint32_t backlog;         /* how many could run after that */
+    uint32_t ahead;           /* picks until which who is next is fetched into the caches */
+    uint32_t ready_streak;    /* picks of those that are not new since somebody else had a turn */
+    uint32_t turns;           /* counts those: new ones and those that yielded take turns */
+    bool yielded_ran;         /* one that yielded was picked since then */
+    uint32_t fresh_takes;     /* counts picks from fresh */
     int8_t
         halved; /* signed, since the explorer's SPIN_HALVED is 0; how many times the while of looking for work is halved */
     bool alone; /* atomic: the only processor: no thieves */
@@ -104,13 +107,16 @@ enum attention {
     ATTEND_YIELD = 2,    /* its goroutine has had its time: yield in the next call that waits */
     ATTEND_FENCE =
         4, /* for good: the kernel refuses membarrier, so an entry needs a fence of its own */
-    ATTEND_FORKED = 8 /* for good: a goroutine alone in a child process, which has no runtime */
+    ATTEND_FORKED = 8, /* for good: a goroutine alone in a child process, which has no runtime */
+    ATTEND_LEFT =
+        16 /* for good: left behind by the end of its runtime; no channel is its processor's */
 };
 
 /* A thread. Its storage is thread-local, so that it costs no allocation. */
 struct worker {
-    struct g *cur;     /* who runs here now: a goroutine, or &self */
-    struct proc *proc; /* held, or NULL; outside an entry the monitor may take it */
+    struct g *cur; /* who runs here now: a goroutine, or &self */
+    struct proc *
+        proc; /* held, or NULL; outside an entry the monitor may take it: atomic, for whoever looks there */
     uint32_t
         entry; /* atomic, written by this thread: odd inside the runtime, even outside; a sequence */
     uint32_t attention; /* atomic: enum attention */
@@ -135,6 +141,7 @@ struct worker {
     bool by_edge;   /* edges got it its processor while others had one, when the runtime had seen */
     uint32_t rests; /* so many rests */
     uint64_t random;
+    uint8_t chan_turn;    /* for one operation on a channel in fifteen; see chan/bias.h */
     uint32_t block_calls; /* calls of rn_blocking that kept the processor */
     bool quiet;           /* has run a goroutine with a small stack: takes no more signals; was: */
     sigset_t signal_mask;
@@ -481,6 +488,14 @@ void rn__goroutine_main(struct g *prev);
 /* chan.c */
 void rn__chans_free(struct rt *rt); /* those that processors keep */
 
+/* bias.c: see bias.h */
+#define BIAS_NONE UINT32_MAX
+void rn__bias_begin(struct rt *rt, struct proc *p);
+void rn__bias_end(struct rt *rt); /* no more channels are its processors' */
+/* w is about to be left behind by rt's end. False: not yet, it is inside the runtime. */
+bool rn__bias_leave_behind(struct rt *rt, struct worker *w);
+void rn__bias_fork(void); /* in a child process */
+
 /* stack.c */
 size_t rn__stack_bytes(uint32_t stack_class);  /* what was asked for */
 size_t rn__stack_guard(uint32_t stack_class);  /* bytes of guard at its low end */
@@ -510,7 +525,9 @@ void rn__g_drop(struct rt *rt, struct g *g);
 
 /* monitor.c */
 void rn__monitor_start(struct rt *rt);
-void rn__monitor_end(struct rt *rt);        /* rt->stopping is set */
+void rn__monitor_end(struct rt *rt); /* rt->stopping is set */
+void rn__everybody_fences(
+    const struct rt *rt); /* a full fence in every thread, or here where each entry has its own */
 void rn__monitor_tell(struct rt *rt);       /* if it sleeps until told */
 void rn__monitor_rouse(struct rt *rt);      /* it shall look now */
 void rn__monitor_exclude(struct worker *w); /* take rt->lock, with the monitor's hands off w (P3) */

@@ -722,16 +722,20 @@ kept:
     return t;
 }
 
+/* Has the loop more to do at this tick than to pick? */
+static ALWAYS_INLINE bool the_loop_is_due(const struct proc *p, uint32_t tick)
+{
+    return unlikely(tick % TICK_TIMERS == 0) &&
+           (tick % TICK_GLOBAL == 0 || load_relaxed(&p->timers->count) != 0);
+}
+
 /* pick() for a goroutine that leaves, which must ready nothing: 0 also when the loop has more to do. */
 static ALWAYS_INLINE task pick_quick(struct proc *p)
 {
     uint32_t tick = p->tick + 1;
 
     store_relaxed(&p->tick, tick);
-    if (unlikely(tick % TICK_TIMERS == 0) &&
-        (tick % TICK_GLOBAL == 0 || load_relaxed(&p->timers->count) != 0))
-        return 0;
-    return pick(p);
+    return the_loop_is_due(p, tick) ? 0 : pick(p);
 }
 
 /* ---- Switching -------------------------------------------------------------------------------------- */
@@ -1033,6 +1037,25 @@ void rn__ready(struct g *g)
         rt_leave(w);
 }
 
+/* Is nobody queued before whom g, which yields, has to stand back, and does nothing else wait for the loop? Then g has been
+ * picked. As pick_quick, it comes to the loop now and then all the same: timers, descriptors. */
+static ALWAYS_INLINE bool picked_again(struct worker *w, const struct g *g)
+{
+    struct proc *p = w->proc;
+    struct rt *rt = w->rt;
+    uint32_t tick;
+
+    if (unlikely(!p) || runq_len(&p->yielded) != 0 || runq_len(&p->ready) != 0 ||
+        freshq_len(&p->fresh) != 0 || load_relaxed(&rt->global_len) != 0 || g->worker ||
+        w->caller || load_relaxed(&rt->stopping))
+        return false;
+    tick = p->tick + 1;
+    if (the_loop_is_due(p, tick))
+        return false;
+    store_relaxed(&p->tick, tick);
+    return true;
+}
+
 void rn__yield_to(enum g_after after)
 {
     struct worker *w = worker_self();
@@ -1043,9 +1066,15 @@ void rn__yield_to(enum g_after after)
         rn__os_thread_yield();
         return;
     }
-    saved = *w->errno_at;
     leave_watch(g, LEAVE_YIELDS);
     rt_enter(w);
+    if (after == AFTER_YIELD && picked_again(w, g)) {
+        note_yield(w, g);
+        note_run(w, g);
+        rt_leave(w);
+        return;
+    }
+    saved = *w->errno_at;
     if (unlikely(g->worker)) {
         after = AFTER_NOTHING;
         w->requeue = true;

@@ -90,6 +90,7 @@ static void fork_child(void)
     rn__lot_fork();
     rn__labels_fork();
     rn__timers_fork();
+    rn__bias_fork();
     rn__netpoll_fork();
     if (rn__signals_fork)
         rn__signals_fork();
@@ -252,6 +253,7 @@ static struct rt *rt_new(void)
         p->index = i;
         p->alone = n == 1 && i == 0;
         p->timers = &rn__timer_heaps[i];
+        rn__bias_begin(rt, p);
         rn__timers_begin(p->timers);
         p->idle = true;
         if (i >= n)
@@ -408,7 +410,7 @@ static bool wait_gone(struct rt *rt, struct worker_slot *slot)
             bool stays;
 
             spin_lock(&rt->lock);
-            stays = slot->worker && !(load_acquire(&slot->worker->entry) & 1);
+            stays = slot->worker && rn__bias_leave_behind(rt, slot->worker);
             if (stays) {
                 slot->orphan = true;
                 rn__rt_ref(rt);
@@ -473,6 +475,7 @@ static void rt_end(struct rt *rt, enum after_end then)
 
     rn__reports_await();
     rn__stop(rt);
+    rn__bias_end(rt);
     while (load_acquire(&rt->creating)) /* of threads that are being made: none is added any more */
         rn__os_thread_yield();
     rn__monitor_end(rt);

@@ -122,7 +122,7 @@ def write(found, compiler):
         for name in sorted(parts):
             f.write("\ncompiler %s\n" % name)
             for path, (instructions, locked) in parts[name].items():
-                f.write("%-30s %8.1f %6.2f\n" % (path, instructions, locked))
+                f.write("%-36s %8.1f %6.2f\n" % (path, instructions, abs(locked)))
     print("written: tests/budget/budgets.txt, %d paths, %s" % (len(found), compiler))
 
 
@@ -155,7 +155,7 @@ def main():
         else:
             bad += complaints(name, measured, budget)
         if verb == "show" and measured is not None:
-            print("%-30s %8.1f %6.2f   budget %s" % (name, *measured, "%8.1f %6.2f" % budget if budget else "none"))
+            print("%-36s %8.1f %6.2f   budget %s" % (name, *measured, "%8.1f %6.2f" % budget if budget else "none"))
     if verb == "show":
         return None
     print("%d paths; %d counts off by more than %g %%" % (len(found), len(bad), 100 * LIMIT))

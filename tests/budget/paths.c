@@ -24,6 +24,7 @@
 #include <sys/socket.h>
 
 #include "base/tools.h"
+#include "chan/chan.h"
 #include "os/os.h"
 #include "sched/rt.h"
 
@@ -40,15 +41,33 @@ static void nothing(void) {}
 
 /* ---- Channels --------------------------------------------------------------------------------- */
 
-static void chan_buffered(int64_t n)
+/* The only processor's own channel; and as between several, as if its bias had been taken away again and again. */
+static rn_chan(int64_t) make_channel(int64_t cap, bool own)
 {
-    rn_chan(int64_t) ch = rn_chan_make(int64_t, 8);
+    rn_chan(int64_t) ch = rn_chan_make(int64_t, cap);
+
+    if (!own)
+        ((struct chan *)(void *)ch)->taken = UINT8_MAX;
+    return ch;
+}
+
+static void buffered(int64_t n, bool own)
+{
+    rn_chan(int64_t) ch = make_channel(8, own);
 
     for (int64_t i = 0; i < n; i++) {
         rn_send(ch, i);
         assert(rn_recv(ch) == i);
     }
     rn_chan_release(ch);
+}
+static void chan_buffered(int64_t n)
+{
+    buffered(n, true);
+}
+static void chan_buffered_by_lock(int64_t n)
+{
+    buffered(n, false);
 }
 
 static void send_all(rn_send_only(int64_t) ch, int64_t n)
@@ -58,9 +77,9 @@ static void send_all(rn_send_only(int64_t) ch, int64_t n)
 }
 
 /* Either side parks for every other element, and finds the other parked for the next. */
-static void chan_handoff(int64_t n)
+static void handoff(int64_t n, bool own)
 {
-    rn_chan(int64_t) ch = rn_chan_make(int64_t, 0);
+    rn_chan(int64_t) ch = make_channel(0, own);
     rn_wg wg = {0};
 
     rn_wg_go(&wg, send_all, ch, n);
@@ -68,6 +87,15 @@ static void chan_handoff(int64_t n)
         assert(rn_recv(ch) == i);
     rn_wg_wait(&wg);
     rn_chan_release(ch);
+}
+
+static void chan_handoff(int64_t n)
+{
+    handoff(n, true);
+}
+static void chan_handoff_by_lock(int64_t n)
+{
+    handoff(n, false);
 }
 
 static void echo(rn_chan(int64_t) ping, rn_chan(int64_t) pong)
@@ -564,7 +592,9 @@ static const struct path {
     void (*run)(int64_t n);
 } paths[] = {
     {"chan/send+receive/buffered", chan_buffered},
+    {"chan/send+receive/buffered-by-lock", chan_buffered_by_lock},
     {"chan/send+receive/handoff", chan_handoff},
+    {"chan/send+receive/handoff-by-lock", chan_handoff_by_lock},
     {"chan/round-trip", chan_round_trip},
     {"chan/try-receive/empty", chan_try_empty},
     {"chan/receive/closed", chan_closed},

@@ -36,7 +36,7 @@ static void send_made(void *arg)
 }
 
 EXPLORE(chan_hands_over, .preemptions = 2, .stale = 1, .random_runs = 3000,
-        .breaks = {{"spin_try", "cas_acquire", 0}, {"spin_unlock", "store_release", 0}})
+        .breaks = {{"spin_try", "cas_acquire", 0}, {"rn__chan_unlock_seen", "store_release", 0}})
 {
     uint64_t v = 0;
 
@@ -272,7 +272,7 @@ static void close_other(void *arg)
 
 /* Close and a send want to decide the same select: one of them does; the other's channel keeps what it has. */
 EXPLORE(select_close_against_send, .preemptions = 2, .stale = 1, .random_runs = 8000,
-        .breaks = {{"spin_unlock", "store_release", 0}})
+        .breaks = {{"rn__chan_unlock_seen", "store_release", 0}})
 {
     ch = rn_chan_make(uint64_t, 1);
     other = rn_chan_make(uint64_t, 0);

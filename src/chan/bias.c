@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/* bias.c - giving a channel's bias, and taking it away. */
+#include "chan/bias.h"
+
+#include "arch/arch.h"
+#include "base/tools.h"
+#include "os/os.h"
+
+enum { MANY = 1024, TAKEN_MAX = 3 };
+
+#ifdef RN_EXPLORE
+uint32_t rn__chan_bias_after = UINT32_MAX;
+#endif
+
+/* By a processor's index: the channel that its holder goes by bias with. */
+static struct busy {
+    const struct chan *chan ALIGNED(CACHE_LINE);
+} busy[PROCS_MAX];
+
+static uint32_t bias_of(uint32_t index)
+{
+    return (index + 1) * CHAN_BIAS;
+}
+
+void rn__bias_begin(struct rt *rt, struct proc *p)
+{
+    p->busy = &busy[p->index].chan;
+    p->bias = rt->fences || rn__tools ? BIAS_NONE : bias_of(p->index);
+}
+
+static bool is_at(uint32_t index, const struct chan *c)
+{
+    const struct chan *at = load_acquire(&busy[index].chan); /* B6, pairs with B1 and B3 */
+
+    return at == c || at == BUSY_ALL;
+}
+
+COLD void rn__chan_unbias(struct chan *c)
+{
+    struct worker *w = arch_tls_address(rn__tls_worker);
+    uint32_t bias = load_owned(&c->lock.word) & ~(uint32_t)SPIN_HELD;
+    bool entered = rt_enter(w); /* who holds p now has held it at B4 */
+    bool ours = w->proc && load_relaxed(&w->proc->bias) == bias;
+
+    if (entered)
+        rt_leave(w);
+    if (ours)
+        return;
+    store_relaxed(&c->lock.word, SPIN_HELD); /* B5 */
+    c->streak = 0;
+    if (c->taken < TAKEN_MAX)
+        c->taken++;
+    rn__os_fence_all();
+    for (unsigned tries = 0; is_at(bias / CHAN_BIAS - 1, c); tries++)
+        if (tries < 100)
+            cpu_relax();
+        else
+            rn__os_thread_yield(); /* it lost its CPU */
+}
+
+/* Has c been p's for long enough? Its lock is held. */
+static inline bool is_long(const struct chan *c, const struct proc *p)
+{
+#ifdef RN_EXPLORE
+    (void)p;
+    return c->streak >= rn__chan_bias_after;
+#else
+    if (c->taken == 0 && load_relaxed(&p->alone))
+        return true;
+    return c->streak << (c->cap ? 4 : 0) >= MANY << 2 * c->taken;
+#endif
+}
+
+/* A timer's channel, or a context's, is sent to from wherever its time has come. */
+static inline bool may_be(const struct chan *c, const struct proc *p)
+{
+    return !c->flags && load_relaxed(&c->refs) && load_relaxed(&p->bias) != BIAS_NONE;
+}
+
+NOINLINE void rn__chan_unlock_seen(struct chan *c)
+{
+    const struct worker *w = arch_tls_address(rn__tls_worker);
+    /* It may be taken meanwhile: then its next holder has the bias. */
+    const struct proc *p = load_relaxed(&w->proc);
+    uint32_t word = load_owned(&c->lock.word) & ~(uint32_t)SPIN_HELD;
+
+    if (word == 0 && p && c->taken < TAKEN_MAX) {
+        if (c->user != p->index) {
+            c->user = (uint16_t)p->index;
+            c->streak = 0;
+        } else {
+            if (c->streak < UINT16_MAX)
+                c->streak++;
+            if (is_long(c, p) && may_be(c, p))
+                word = bias_of(p->index);
+        }
+    }
+    store_release(&c->lock.word, word);
+}
+
+void rn__bias_end(struct rt *rt)
+{
+    for (uint32_t i = 0; i < rt->room; i++)
+        store_relaxed(&rt->procs[i].bias, BIAS_NONE);
+}
+
+bool rn__bias_leave_behind(struct rt *rt, struct worker *w)
+{
+    or_acq_rel(&w->attention, ATTEND_LEFT); /* in place of M6, with M7: see monitor.c */
+    rn__everybody_fences(rt);
+    if (!(load_acquire(&w->entry) & 1))
+        return true;
+    and_acq_rel(&w->attention, ~(uint32_t)ATTEND_LEFT);
+    return false;
+}
+
+void rn__bias_fork(void)
+{
+    for (uint32_t i = 0; i < PROCS_MAX; i++)
+        if (busy[i].chan)
+            busy[i].chan = NULL; /* its holder is not in this process */
+}
