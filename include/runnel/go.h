@@ -147,7 +147,8 @@ RN__END
 /*
  * rn_go(fn, args...): call fn(args...) in a goroutine of its own. The function and the arguments are
  * evaluated here and now, converted to the parameter types, and copied; a wrong type or count does
- * not compile. fn's result is dropped. Does not wait for it to run. May allocate; panics when out of memory, which may
+ * not compile. fn's result is dropped. Does not wait for it to run; who has computed for so long that others have its
+ * processor waits for one, on its thread. May allocate; panics when out of memory, which may
  * be later, if its stack is not to be had once all others wait. The runtime starts by itself.
  */
 #define rn_go(...)                                                                                 \

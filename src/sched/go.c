@@ -420,6 +420,17 @@ COLD void rn__fresh_announce(struct fresh *f)
         fiber_name(f->tsan_fiber, f->id, f->name);
 }
 
+/*
+ * Has w's goroutine computed for so long that the monitor has given its processor to others? Then it starts no more
+ * before it has one again: those that it starts would go to the global queue one by one, under a lock that whoever runs
+ * them wants too. It keeps its thread meanwhile, with whatever it holds there.
+ */
+static bool lost_to_others(const struct worker *w)
+{
+    return w->without && !w->proc && w->cur->kind == G_GOROUTINE &&
+           load_owned(&w->cur->block_depth) == 0;
+}
+
 /* Whoever calls, wherever f is from. */
 static COLD void start_slowly(struct fresh *f)
 {
@@ -436,6 +447,8 @@ static COLD void start_slowly(struct fresh *f)
     if (unlikely(rn__tools))
         rn__fresh_announce(f);
     outside = rt_enter(w);
+    if (unlikely(lost_to_others(w) && !held))
+        rn__proc_regain(w);
     if (likely(w->proc && w->rt == rt)) {
         note_spawn(w, f);
         push_fresh(w, f);

@@ -175,6 +175,44 @@ GO_TEST_PROCS(d12_who_computes_is_taken_from_after_a_slice, 1)
     ungate();
 }
 
+/* D12: who then starts goroutines waits for a processor first, on its thread; the ones before it have their turn. */
+GO_TEST_PROCS(d12_who_starts_goroutines_without_a_processor_waits_for_one, 1)
+{
+    const struct worker *w = worker_self();
+    _Atomic int flag = 0, later = 0;
+
+    rn_go(set, &flag);
+    gate();
+    for (int i = 0; i < 11; i++)
+        look_after(i > 0 ? ms : 0);
+    CHECK(!mine());
+    rn_go(set, &later);
+    CHECK(mine() && worker_self() == w);
+    CHECK_EQ(flag, 1);
+    CHECK_EQ(later, 0);
+    ungate();
+    while (!later)
+        rn_yield();
+}
+
+/* But not in a call that has lent it. */
+static int start_one(_Atomic int *flag)
+{
+    CHECK(!mine());
+    rn_go(set, flag);
+    CHECK(!mine());
+    return 0;
+}
+
+GO_TEST_PROCS(d35_who_starts_goroutines_in_a_call_that_lends_does_not_wait, 1)
+{
+    _Atomic int flag = 0;
+
+    CHECK_EQ(rn_blocking(start_one(&flag)), 0);
+    while (!flag)
+        rn_yield();
+}
+
 /* D12: a monitor that has slept for far longer than it wanted to was stopped together with all others: what it saw
  * before says nothing, and it begins anew. */
 GO_TEST_PROCS(d12_a_monitor_that_woke_late_takes_nothing, 1)
