@@ -6,7 +6,7 @@
 #include "base/tools.h"
 #include "os/os.h"
 
-enum { MANY = 1024, TAKEN_MAX = 3 };
+enum { LONE = 16, MANY = 1024, TAKEN_MAX = 3 };
 
 #ifdef RN_EXPLORE
 uint32_t rn__chan_bias_after = UINT32_MAX;
@@ -35,7 +35,7 @@ static bool is_at(uint32_t index, const struct chan *c)
     return at == c || at == BUSY_ALL;
 }
 
-COLD void rn__chan_unbias(struct chan *c)
+COLD bool rn__chan_is_others(const struct chan *c)
 {
     struct worker *w = arch_tls_address(rn__tls_worker);
     uint32_t bias = load_owned(&c->lock.word) & ~(uint32_t)SPIN_HELD;
@@ -44,18 +44,33 @@ COLD void rn__chan_unbias(struct chan *c)
 
     if (entered)
         rt_leave(w);
-    if (ours)
-        return;
+    return !ours;
+}
+
+COLD void rn__chan_take_away(struct chan *c)
+{
+    uint32_t index = load_owned(&c->lock.word) / CHAN_BIAS - 1;
+
     store_relaxed(&c->lock.word, SPIN_HELD); /* B5 */
     c->streak = 0;
     if (c->taken < TAKEN_MAX)
         c->taken++;
-    rn__os_fence_all();
-    for (unsigned tries = 0; is_at(bias / CHAN_BIAS - 1, c); tries++)
+    for (unsigned tries = 0; is_at(index, c); tries++) {
         if (tries < 100)
             cpu_relax();
-        else
+        else if (tries < 300)
             rn__os_thread_yield(); /* it lost its CPU */
+        else
+            rn__os_thread_sleep(50000); /* and is of lower priority than we are, maybe */
+    }
+}
+
+COLD void rn__chan_unbias(struct chan *c)
+{
+    if (!rn__chan_is_others(c))
+        return;
+    rn__fence_all();
+    rn__chan_take_away(c);
 }
 
 /* Has c been p's for long enough? Its lock is held. */
@@ -65,9 +80,7 @@ static inline bool is_long(const struct chan *c, const struct proc *p)
     (void)p;
     return c->streak >= rn__chan_bias_after;
 #else
-    if (c->taken == 0 && load_relaxed(&p->alone))
-        return true;
-    return c->streak << (c->cap ? 4 : 0) >= MANY << 2 * c->taken;
+    return c->streak >= (c->taken == 0 && load_relaxed(&p->alone) ? LONE : MANY << 2 * c->taken);
 #endif
 }
 
@@ -77,22 +90,33 @@ static inline bool may_be(const struct chan *c, const struct proc *p)
     return !c->flags && load_relaxed(&c->refs) && load_relaxed(&p->bias) != BIAS_NONE;
 }
 
+/* For how many operations this one stands: see may_try in chan.c. */
+static inline uint16_t weight(struct worker *w)
+{
+    if (w->chan_turn >= CHAN_STEP)
+        return 1;
+    w->chan_turn += CHAN_STEP; /* once */
+    return 256 / CHAN_STEP;
+}
+
 NOINLINE void rn__chan_unlock_seen(struct chan *c)
 {
-    const struct worker *w = arch_tls_address(rn__tls_worker);
+    struct worker *w = arch_tls_address(rn__tls_worker);
     /* It may be taken meanwhile: then its next holder has the bias. */
     const struct proc *p = load_relaxed(&w->proc);
     uint32_t word = load_owned(&c->lock.word) & ~(uint32_t)SPIN_HELD;
 
-    if (word == 0 && p && c->taken < TAKEN_MAX) {
-        if (c->user != p->index) {
-            c->user = (uint16_t)p->index;
+    if (word == 0 && c->taken < TAKEN_MAX) {
+        if (!p || c->user != p->index) {
+            c->user = p ? (uint16_t)p->index : NOBODY;
             c->streak = 0;
         } else {
-            if (c->streak < UINT16_MAX)
-                c->streak++;
-            if (is_long(c, p) && may_be(c, p))
-                word = bias_of(p->index);
+            c->streak = (uint16_t)(c->streak + weight(w));
+            if (is_long(c, p)) {
+                if (may_be(c, p))
+                    word = bias_of(p->index);
+                c->streak = 0;
+            }
         }
     }
     store_release(&c->lock.word, word);

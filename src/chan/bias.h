@@ -24,7 +24,8 @@
  *       fence, B6 sees it; if not, B2 comes after the fence and sees HELD.
  *   B-2 By bias goes only who holds p, inside an entry, so one at a time; what one holder did the next one sees, since p was
  *       handed over.
- *   B-3 Nothing waits between B1 and B3, so B6 waits for somebody who is on his way.
+ *   B-3 Nothing waits between B1 and B3, so B6 waits for somebody who is on his way; but for the kernel, where the memory that
+ *       an element comes from or goes to is not there yet.
  *   B-4 Nothing of the channel is touched after B3, as after the store that unlocks (decision 6). busy is not the
  *       channel's, nor the runtime's: a channel outlives both its operation and, maybe, the runtime.
  *   B-5 Once a runtime has ended none of its processors goes by bias any more, though one who was left behind may hold one
@@ -32,12 +33,13 @@
  * p's holder, too, takes the lock for what is rare or needs several channels at once. It holds p at B4, so nobody else goes
  * by this bias; the bias stays. A closed channel has none.
  *
- * When is a channel biased? Now and then it is looked at whose it is, under the lock: of what is quick one in fifteen times, and in what
- * is slow anyway. At once where there is but one processor; otherwise when in MANY operations, or so, always the same one was
- * seen, and four times as many after each time that the bias was taken away, so that what the taking costs was saved before:
- * a thousand locked instructions take about as long as one fence in all threads.
+ * When is a channel biased? Whose it is is looked at now and then, under the lock: at one in fifteen operations of those that are
+ * quick, and at those that are slow anyway. If it was the same processor's each time it is that one's after LONE operations or so
+ * where there is but one, otherwise after MANY, and after four times as many each time that the bias was taken away, so that
+ * what the taking costs was about saved before; after TAKEN_MAX times never more.
  *
- * Where the kernel refuses membarrier, or a tool looks on, no channel is biased.
+ * Where the kernel refuses membarrier, or a tool looks on, no channel is biased. In a child process the channels of the parent's
+ * goroutines may be in any state, as their locks may be held.
  */
 #ifndef RN_SRC_BIAS_H
 #define RN_SRC_BIAS_H
@@ -53,8 +55,11 @@ extern uint32_t rn__chan_bias_after;
 #else
 enum { CHAN_STEP = 17 };
 #endif
-/* c's lock is held, its word has a bias: it is the caller's processor's, or no more there. */
+/* c's lock is held, its word has a bias. Afterwards it is the caller's processor's, or not there any more. */
 void rn__chan_unbias(struct chan *c);
+/* The same for several at a time: is it another processor's? Then, after a fence in all threads, it is taken away. */
+bool rn__chan_is_others(const struct chan *c);
+void rn__chan_take_away(struct chan *c);
 /* Unlock c, and see whose it is. */
 void rn__chan_unlock_seen(struct chan *c);
 /* In busy: all channels that are the processor's. */

@@ -351,7 +351,7 @@ void rn__chan_init(struct chan *c, size_t elem_size, uint64_t cap, char *buffer,
     c->receivers.first = c->receivers.last = NULL;
     c->senders.first = c->senders.last = NULL;
     c->buffer = buffer;
-    c->user = 0;
+    c->user = NOBODY;
     c->streak = c->taken = 0;
 }
 
@@ -513,7 +513,7 @@ void rn__chan_release(const volatile void *ch)
     edge_acquire(&c->refs);
     /* An operation that made us the last may still be storing its unlock; no other comes. */
     if (unlikely(load_acquire(&c->lock.word) & SPIN_HELD))
-        chan_lock(c);
+        spin_lock(&c->lock);
     if (c->receivers.first || c->senders.first) {
         spin_unlock(&c->lock);
         rn__panic("release of a channel in use");

@@ -46,22 +46,23 @@ struct chan {
     struct spin lock; /* {bias, closed, held}: published together by the store that unlocks */
     uint32_t refs;    /* atomic; 0 for a channel inside another object, which is never released */
     uint16_t elem_size;
-    uint16_t
-        user; /* index of the processor that was seen to have it last; guarded by the lock, as: */
-    uint16_t streak; /* how often in a row it was that one; see bias.h */
+    uint16_t user; /* index of whose it was seen to be last, or NOBODY; guarded by the lock, as: */
+    uint16_t streak; /* for how many operations it was seen to be that one's; see bias.h */
     uint8_t taken;   /* how often its bias was taken away, up to a maximum */
     uint8_t flags;
-    uint64_t cap;              /* elements */
-    uint64_t count;            /* elements in the buffer; written under the lock, read by anybody */
-    uint64_t send_at, recv_at; /* next slot; guarded by the lock */
-    struct chan_queue receivers, senders; /* guarded by the lock */
-    char *buffer;
+    uint64_t cap; /* elements */
+    /* Guarded by the lock, or by the bias: */
+    uint64_t count;            /* elements in the buffer; read by anybody */
+    uint64_t send_at, recv_at; /* next slot */
+    struct chan_queue receivers, senders;
+    char *buffer; /* like cap, never changed */
 };
 
 enum {
     CHAN_TIMER = 1, /* a timer's channel: shows length and capacity 0 */
     CHAN_FREED = 2, /* released, and its memory kept */
-    ELEM_MAX = UINT16_MAX
+    ELEM_MAX = UINT16_MAX,
+    NOBODY = UINT16_MAX
 };
 /* The caller is about to wait to receive from c, a timer's channel, which is locked. */
 void rn__timer_awaited(struct chan *c);

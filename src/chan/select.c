@@ -100,13 +100,25 @@ static inline bool have_by_bias(const rn_case *cases, size_t m)
 static inline void lock_all(const rn_case *cases, size_t m)
 {
     const struct chan *last = NULL;
+    bool others = false;
 
     for (size_t i = 0; i < m; i++) {
         struct chan *c = nth(cases, i);
 
-        if (c != last)
-            chan_lock(c);
+        if (c != last) {
+            spin_lock(&c->lock);
+            others |= unlikely(chan_is_biased(c)) && rn__chan_is_others(c);
+        }
         last = c;
+    }
+    if (likely(!others))
+        return;
+    rn__fence_all(); /* one for all that are others' */
+    for (size_t i = 0; i < m; i++) {
+        struct chan *c = nth(cases, i);
+
+        if (chan_is_biased(c) && rn__chan_is_others(c))
+            rn__chan_take_away(c);
     }
 }
 

@@ -314,9 +314,17 @@ bool rn__os_fence_all_start(void)
     return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
 }
 
-void rn__os_fence_all(void)
+bool rn__os_fence_all(void)
 {
-    syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+    int saved = errno;
+    bool done;
+
+    /* The kernel may lack memory for it, for a moment. */
+    while (!(done = syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0) &&
+           errno == ENOMEM)
+        sched_yield();
+    errno = saved;
+    return done;
 }
 
 int rn__os_thread_new(pthread_t *ret_thread, size_t stack, bool quiet, void *(*fn)(void *),

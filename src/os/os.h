@@ -62,7 +62,7 @@ int rn__os_cpus_all(void);
 int rn__os_threads(void);
 /* Make every thread of this process pass a full fence, cheaply for them; at first ask whether the kernel allows it. */
 bool rn__os_fence_all_start(void);
-void rn__os_fence_all(void);
+bool rn__os_fence_all(void); /* false: the kernel refuses it now */
 /* A new thread, joinable; stack 0: the default size. quiet: it takes no signals. -EAGAIN: not now. */
 int rn__os_thread_new(pthread_t *ret_thread, size_t stack, bool quiet, void *(*fn)(void *),
                       void *arg);

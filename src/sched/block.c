@@ -97,15 +97,6 @@ void rn__block_lost(struct g *g)
         store_relaxed(load_relaxed(&g->block_place), 0);
 }
 
-/* w's processor was given away, or taken; what the call left in errno is the caller's. */
-static COLD void regain(struct worker *w)
-{
-    int saved = errno;
-
-    rn__proc_regain(w);
-    errno = saved;
-}
-
 void rn__block_leave(void)
 {
     struct worker *w = worker_self();
@@ -119,9 +110,15 @@ void rn__block_leave(void)
         return;
     if (g->block_began)
         place_learn(g, arch_ticks() - g->block_began);
+    /* It has one if it waited inside, or kept it. Should the monitor take it just now, then as from any goroutine that
+     * computes; what counts as an entry is that it gets on. */
+    if (likely(load_relaxed(&w->proc) != NULL)) {
+        store_release(&w->entry, load_owned(&w->entry) + 2);
+        return;
+    }
     rt_enter(w);
-    if (unlikely(!w->proc)) /* it has one if it waited inside, or kept it */
-        regain(w);
+    if (!w->proc)
+        rn__proc_regain(w);
     rt_leave(w);
 }
 

@@ -447,8 +447,10 @@ static COLD void start_slowly(struct fresh *f)
     if (unlikely(rn__tools))
         rn__fresh_announce(f);
     outside = rt_enter(w);
-    if (unlikely(lost_to_others(w) && !held))
+    if (unlikely(lost_to_others(w) && !held)) {
         rn__proc_regain(w);
+        and_acq_rel(&w->attention, ~(uint32_t)ATTEND_YIELD); /* that was it */
+    }
     if (likely(w->proc && w->rt == rt)) {
         note_spawn(w, f);
         push_fresh(w, f);

@@ -256,12 +256,18 @@ static bool convicted(const struct suspect *s, int64_t now)
     return !(rn__tools & TOOL_VALGRIND) && rn__os_thread_sleeps(s->tid);
 }
 
+void rn__fence_all(void)
+{
+    if (!rn__os_fence_all())
+        rn__panic("the kernel refuses membarrier, which it allowed when the process began");
+}
+
 void rn__everybody_fences(const struct rt *rt)
 {
     if (rt->fences)
         fence_seq_cst();
     else
-        rn__os_fence_all();
+        rn__fence_all();
 }
 
 /* True if a processor was taken. */

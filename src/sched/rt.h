@@ -526,6 +526,7 @@ void rn__g_drop(struct rt *rt, struct g *g);
 /* monitor.c */
 void rn__monitor_start(struct rt *rt);
 void rn__monitor_end(struct rt *rt); /* rt->stopping is set */
+void rn__fence_all(void);            /* a full fence in every thread of the process */
 void rn__everybody_fences(
     const struct rt *rt); /* a full fence in every thread, or here where each entry has its own */
 void rn__monitor_tell(struct rt *rt);       /* if it sleeps until told */

@@ -722,20 +722,16 @@ kept:
     return t;
 }
 
-/* Has the loop more to do at this tick than to pick? */
-static ALWAYS_INLINE bool the_loop_is_due(const struct proc *p, uint32_t tick)
-{
-    return unlikely(tick % TICK_TIMERS == 0) &&
-           (tick % TICK_GLOBAL == 0 || load_relaxed(&p->timers->count) != 0);
-}
-
 /* pick() for a goroutine that leaves, which must ready nothing: 0 also when the loop has more to do. */
 static ALWAYS_INLINE task pick_quick(struct proc *p)
 {
     uint32_t tick = p->tick + 1;
 
     store_relaxed(&p->tick, tick);
-    return the_loop_is_due(p, tick) ? 0 : pick(p);
+    if (unlikely(tick % TICK_TIMERS == 0) &&
+        (tick % TICK_GLOBAL == 0 || load_relaxed(&p->timers->count) != 0))
+        return 0;
+    return pick(p);
 }
 
 /* ---- Switching -------------------------------------------------------------------------------------- */
@@ -1037,8 +1033,8 @@ void rn__ready(struct g *g)
         rt_leave(w);
 }
 
-/* Is nobody queued before whom g, which yields, has to stand back, and does nothing else wait for the loop? Then g has been
- * picked. As pick_quick, it comes to the loop now and then all the same: timers, descriptors. */
+/* Is nobody queued before whom g, which yields, has to stand back, and does nothing else wait for the loop, no timer either?
+ * Then g has been picked. It comes to the loop now and then all the same, for descriptors. */
 static ALWAYS_INLINE bool picked_again(struct worker *w, const struct g *g)
 {
     struct proc *p = w->proc;
@@ -1047,10 +1043,10 @@ static ALWAYS_INLINE bool picked_again(struct worker *w, const struct g *g)
 
     if (unlikely(!p) || runq_len(&p->yielded) != 0 || runq_len(&p->ready) != 0 ||
         freshq_len(&p->fresh) != 0 || load_relaxed(&rt->global_len) != 0 || g->worker ||
-        w->caller || load_relaxed(&rt->stopping))
+        w->caller || load_relaxed(&rt->stopping) || load_relaxed(&p->timers->count) != 0)
         return false;
     tick = p->tick + 1;
-    if (the_loop_is_due(p, tick))
+    if (tick % TICK_GLOBAL == 0)
         return false;
     store_relaxed(&p->tick, tick);
     return true;
@@ -2028,11 +2024,12 @@ void rn__proc_lend(struct worker *w)
         rn__wake_one(rt); /* somebody has to mind the timers and descriptors while we are away */
 }
 
-/* Get a processor again, on this thread: an idle one, or the place in the queue of a task. Inside an entry. */
+/* Get a processor again, on this thread: an idle one, or the place in the queue of a task. Inside an entry. errno stays. */
 void rn__proc_regain(struct worker *w)
 {
     struct rt *rt = w->rt;
     struct g *g = w->cur;
+    int saved = errno;
     struct proc *p;
 
     spin_lock(&rt->lock);
@@ -2052,6 +2049,7 @@ void rn__proc_regain(struct worker *w)
     spin_unlock(&rt->lock);
     if (p) {
         note_unblock(w);
+        errno = saved;
         return;
     }
     if (!w->without) {
@@ -2067,6 +2065,7 @@ void rn__proc_regain(struct worker *w)
         g_to_thread(g, NULL);
         w->locked = NULL;
     }
+    errno = saved;
 }
 
 /* What is left to do on the thread's own stack for prev, which has left it. */

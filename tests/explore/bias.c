@@ -160,6 +160,27 @@ EXPLORE(bias_select, .preemptions = 2, .stale = 1, .random_runs = 8000)
     end();
 }
 
+/* A select of a thread's takes both away, with one fence. */
+static void select_both(void *arg)
+{
+    uint64_t v = 0, w = 0;
+
+    (void)arg;
+    while (v + w < 3)
+        (void)rn_select(rn_on_recv(ch, &v), rn_on_recv(other, &w));
+}
+
+EXPLORE(bias_taken_in_a_select, .preemptions = 2, .stale = 1, .random_runs = 8000)
+{
+    begin();
+    ch = make_biased(1);
+    other = make_biased(1);
+    explore_start(select_both, NULL);
+    rn_send(ch, 1);
+    rn_send(other, 2);
+    end();
+}
+
 /* Two threads of one runtime, each with its processor: who takes it away, and has it for a while, may have its own bias. */
 static void use_biased(void *arg)
 {
@@ -209,10 +230,16 @@ static void take_processor(void *arg)
 EXPLORE(bias_processor_taken, .preemptions = 3, .stale = 2, .random_runs = 8000,
         .breaks = {{"bias_is", "load_acquire", 0}})
 {
+    uint64_t v = 0;
+
     begin();
     ch = rn_chan_make(uint64_t, 2);
     rn__chan_bias_after = 1;
-    worker_self()->chan_turn = UINT8_MAX; /* the next operation is looked at */
+    first->chan_turn = UINT8_MAX; /* the next operation is looked at */
+    rn_send(ch, 0);
+    EXPECT(rn_recv_ok(ch, &v));
+    first->chan_turn = UINT8_MAX;
+    EXPECT(!biased(ch));
     explore_start(take_processor, NULL);
     rn_send(ch, 1);
     rn_send(ch, 2);

@@ -87,9 +87,10 @@ bool rn__os_fence_all_start(void)
 {
     return true;
 }
-void rn__os_fence_all(void)
+bool rn__os_fence_all(void)
 {
     explore_membarrier();
+    return true;
 }
 int explore_pthread_create(pthread_t *ret_thread, const pthread_attr_t *attr, void *(*fn)(void *),
                            void *arg);

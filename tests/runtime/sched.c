@@ -1129,3 +1129,33 @@ GO_TEST(rt_an_idle_program_uses_no_cpu)
     CHECK_EQ(rn_settle(RN_MINUTE), 0);
     rn_chan_release(gate);
 }
+
+/* ---- A yield with nobody else queued --------------------------------------------------------------------------------- */
+
+static void sleep_and_set(_Atomic int *flag)
+{
+    rn_sleep(RN_MILLISECOND);
+    *flag = 1;
+}
+
+/* Timers that are due come first, however seldom there is a yield; unless another thread is just about to fire them. */
+GO_TEST_PROCS(yield_lets_timers_fire, 1)
+{
+    int at_once = 0;
+
+    for (int i = 0; i < 20; i++) {
+        _Atomic int flag = 0;
+        rn_time due;
+
+        rn_go(sleep_and_set, &flag);
+        rn_yield(); /* it sleeps */
+        due = rn_now() + 2 * RN_MILLISECOND;
+        while (rn_now() < due)
+            ;
+        rn_yield();
+        at_once += flag;
+        while (!flag)
+            rn_yield();
+    }
+    CHECK(at_once >= 10);
+}

@@ -15,7 +15,7 @@
 static int64_t test_now(void) __attribute__((unused));
 static void test_wait(uint32_t *word, uint32_t value, int64_t until) __attribute__((unused));
 static bool test_sleeps(int tid) __attribute__((unused));
-static void test_fence_all(void) __attribute__((unused));
+static bool test_fence_all(void) __attribute__((unused));
 static int test_poll(void) __attribute__((unused));
 static int test_cpus(void) __attribute__((unused));
 
@@ -35,6 +35,7 @@ static int test_cpus(void) __attribute__((unused));
 
 #include "support.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -65,10 +66,10 @@ static bool test_sleeps(int tid)
     return asleep;
 }
 
-static void test_fence_all(void)
+static bool test_fence_all(void)
 {
-    rn__os_fence_all();
     fences++;
+    return rn__os_fence_all();
 }
 
 static int test_poll(void)
@@ -186,8 +187,10 @@ GO_TEST_PROCS(d12_who_starts_goroutines_without_a_processor_waits_for_one, 1)
     for (int i = 0; i < 11; i++)
         look_after(i > 0 ? ms : 0);
     CHECK(!mine());
+    errno = 4711;
     rn_go(set, &later);
-    CHECK(mine() && worker_self() == w);
+    CHECK_EQ(errno, 4711);
+    CHECK(mine() && !asked() && worker_self() == w);
     CHECK_EQ(flag, 1);
     CHECK_EQ(later, 0);
     ungate();
