@@ -80,7 +80,9 @@ static inline bool is_long(const struct chan *c, const struct proc *p)
     (void)p;
     return c->streak >= rn__chan_bias_after;
 #else
-    return c->streak >= (c->taken == 0 && load_relaxed(&p->alone) ? LONE : MANY << 2 * c->taken);
+    int enough = c->taken == 0 && load_relaxed(&p->alone) ? LONE : MANY << 2 * c->taken;
+
+    return c->streak >= (enough < UINT16_MAX ? enough : UINT16_MAX);
 #endif
 }
 
@@ -106,17 +108,16 @@ NOINLINE void rn__chan_unlock_seen(struct chan *c)
     const struct proc *p = load_relaxed(&w->proc);
     uint32_t word = load_owned(&c->lock.word) & ~(uint32_t)SPIN_HELD;
 
-    if (word == 0 && c->taken < TAKEN_MAX) {
+    if (word == 0) {
         if (!p || c->user != p->index) {
             c->user = p ? (uint16_t)p->index : NOBODY;
             c->streak = 0;
         } else {
-            c->streak = (uint16_t)(c->streak + weight(w));
-            if (is_long(c, p)) {
-                if (may_be(c, p))
-                    word = bias_of(p->index);
-                c->streak = 0;
-            }
+            unsigned streak = (unsigned)c->streak + weight(w);
+
+            c->streak = streak < UINT16_MAX ? (uint16_t)streak : UINT16_MAX;
+            if (is_long(c, p) && may_be(c, p))
+                word = bias_of(p->index);
         }
     }
     store_release(&c->lock.word, word);

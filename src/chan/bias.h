@@ -35,8 +35,8 @@
  *
  * When is a channel biased? Whose it is is looked at now and then, under the lock: at one in fifteen operations of those that are
  * quick, and at those that are slow anyway. If it was the same processor's each time it is that one's after LONE operations or so
- * where there is but one, otherwise after MANY, and after four times as many each time that the bias was taken away, so that
- * what the taking costs was about saved before; after TAKEN_MAX times never more.
+ * where there is but one, otherwise after MANY, and after four times as many each time that the bias was taken away, up to
+ * UINT16_MAX, so that what the taking costs was about saved before.
  *
  * Where the kernel refuses membarrier, or a tool looks on, no channel is biased. In a child process the channels of the parent's
  * goroutines may be in any state, as their locks may be held.

@@ -41,19 +41,9 @@ static void nothing(void) {}
 
 /* ---- Channels --------------------------------------------------------------------------------- */
 
-/* The only processor's own channel; and as between several, as if its bias had been taken away again and again. */
-static rn_chan(int64_t) make_channel(int64_t cap, bool own)
+static void chan_buffered(int64_t n)
 {
-    rn_chan(int64_t) ch = rn_chan_make(int64_t, cap);
-
-    if (!own)
-        ((struct chan *)(void *)ch)->taken = UINT8_MAX;
-    return ch;
-}
-
-static void buffered(int64_t n, bool own)
-{
-    rn_chan(int64_t) ch = make_channel(8, own);
+    rn_chan(int64_t) ch = rn_chan_make(int64_t, 8);
 
     for (int64_t i = 0; i < n; i++) {
         rn_send(ch, i);
@@ -61,13 +51,20 @@ static void buffered(int64_t n, bool own)
     }
     rn_chan_release(ch);
 }
-static void chan_buffered(int64_t n)
+
+/* As on a channel of several processors: none is the only one's. */
+static void by_lock(void (*run)(int64_t n), int64_t n)
 {
-    buffered(n, true);
+    struct proc *p = worker_self()->proc;
+    uint32_t bias = p->bias;
+
+    p->bias = BIAS_NONE;
+    run(n);
+    p->bias = bias;
 }
 static void chan_buffered_by_lock(int64_t n)
 {
-    buffered(n, false);
+    by_lock(chan_buffered, n);
 }
 
 static void send_all(rn_send_only(int64_t) ch, int64_t n)
@@ -77,9 +74,9 @@ static void send_all(rn_send_only(int64_t) ch, int64_t n)
 }
 
 /* Either side parks for every other element, and finds the other parked for the next. */
-static void handoff(int64_t n, bool own)
+static void chan_handoff(int64_t n)
 {
-    rn_chan(int64_t) ch = make_channel(0, own);
+    rn_chan(int64_t) ch = rn_chan_make(int64_t, 0);
     rn_wg wg = {0};
 
     rn_wg_go(&wg, send_all, ch, n);
@@ -89,13 +86,9 @@ static void handoff(int64_t n, bool own)
     rn_chan_release(ch);
 }
 
-static void chan_handoff(int64_t n)
-{
-    handoff(n, true);
-}
 static void chan_handoff_by_lock(int64_t n)
 {
-    handoff(n, false);
+    by_lock(chan_handoff, n);
 }
 
 static void echo(rn_chan(int64_t) ping, rn_chan(int64_t) pong)
