@@ -2,8 +2,8 @@
 /*
  * select.h - wait for the first of several channel operations.
  *
- * rn_select(case, ...), of 1 to 32 cases (rn_select_array takes any number), waits until one case can proceed, performs it,
- * and returns its position, from 0; among several that can, a fair random choice. With rn_default, which comes last by custom and may
+ * rn_select(case, ...) waits until one case can proceed, performs it, and returns its position, from 0;
+ * among several that can, a fair random choice. With rn_default, which comes last by custom and may
  * stand anywhere, it never waits. Every operand is evaluated exactly once, in order. A case on a NULL
  * channel, and a zero case, never proceeds: without any other it waits for ever. Sending on a closed
  * channel panics. Never allocates, but for a table of timers that grows. From any thread.
@@ -53,53 +53,7 @@ RN__END
 
 #ifndef __cplusplus
 
-/* A few cases are stored one after another: for an initializer of all of them gcc makes a string instruction, which takes as
- * long as a select that is ready. */
 #define rn_select(...)                                                                             \
-    RN__SELECT(RN__CAT(rn__cases, __COUNTER__), RN__COUNT(__VA_ARGS__), __VA_ARGS__)
-#define RN__SELECT(cases, n, ...) RN__CAT(RN__SELECT_, n)(cases, __VA_ARGS__)
-#define RN__SELECT_1(cases, ...) RN__SELECT_ALL(cases, __VA_ARGS__)
-#define RN__SELECT_2(cases, a, b) RN__SELECT_FEW(cases, 2, RN__SET_2(cases, a, b))
-#define RN__SELECT_3(cases, a, b, c) RN__SELECT_FEW(cases, 3, RN__SET_3(cases, a, b, c))
-#define RN__SELECT_4(cases, a, b, c, d) RN__SELECT_FEW(cases, 4, RN__SET_4(cases, a, b, c, d))
-#define RN__SELECT_5(cases, ...) RN__SELECT_ALL(cases, __VA_ARGS__)
-#define RN__SELECT_6(cases, ...) RN__SELECT_ALL(cases, __VA_ARGS__)
-#define RN__SELECT_7(cases, ...) RN__SELECT_ALL(cases, __VA_ARGS__)
-#define RN__SELECT_8(cases, ...) RN__SELECT_ALL(cases, __VA_ARGS__)
-#define RN__SELECT_9(cases, ...) RN__SELECT_ALL(cases, __VA_ARGS__)
-#define RN__SELECT_10(cases, ...) RN__SELECT_ALL(cases, __VA_ARGS__)
-#define RN__SELECT_11(cases, ...) RN__SELECT_ALL(cases, __VA_ARGS__)
-#define RN__SELECT_12(cases, ...) RN__SELECT_ALL(cases, __VA_ARGS__)
-#define RN__SELECT_13(cases, ...) RN__SELECT_ALL(cases, __VA_ARGS__)
-#define RN__SELECT_14(cases, ...) RN__SELECT_ALL(cases, __VA_ARGS__)
-#define RN__SELECT_15(cases, ...) RN__SELECT_ALL(cases, __VA_ARGS__)
-#define RN__SELECT_16(cases, ...) RN__SELECT_ALL(cases, __VA_ARGS__)
-#define RN__SELECT_17(cases, ...) RN__SELECT_ALL(cases, __VA_ARGS__)
-#define RN__SELECT_18(cases, ...) RN__SELECT_ALL(cases, __VA_ARGS__)
-#define RN__SELECT_19(cases, ...) RN__SELECT_ALL(cases, __VA_ARGS__)
-#define RN__SELECT_20(cases, ...) RN__SELECT_ALL(cases, __VA_ARGS__)
-#define RN__SELECT_21(cases, ...) RN__SELECT_ALL(cases, __VA_ARGS__)
-#define RN__SELECT_22(cases, ...) RN__SELECT_ALL(cases, __VA_ARGS__)
-#define RN__SELECT_23(cases, ...) RN__SELECT_ALL(cases, __VA_ARGS__)
-#define RN__SELECT_24(cases, ...) RN__SELECT_ALL(cases, __VA_ARGS__)
-#define RN__SELECT_25(cases, ...) RN__SELECT_ALL(cases, __VA_ARGS__)
-#define RN__SELECT_26(cases, ...) RN__SELECT_ALL(cases, __VA_ARGS__)
-#define RN__SELECT_27(cases, ...) RN__SELECT_ALL(cases, __VA_ARGS__)
-#define RN__SELECT_28(cases, ...) RN__SELECT_ALL(cases, __VA_ARGS__)
-#define RN__SELECT_29(cases, ...) RN__SELECT_ALL(cases, __VA_ARGS__)
-#define RN__SELECT_30(cases, ...) RN__SELECT_ALL(cases, __VA_ARGS__)
-#define RN__SELECT_31(cases, ...) RN__SELECT_ALL(cases, __VA_ARGS__)
-#define RN__SELECT_32(cases, ...) RN__SELECT_ALL(cases, __VA_ARGS__)
-#define RN__SET_2(cases, a, b) cases[0] = a, cases[1] = b
-#define RN__SET_3(cases, a, b, c) RN__SET_2(cases, a, b), cases[2] = c
-#define RN__SET_4(cases, a, b, c, d) RN__SET_3(cases, a, b, c), cases[3] = d
-#define RN__SELECT_FEW(cases, n, ...)                                                              \
-    __extension__({                                                                                \
-        rn_case cases[n];                                                                          \
-        __VA_ARGS__;                                                                               \
-        rn__select(cases, n);                                                                      \
-    })
-#define RN__SELECT_ALL(cases, ...)                                                                 \
     rn__select((rn_case[]){__VA_ARGS__}, sizeof((rn_case[]){__VA_ARGS__}) / sizeof(rn_case))
 
 /* One case and rn_default is a try, as Go compiles it too: the compiler knows the kinds, and makes no case. */

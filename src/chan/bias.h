@@ -80,25 +80,22 @@ struct stay {
 static ALWAYS_INLINE bool bias_enter_first(const struct chan *what, struct stay *ret_stay)
 {
     struct worker *w = arch_tls_address(rn__tls_worker);
-    uint32_t entry = load_owned(&w->entry);
+    const struct proc *p;
 
-    if (unlikely(entry & 1))
+    if (unlikely(!rt_enter_unless(w, UINT32_MAX, &ret_stay->entry))) /* M1, M2 */
         return false;
-    store_relaxed(&w->entry, entry + 1); /* M1 */
-    fence_compiler();
-    if (likely(load_acquire(&w->attention) == 0 && w->proc)) { /* M2 */
-        const struct proc *p = w->proc;
-        ret_stay->w = w;
-        ret_stay->busy = p->busy;
-        ret_stay->entry = entry;
-        store_release(ret_stay->busy,
-                      what); /* B1; releases what was done to another channel, for B6 */
-        fence_compiler();    /* with rn__chan_unbias's fence in all threads */
-        ret_stay->bias = load_relaxed(&p->bias);
-        return true;
+    p = w->proc;
+    if (unlikely(!p)) {
+        rt_leave(w);
+        return false;
     }
-    store_release(&w->entry, entry + 2); /* M5 */
-    return false;
+    ret_stay->w = w;
+    ret_stay->busy = p->busy;
+    /* B1; releases what was done to another channel, for B6. */
+    store_release(ret_stay->busy, what);
+    fence_compiler(); /* with rn__chan_unbias's fence in all threads */
+    ret_stay->bias = load_relaxed(&p->bias);
+    return true;
 }
 static ALWAYS_INLINE bool bias_is(const struct stay *s, const struct chan *c)
 {

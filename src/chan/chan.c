@@ -649,10 +649,8 @@ void rn_send_fn(volatile void *ch, const void *elem)
     struct chan *c = chan_of(ch);
 
     if (likely(c != NULL)) {
-        uint32_t word;
+        uint32_t word = load_relaxed(&c->lock.word);
         struct stay stay;
-
-        word = load_relaxed(&c->lock.word);
 
         probe3(chan_send, c, c->count, c->cap);
         if (word >= CHAN_BIAS && likely(bias_enter_keeping(c, &stay))) {
@@ -752,10 +750,8 @@ bool rn_recv_fn(const void *ch, void *elem)
     struct chan *c = chan_of(ch);
 
     if (likely(c != NULL)) {
-        uint32_t word;
+        uint32_t word = load_relaxed(&c->lock.word);
         struct stay stay;
-
-        word = load_relaxed(&c->lock.word);
 
         probe3(chan_recv, c, c->count, c->cap);
         if (word >= CHAN_BIAS && likely(bias_enter_keeping(c, &stay))) {

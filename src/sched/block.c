@@ -117,8 +117,7 @@ void rn__block_leave(void)
         return;
     }
     rt_enter(w);
-    if (!w->proc)
-        rn__proc_regain(w);
+    rn__proc_regain(w);
     rt_leave(w);
 }
 

@@ -427,8 +427,7 @@ COLD void rn__fresh_announce(struct fresh *f)
  */
 static bool lost_to_others(const struct worker *w)
 {
-    return w->without && !w->proc && w->cur->kind == G_GOROUTINE &&
-           load_owned(&w->cur->block_depth) == 0;
+    return w->without && load_owned(&w->cur->block_depth) == 0;
 }
 
 /* Whoever calls, wherever f is from. */

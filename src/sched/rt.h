@@ -333,21 +333,28 @@ static ALWAYS_INLINE bool rt_enter(struct worker *w)
     return true;
 }
 
-/* The same for what has another way: false, and outside, also if somebody wants something of w. */
-static inline bool rt_enter_quick(struct worker *w)
+/* The same for what has another way: false, and outside, also if somebody wants any of these things of w. What entry was
+ * before goes to *ret_entry. */
+static ALWAYS_INLINE bool rt_enter_unless(struct worker *w, uint32_t wanted, uint32_t *ret_entry)
 {
     uint32_t entry = load_owned(&w->entry);
 
+    *ret_entry = entry;
     if (unlikely(entry & 1))
         return false;
     store_relaxed(&w->entry, entry + 1); /* M1 */
     fence_compiler();
-    if (unlikely(load_acquire(&w->attention) &
-                 (ATTEND_STEALING | ATTEND_FENCE | ATTEND_FORKED))) { /* M2 */
-        store_release(&w->entry, entry + 2);                          /* M5, with nothing done */
+    if (unlikely(load_acquire(&w->attention) & wanted)) { /* M2 */
+        store_release(&w->entry, entry + 2);              /* M5, with nothing done */
         return false;
     }
     return true;
+}
+static inline bool rt_enter_quick(struct worker *w)
+{
+    uint32_t entry;
+
+    return rt_enter_unless(w, ATTEND_STEALING | ATTEND_FENCE | ATTEND_FORKED, &entry);
 }
 
 static inline void rt_leave(struct worker *w)
@@ -526,9 +533,9 @@ void rn__g_drop(struct rt *rt, struct g *g);
 /* monitor.c */
 void rn__monitor_start(struct rt *rt);
 void rn__monitor_end(struct rt *rt); /* rt->stopping is set */
-void rn__fence_all(void);            /* a full fence in every thread of the process */
-void rn__everybody_fences(
-    const struct rt *rt); /* a full fence in every thread, or here where each entry has its own */
+/* A full fence in every thread of the process; or here alone, where each entry has its own. */
+void rn__fence_all(void);
+void rn__everybody_fences(const struct rt *rt);
 void rn__monitor_tell(struct rt *rt);       /* if it sleeps until told */
 void rn__monitor_rouse(struct rt *rt);      /* it shall look now */
 void rn__monitor_exclude(struct worker *w); /* take rt->lock, with the monitor's hands off w (P3) */

@@ -166,7 +166,7 @@ MUTANTS = [
      "who yields does not let the global queue go first"),
     ("spawn-without", "sched/go.c", "        rn__proc_regain(w);\n", "",
      "who has lost its processor starts goroutines through the global queue"),
-    ("spawn-in-a-call", "sched/go.c", " &&\n           load_owned(&w->cur->block_depth) == 0;", ";",
+    ("spawn-in-a-call", "sched/go.c", "    return w->without && load_owned(&w->cur->block_depth) == 0;", "    return w->without;",
      "who starts a goroutine in a call that lends waits for a processor"),
     ("yielded-as-readied", "sched/sched.c", "push(w, &w->proc->yielded, prev);", "push_ready(w, prev);",
      "who is woken waits for all that yielded before"),

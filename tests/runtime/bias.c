@@ -4,7 +4,7 @@
  * comes finds all that was sent, in order, whoever has the channel just then.
  */
 #define _GNU_SOURCE
-#include "process.h"
+#include "support.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -186,7 +186,7 @@ GO_TEST(bias_thread_beside_the_owner)
     both_ways(7);
 }
 
-/* A select waits by bias on two channels, a thread sends to one of them; and a select of the thread's the other way. */
+/* The owner waits on both of its channels by a select, a thread sends to either by another. */
 static void *send_by_select(void *arg)
 {
     rn_chan(int) *ch = arg;
