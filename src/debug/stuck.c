@@ -102,6 +102,13 @@ static bool add_object(struct search *s, const void *lo, const void *hi)
     return true;
 }
 
+/* Of a piece of the heap that many bytes count. glibc refers to a free piece by an address one word before its beginning, which
+ * is within the last word of the piece before it. */
+static uintptr_t counts_until(uintptr_t end)
+{
+    return end - sizeof(void *);
+}
+
 /* False: who waits for it is taken for alive. */
 static bool add_channel(struct search *s, const struct chan *c)
 {
@@ -112,7 +119,7 @@ static bool add_channel(struct search *s, const struct chan *c)
     hi = c->buffer + c->cap * c->elem_size;
     if (!load_relaxed(&c->refs))
         rn__ctx_extent(c, &lo, &hi);
-    return add_object(s, lo, hi);
+    return add_object(s, lo, (const void *)counts_until((uintptr_t)hi));
 }
 
 static bool add_on_stack(struct search *s, const void *on)
@@ -207,8 +214,8 @@ static void collect_contexts(struct search *s)
         if (before + i == s->object_room)
             s->failed = true;
         else
-            s->objects[s->object_count++] =
-                (struct object){lo, lo + s->lost[i].size, (uint32_t)i | OF_CONTEXT};
+            s->objects[s->object_count++] = (struct object){
+                lo, counts_until(lo + s->lost[i].size), (uint32_t)i | OF_CONTEXT};
     }
 }
 

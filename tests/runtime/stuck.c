@@ -7,6 +7,7 @@
 #include "process.h"
 #include "said.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -100,6 +101,35 @@ ONE_PROC_TEST(stuck_in_great_numbers)
 static __attribute__((noinline)) void leave_sender(void)
 {
     rn_go(send_one, rn_chan_make(int, 0));
+}
+
+/* glibc refers to a free piece, when one lies behind this one, by this address. */
+static void *volatile refers_behind[2];
+static void *behind(const void *piece)
+{
+    return (char *)(uintptr_t)piece + malloc_usable_size((void *)(uintptr_t)piece) - sizeof(void *);
+}
+static void send_longs(rn_chan(int64_t) ch)
+{
+    for (size_t i = rn_cap(ch) + 1; i > 0; i--)
+        rn_send(ch, 1);
+}
+static __attribute__((noinline)) void leave_before_a_free_piece(int i, int cap)
+{
+    rn_chan(int64_t) ch = rn_chan_make(int64_t, cap);
+
+    refers_behind[i] = behind((const void *)ch);
+    rn_go(send_longs, ch);
+}
+/* Whether what is behind begins in the channel's last word or behind that. */
+ONE_PROC_TEST(stuck_before_a_free_piece)
+{
+    if (NOT_THERE())
+        return;
+    for (volatile int i = 0; i < 2; i++)
+        leave_before_a_free_piece(i, 1000 + i);
+    start_control(); /* last, and so what the others had on our stack is overwritten */
+    stuck_are("2, 3, 4");
 }
 
 static void forward(rn_chan(int) from, rn_chan(int) to)
@@ -499,6 +529,20 @@ static __attribute__((noinline)) int forget(void)
     (void)!!make_ctx(rn_ctx_background());
     return 0;
 }
+static __attribute__((noinline)) void refer_behind(rn_ctx *ctx)
+{
+    refers_behind[0] = behind(ctx);
+}
+static int forget_before_a_free_piece(void)
+{
+    refer_behind(make_ctx(rn_ctx_background()));
+    return 0;
+}
+static int forget_value_before_a_free_piece(void)
+{
+    refer_behind(rn_ctx_with_value(rn_ctx_background(), &key, NULL));
+    return 0;
+}
 static int forget_three(void)
 {
     for (volatile int i = 0; i < 3; i++)
@@ -617,6 +661,9 @@ PLAIN_TEST(contexts_that_nobody_can_end)
     if (NOT_THERE())
         return;
     says_lost(forget, one);
+    says_lost(forget_before_a_free_piece, one);
+    says_lost(forget_value_before_a_free_piece, one);
+    says_lost(forget_value_before_a_free_piece, one);
     says_lost(forget_three, "\nrunnel: 3 contexts were never ended, and nothing");
     says_lost(forget_after_cancel, one);
     says_lost(forget_deadline, one);
