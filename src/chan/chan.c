@@ -894,35 +894,6 @@ void rn_close(volatile void *ch)
     }
 }
 
-/* ---- For timers --------------------------------------------------------------------------------------------- */
-
-uint64_t rn__chan_reset(struct chan *c, void (*change)(void *), void *arg)
-{
-    uint64_t n;
-
-    chan_lock(c);
-    n = c->count;
-    store_relaxed(&c->count, 0);
-    c->recv_at = c->send_at;
-    change(arg);
-    spin_unlock(&c->lock);
-    return n;
-}
-
-bool rn__chan_offer(struct chan *c, const void *elem, bool (*still)(void *), void *arg)
-{
-    struct g *wake = NULL;
-    bool sent = false;
-
-    chan_lock(c);
-    if (!still || still(arg))
-        sent = rn__chan_send_locked(c, elem, &wake) == CHAN_DONE;
-    spin_unlock(&c->lock);
-    if (wake)
-        rn__ready(wake);
-    return sent;
-}
-
 /* ---- Under a context ------------------------------------------------------------------------------------------ */
 
 int rn__send_ctx(rn_ctx *ctx, volatile void *ch, const void *elem)

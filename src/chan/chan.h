@@ -146,10 +146,14 @@ static inline struct chan_queue *case_queue(const rn_case *k)
     return k->rn__kind == RN__CASE_SEND ? &case_chan(k)->senders : &case_chan(k)->receivers;
 }
 
-/* Send on a timer's channel of capacity 1 without waiting, if still(arg) says so under the lock. */
-bool rn__chan_offer(struct chan *c, const void *elem, bool (*still)(void *), void *arg);
-/* Run change(arg) under c's lock and drop what is buffered in the same step; how many elements were dropped. Lock
- * not held. */
-uint64_t rn__chan_reset(struct chan *c, void (*change)(void *), void *arg);
+/* What is buffered in c, whose lock is held, is dropped; how many elements. */
+static inline uint64_t chan_drain(struct chan *c)
+{
+    uint64_t n = c->count;
+
+    store_relaxed(&c->count, 0);
+    c->recv_at = c->send_at;
+    return n;
+}
 
 #endif

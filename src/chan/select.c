@@ -149,14 +149,13 @@ struct select_timer {
     uint32_t index;
 };
 
-static void timer_fire(struct timer *t, int64_t when, uint64_t seq)
+static void timer_fire(struct timer *t, int64_t when)
 {
     struct select_timer *st = container_of(t, struct select_timer, timer);
     struct select_wait *s = st->select;
     uint32_t no = 0;
 
     (void)when;
-    (void)seq;
     if (!cas_acq_rel(&s->claimed, &no, 1))
         return;
     s->winner = st->index;
@@ -241,7 +240,7 @@ static int wait_for_any(struct select_wait *s, size_t m, bool by_bias, int64_t u
     if (timeout >= 0) {
         st.select = s;
         st.index = (uint32_t)timeout;
-        if (rn__timer_start(&st.timer, until, 0, 0) < 0)
+        if (rn__timer_start(&st.timer, until) < 0)
             rn__panic("out of memory for a timer");
     }
     s->g->unlink_always = true; /* its waiters on the channels that did not win */

@@ -107,22 +107,30 @@ void rn__ctx_ref(rn_ctx *ctx)
         add_relaxed(&ctx->refs, 1);
 }
 
+/* The caller has a reference: is it the only one? Then no other can come to be, unless ctx is in its parent's list yet. */
+static bool is_sole(const rn_ctx *ctx)
+{
+    return load_acquire(&ctx->refs) == 1; /* pairs with the other holders' */
+}
+
 void rn__ctx_unref(rn_ctx *ctx)
 {
     while (!is_root(ctx)) {
         rn_ctx *parent = ctx->parent;
 
         edge_release(&ctx->refs);
-        if (sub_acq_rel(&ctx->refs, 1) != 1) /* pairs with the other holders' */
+        if (!is_sole(ctx) && sub_acq_rel(&ctx->refs, 1) != 1) /* pairs with the other holders' */
             return;
         edge_acquire(&ctx->refs);
         if (ctx->drop)
             ctx->drop(ctx->value);
         if (cancellable(ctx)) {
             rn__timer_stop(&ctx->timer);
-            spin_lock(
-                &ctx->done.lock); /* an operation that just ended may still store its unlock */
-            spin_unlock(&ctx->done.lock);
+            /* An operation that just ended may still store its unlock. */
+            if (unlikely(load_acquire(&ctx->done.lock.word) & SPIN_HELD)) {
+                spin_lock(&ctx->done.lock);
+                spin_unlock(&ctx->done.lock);
+            }
         }
         if (unlikely(ctx->note != NULL))
             load_relaxed (&rn__ctx_gone)(ctx->note);
@@ -338,12 +346,32 @@ void rn__ctx_on_unused(rn_ctx *ctx, void (*unused)(rn_ctx *))
     ctx->unused = unused;
 }
 
+/* The last user's reference is given up. Can nobody see whether ctx has ended? Most have no child then, and nobody waits. */
+static bool is_unseen(rn_ctx *ctx)
+{
+    if (unlikely(rn__tools))
+        return false;
+    rn__ctx_hook_remove(&ctx->link);
+    if (ctx->kind == CTX_DEADLINE && rn__timer_stop(&ctx->timer))
+        rn__ctx_unref(ctx);
+    return is_sole(ctx) && ctx->hooks.next == &ctx->hooks && !ctx->done.receivers.first;
+}
+
+/* Is this the last user's reference? */
+static bool user_gone(rn_ctx *ctx)
+{
+    if (load_acquire(&ctx->users) != 1)
+        return sub_acq_rel(&ctx->users, 1) == 1;
+    store_relaxed(&ctx->users, 0); /* nobody is left who could add or take one */
+    return true;
+}
+
 static void release(rn_ctx *ctx)
 {
     if (is_root(ctx))
         return;
-    if (sub_acq_rel(&ctx->users, 1) == 1) {
-        if (cancellable(ctx))
+    if (user_gone(ctx)) {
+        if (cancellable(ctx) && !is_unseen(ctx))
             end(ctx, -ECANCELED, 0); /* nobody is left who could */
         if (ctx->unused)
             ctx->unused(ctx);
@@ -359,18 +387,19 @@ void rn_ctx_release(rn_ctx *ctx)
 
 void rn_ctx_end(rn_ctx *ctx)
 {
-    rn_ctx_cancel(ctx);
+    alive(ctx);
+    if (!is_root(ctx) && load_relaxed(&ctx->users) != 1) /* the last one's release ends it */
+        rn_ctx_cancel(ctx);
     release(ctx);
 }
 
 /* ---- Making ------------------------------------------------------------------------------------------------ */
 
-static void deadline_fire(struct timer *t, int64_t when, uint64_t seq)
+static void deadline_fire(struct timer *t, int64_t when)
 {
     rn_ctx *ctx = container_of(t, rn_ctx, timer);
 
     (void)when;
-    (void)seq;
     end_all(ctx, -ETIMEDOUT, &ctx->expiry);
     rn__ctx_unref(ctx); /* the timer's */
 }
@@ -458,7 +487,7 @@ static rn_ctx *deadline_new(rn_ctx *parent, rn_time t, int cause)
     }
     rn__ctx_ref(ctx); /* the timer's */
     edge_release(&ctx->timer);
-    if (rn__timer_start(&ctx->timer, t, 0, 0) < 0)
+    if (rn__timer_start(&ctx->timer, t) < 0)
         rn__panic("out of memory for a context's timer");
     /* Ended by its parent meanwhile: then nobody has stopped the timer. */
     if (chan_is_closed(&ctx->done) && rn__timer_stop(&ctx->timer))

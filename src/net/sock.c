@@ -14,16 +14,14 @@ static void expire(struct sock *s, uint32_t direction)
 {
     rn__fd_expire(s->desc, s->gen, direction, true);
 }
-static void read_expires(struct timer *t, int64_t when, uint64_t seq)
+static void read_expires(struct timer *t, int64_t when)
 {
     (void)when;
-    (void)seq;
     expire(container_of(t, struct sock, timer[RN_READ - 1]), RN_READ);
 }
-static void write_expires(struct timer *t, int64_t when, uint64_t seq)
+static void write_expires(struct timer *t, int64_t when)
 {
     (void)when;
-    (void)seq;
     expire(container_of(t, struct sock, timer[RN_WRITE - 1]), RN_WRITE);
 }
 
@@ -140,7 +138,7 @@ int rn__sock_set_deadline(struct sock *s, uint32_t directions, int64_t t)
         rn__fd_expire(s->desc, s->gen, dir, false);
         store_relaxed(&s->deadline[dir - 1], t);
         if (t)
-            err = rn__timer_start(timer, t, 0, 0);
+            err = rn__timer_start(timer, t);
         if (err)
             store_relaxed(&s->deadline[dir - 1], 0);
     }
@@ -160,6 +158,6 @@ void rn__sock_rearm(struct sock *s, uint32_t direction)
     spin_lock(&s->hands);
     at = load_owned(&s->deadline[direction - 1]);
     if (at && load_acquire(&timer->state) == 0 && !(rn__fd_expired(s->desc) & direction))
-        (void)rn__timer_start(timer, at, 0, 0);
+        (void)rn__timer_start(timer, at);
     spin_unlock(&s->hands);
 }

@@ -345,12 +345,11 @@ static void hook_fire(struct ctx_hook *h)
         rn__ready(w->g);
 }
 
-static void timer_fire(struct timer *t, int64_t when, uint64_t seq)
+static void timer_fire(struct timer *t, int64_t when)
 {
     struct fd_wait *w = container_of(t, struct fd_wait, timer);
 
     (void)when;
-    (void)seq;
     if (take_out(w, 0))
         rn__ready(w->g);
 }
@@ -419,7 +418,7 @@ static int wait_parked(struct fd_wait *w, int64_t until)
     if (until != INT64_MAX) {
         w->timed = true;
         w->timer = (struct timer){.kind = TIMER_BORROWED, .fire = timer_fire};
-        if (rn__timer_start(&w->timer, until, 0, 0) < 0 && take_out(w, 0))
+        if (rn__timer_start(&w->timer, until) < 0 && take_out(w, 0))
             return -ENOMEM;
     }
     if (call->ctx) {

@@ -28,10 +28,9 @@ static void wake(struct sleeper *s)
         rn__ready(s->g);
 }
 
-static void timer_fire(struct timer *t, int64_t when, uint64_t seq)
+static void timer_fire(struct timer *t, int64_t when)
 {
     (void)when;
-    (void)seq;
     wake(container_of(t, struct sleeper, timer));
 }
 
@@ -64,7 +63,7 @@ int rn_sleep_ctx(rn_ctx *ctx, rn_dur d)
     }
     s.g = rn__self();
     s.timer.stays = s.g->kind == G_THREAD;
-    if (rn__timer_start(&s.timer, until, 0, 0) < 0)
+    if (rn__timer_start(&s.timer, until) < 0)
         rn__panic("out of memory for a timer");
     if (!rn__ctx_hook_add(ctx, &s.hook) && rn_ctx_err(ctx) && !swap_acq_rel(&s.claimed, 1)) {
         rn__timer_stop_sync(&s.timer); /* ended since we looked, and nothing has woken us */

@@ -108,28 +108,94 @@ static bool put_in(struct timer_heap *h, struct timer *t)
     return h->at[0] == t;
 }
 
-int rn__timer_start(struct timer *t, int64_t when, int64_t period, uint64_t seq)
+static void count_armed(struct timer_heap *h)
+{
+    store_relaxed(&h->armed, h->armed + 1);
+}
+
+/* t is idle, h's lock is held. */
+static int arm(struct timer_heap *h, struct timer *t, int64_t when, int64_t period, bool *ret_first)
+{
+    if (unlikely(!make_room(h)))
+        return -ENOMEM;
+    t->when = when;
+    t->period = period;
+    store_relaxed(&t->state, TIMER_ARMED); /* it was idle: nobody clears FIRING meanwhile */
+    count_armed(h);
+    *ret_first = put_in(h, t);
+    return 0;
+}
+
+/* t is armed in h, whose lock is held, and does not fire; it stays in there. */
+static void move(struct timer_heap *h, struct timer *t, int64_t when, int64_t period, bool *ret_first)
+{
+    int64_t before = t->when;
+
+    t->when = when;
+    t->period = period;
+    count_armed(h);
+    if (when < before)
+        up(h, t->index, t);
+    else
+        down(h, t->index, t);
+    publish_first(h);
+    *ret_first = when < before && h->at[0] == t;
+}
+
+/* t, which is armed, is so no more; h's lock is held. */
+static void disarm(struct timer_heap *h, struct timer *t)
+{
+    take_out(h, t);
+    /* FIRING is set under the lock alone, and cleared without it. Acquire: after the store nobody can see any more who cleared
+     * it, and what he had done before. */
+    if (likely(load_acquire(&t->state) == TIMER_ARMED))
+        store_relaxed(&t->state, 0);
+    else
+        and_acq_rel(&t->state, ~(uint32_t)TIMER_ARMED);
+}
+
+int rn__timer_start(struct timer *t, int64_t when)
 {
     struct timer_heap *h = rn__timer_heap();
-    bool first;
+    bool first = false;
+    int err;
 
     if (!h)
         return -ENOMEM;
     spin_lock(&h->lock);
-    if (!make_room(h)) {
-        spin_unlock(&h->lock);
-        return -ENOMEM;
-    }
-    t->when = when;
-    t->period = period;
-    t->seq = seq;
-    store_relaxed(&t->state, TIMER_ARMED); /* it was idle: nobody clears FIRING meanwhile */
-    store_relaxed(&h->armed, h->armed + 1);
-    first = put_in(h, t);
+    err = arm(h, t, when, 0, &first);
     spin_unlock(&h->lock);
     if (first)
         rn__timer_wake(when);
-    return 0;
+    return err;
+}
+
+int rn__timer_set(struct timer *t, int64_t when, int64_t period, bool *was, bool *ret_first)
+{
+    struct timer_heap *h = rn__timer_heap();
+    uint32_t state;
+    int err = 0;
+
+    *ret_first = false;
+    if (!h)
+        return -ENOMEM;
+    if (load_relaxed(&t->heap) != h && rn__timer_stop(t))
+        *was = true;
+    spin_lock(&h->lock);
+    state = load_acquire(&t->state); /* pairs with rn__timer_fired */
+    if (state & TIMER_ARMED)
+        *was = true;
+    if (likely(state == TIMER_ARMED)) {
+        move(h, t, when, period, ret_first);
+    } else if (state == 0) {
+        err = arm(h, t, when, period, ret_first);
+    } else {
+        if (state & TIMER_ARMED)
+            disarm(h, t);
+        err = -EAGAIN;
+    }
+    spin_unlock(&h->lock);
+    return err;
 }
 
 void rn__timer_bring(struct timer *t)
@@ -162,31 +228,33 @@ bool rn__timer_stop(struct timer *t)
         return false;
     spin_lock(&h->lock);
     was = load_relaxed(&t->state) & TIMER_ARMED;
-    if (was) {
-        take_out(h, t);
-        and_acq_rel(&t->state, ~(uint32_t)TIMER_ARMED); /* FIRING may be cleared at the same time */
-    }
+    if (was)
+        disarm(h, t);
     spin_unlock(&h->lock);
     return was;
+}
+
+void rn__timer_wait_fired(struct timer *t)
+{
+    for (unsigned tries = 0; timer_is_firing(t); tries++) {
+        if (tries < 1000)
+            cpu_relax();
+        else
+            rn__os_thread_yield();
+    }
 }
 
 bool rn__timer_stop_sync(struct timer *t)
 {
     bool was = rn__timer_stop(t);
 
-    for (unsigned tries = 0; load_acquire(&t->state) & TIMER_FIRING;
-         tries++) { /* pairs with rn__timers_run */
-        if (tries < 1000)
-            cpu_relax();
-        else
-            rn__os_thread_yield();
-    }
+    rn__timer_wait_fired(t);
     return was;
 }
 
 void rn__timer_fired(struct timer *t)
 {
-    and_acq_rel(&t->state, ~(uint32_t)TIMER_FIRING); /* pairs with rn__timer_stop_sync */
+    and_acq_rel(&t->state, ~(uint32_t)TIMER_FIRING); /* pairs with timer_is_firing */
 }
 
 int rn__timers_run(struct timer_heap *h, int64_t now)
@@ -196,7 +264,6 @@ int rn__timers_run(struct timer_heap *h, int64_t now)
     for (;;) {
         struct timer *t;
         int64_t when;
-        uint64_t seq;
         bool again, owned, itself, busy;
 
         spin_lock(&h->lock);
@@ -206,7 +273,6 @@ int rn__timers_run(struct timer_heap *h, int64_t now)
             return fired;
         }
         when = t->when;
-        seq = t->seq;
         again = t->period > 0;
         owned = t->kind == TIMER_OWNED;
         itself = t->kind == TIMER_FIRES_ITSELF;
@@ -231,10 +297,12 @@ int rn__timers_run(struct timer_heap *h, int64_t now)
         spin_unlock(&h->lock);
         if (busy) /* the last tick's fire still runs: this one is dropped */
             continue;
-        t->fire(t, when, seq);
+        t->fire(t, when);
         if (!owned && !itself)
             rn__timer_fired(t); /* t may be gone now */
         fired++;
+        if (timers_first(h) > now) /* who arms an earlier one meanwhile sees to it */
+            return fired;
     }
 }
 
@@ -260,8 +328,7 @@ bool rn__timers_end(struct timer_heap *h)
                 t = NULL;
                 continue;
             }
-            take_out(h, t);
-            and_acq_rel(&t->state, ~(uint32_t)TIMER_ARMED);
+            disarm(h, t);
         }
         if (!t && h->count == 0) {
             struct timer **at = h->at;

@@ -31,12 +31,10 @@ struct timer {
     uint32_t state; /* atomic, enum timer_state; FIRING is cleared without the heap's lock */
     uint8_t kind;   /* enum timer_kind */
     uint8_t stays;  /* a plain thread waits for it: it outlives the runtime */
-    /* seq is the timer's seq as it was when it expired; when, the time at which it was due. */
-    void (*fire)(struct timer *t, int64_t when, uint64_t seq);
+    /* when is the time at which it was due. */
+    void (*fire)(struct timer *t, int64_t when);
     /* NULL, or called when the runtime ends with t armed: t is idle then, and will not fire. */
     void (*drop)(struct timer *t);
-    uint64_t
-        seq; /* for the owner: which setting; set by rn__timer_start, guarded by the heap's lock */
 };
 
 struct timer_heap {
@@ -50,11 +48,17 @@ struct timer_heap {
 };
 
 /*
- * Arm t, which must be idle, to fire at when (clamped to the past: at once), and then every period if
- * period is not 0. Allocates only when the heap grows; returns 0 or -ENOMEM with t idle.
- * From any thread; starts the runtime if need be.
+ * Arm t, which must be idle, to fire once, at when (in the past: at once). Allocates only when the heap grows; returns 0, or
+ * -ENOMEM with t idle. From any thread; starts the runtime if need be.
  */
-int rn__timer_start(struct timer *t, int64_t when, int64_t period, uint64_t seq);
+int rn__timer_start(struct timer *t, int64_t when);
+/*
+ * The same, whether t is armed or not, and then every period if that is not 0. *was becomes true if it was armed. Who would
+ * sleep past when is not told: if *ret_first, the caller has to, by rn__timer_wake, once he has no lock. -EAGAIN: fire is running
+ * on another thread; t is not armed any more, and may be set again once rn__timer_wait_fired has returned. -ENOMEM with t
+ * idle, or as it was.
+ */
+int rn__timer_set(struct timer *t, int64_t when, int64_t period, bool *was, bool *ret_first);
 /* Take t out. True if it was armed, and will not fire (a periodic one: not again); false if it was not. A
  * fire may be running on another thread. Does not wait. Start and stop of one timer are not made at the same time
  * by two: who shares a timer has a lock for that. */
@@ -62,6 +66,13 @@ bool rn__timer_stop(struct timer *t);
 /* The same, and if fire is running on another thread, wait (spinning) until it has returned: t is idle then. Not
  * from fire itself, not for TIMER_OWNED. */
 bool rn__timer_stop_sync(struct timer *t);
+/* That wait by itself. */
+void rn__timer_wait_fired(struct timer *t);
+/* Is fire running? Without the heap's lock that may be over by now. */
+static inline bool timer_is_firing(const struct timer *t)
+{
+    return load_acquire(&t->state) & TIMER_FIRING; /* pairs with rn__timer_fired */
+}
 
 /* The caller's processor is to fire t, if t is armed, whichever is now. Not at the same time as a start or stop. */
 void rn__timer_bring(struct timer *t);

@@ -2,25 +2,24 @@
 /*
  * timers.c - rn_timer, rn_ticker and after-functions, with the meaning of Go 1.23 and later.
  *
- * A timer of the user's is a struct timer, a channel of capacity 1 with its one slot, and a setting number. Each
- * reset and stop takes the next number, under the channel's lock, and drops what is buffered there in the same
- * step; a fire that was on its way offers its value under that lock too, and only if the number is still its own.
- * So nothing of an old setting can be received after a reset or stop has returned, and a value that expired but
- * was not received still counts as pending.
- *
- * Whoever arms, stops or frees a timer holds its hands lock meanwhile, so that a timer may be in many hands; the lock
- * order is hands, then the channel's, then a heap's. A fire does not take hands, so one under way can be waited for.
+ * A timer of the user's is a struct timer and a channel of capacity 1 with its one slot. Whoever arms, stops, brings or frees
+ * it has the channel meanwhile, by its lock or by its bias, so that a timer may be in many hands; a heap's lock comes after
+ * the channel's. A fire sends under the channel's lock, too. Who sets or stops a timer finds it firing or not: if not, he
+ * drops what is buffered, and so nothing of an old setting can be received after a reset or stop has returned, and a value
+ * that expired but was not received still counts as pending. If it fires, the channel must be let go until it is done;
+ * meanwhile hands are held, which keep off all others who would set or stop it.
  *
  * A timer follows whoever waits for it: a goroutine about to park for the channel brings the timer to its own
  * processor, so that a tick finds the goroutine's data where it was, and two processors with a ticker each need nothing of
- * one another. It has the channel locked then, so it only tries for hands: who has them is at the timer anyway.
+ * one another.
  *
  * Last access. A timer may leave scope when its value has been received, or when it has been stopped. So a fire is over,
  * for whoever waits for it, before it sends, under the channel's lock; the store that unlocks is the last access of both
  * fire and receive; and who stops a timer takes that lock after it has waited for the fire.
  *
  * An after-function's timer has no channel: its fire starts a goroutine with a copy of the captured call, so that
- * it can be reset and fire again. Its memory begins with the rn_timer that the user holds.
+ * it can be reset and fire again. Its memory begins with the rn_timer that the user holds. Whoever arms or stops it holds
+ * hands.
  *
  * Edges: arming releases the channel (or the call); the receive, or the function's start, acquires it.
  */
@@ -28,7 +27,7 @@
 
 #include "base/mem.h"
 #include "base/tools.h"
-#include "chan/chan.h"
+#include "chan/bias.h"
 #include "sched/rt.h"
 #include "time/timer.h"
 
@@ -36,10 +35,9 @@ enum timer_face { FACE_NEW, FACE_CHANNEL, FACE_AFTER, FACE_AFTER_ONCE };
 
 struct user_timer {
     struct timer timer;
-    uint64_t seq; /* the present setting; guarded by the channel's lock */
     int64_t slot; /* the channel's one element */
     struct spin hands;
-    uint32_t face; /* enum timer_face; guarded by hands until it is set */
+    uint32_t face; /* atomic, enum timer_face */
     struct chan chan;
 };
 
@@ -67,98 +65,109 @@ static struct user_timer *of_ticker(rn_ticker *t)
 
 /* ---- Timers with a channel ------------------------------------------------------------------------------ */
 
-struct firing {
-    struct user_timer *ut;
-    uint64_t seq;
-};
-
-/* Under the channel's lock: is the setting that fired still the present one? */
-static bool still_current(void *arg)
+static void channel_fire(struct timer *t, int64_t when)
 {
-    const struct firing *f = arg;
-    bool current = f->ut->seq == f->seq;
+    struct user_timer *ut = container_of(t, struct user_timer, timer);
+    struct g *wake = NULL;
 
-    rn__timer_fired(&f->ut->timer);
-    return current;
-}
-
-static void channel_fire(struct timer *t, int64_t when, uint64_t seq)
-{
-    struct firing f = {container_of(t, struct user_timer, timer), seq};
-
-    rn__chan_offer(&f.ut->chan, &when, still_current, &f);
+    chan_lock(&ut->chan);
+    rn__timer_fired(t);
+    (void)rn__chan_send_locked(&ut->chan, &when, &wake); /* a tick that finds one unreceived is dropped */
+    spin_unlock(&ut->chan.lock);
+    if (wake)
+        rn__ready(wake);
 }
 
 void rn__timer_awaited(struct chan *c)
 {
-    struct user_timer *ut = container_of(c, struct user_timer, chan);
+    if (worker_self()->proc) /* a thread has none to bring it to */
+        rn__timer_bring(&container_of(c, struct user_timer, chan)->timer);
+}
 
-    if (!worker_self()->proc) /* a thread has none to bring it to */
-        return;
-    if (!spin_try(&ut->hands))
-        return;
-    rn__timer_bring(&ut->timer);
+/* First use: zero until now. */
+static COLD void make_channel(struct user_timer *ut)
+{
+    spin_lock(&ut->hands);
+    if (ut->face == FACE_NEW) {
+        rn__chan_init(&ut->chan, sizeof(int64_t), 1, (char *)&ut->slot, CHAN_TIMER);
+        ut->timer.kind = TIMER_FIRES_ITSELF;
+        ut->timer.fire = channel_fire;
+        store_release(&ut->face, FACE_CHANNEL); /* pairs with with_channel */
+    }
     spin_unlock(&ut->hands);
 }
 
-/* First use: zero until now. hands is held. */
-static void make_channel(struct user_timer *ut)
+static struct chan *with_channel(struct user_timer *ut)
 {
-    if (ut->face != FACE_NEW)
-        return;
-    rn__chan_init(&ut->chan, sizeof(int64_t), 1, (char *)&ut->slot, CHAN_TIMER);
-    ut->timer.kind = TIMER_FIRES_ITSELF;
-    ut->timer.fire = channel_fire;
-    ut->face = FACE_CHANNEL;
+    if (unlikely(load_acquire(&ut->face) == FACE_NEW))
+        make_channel(ut);
+    return &ut->chan;
 }
 
 static struct chan *channel_of(struct user_timer *ut)
 {
     if (ut->face == FACE_AFTER) /* what it is from its beginning to its end */
         return NULL;
-    spin_lock(&ut->hands);
-    make_channel(ut);
-    spin_unlock(&ut->hands);
-    return &ut->chan;
+    return with_channel(ut);
 }
 
-static void next_setting(void *arg)
+/* Have ut: its channel's lock, and no hands but ours. */
+static void have(struct user_timer *ut)
 {
-    struct user_timer *ut = arg;
+    struct chan *c = with_channel(ut);
 
-    ut->seq++;
+    chan_lock(c);
+    while (unlikely(load_relaxed(&ut->hands.word) & SPIN_HELD)) {
+        spin_unlock(&c->lock);
+        spin_lock(&ut->hands);
+        spin_unlock(&ut->hands);
+        chan_lock(c);
+    }
 }
 
-/* Take t out of its heap, wait for a fire under way, and withdraw its value; true if it was pending. */
+static void let_go(struct user_timer *ut)
+{
+    spin_unlock(&ut->chan.lock);
+}
+
+/* A fire is under way, of ut, which we have, and which is not armed: let it have the channel. */
+static COLD void wait_for_fire(struct user_timer *ut)
+{
+    spin_lock(&ut->hands); /* whoever else has them does nothing but let them go */
+    let_go(ut);
+    rn__timer_wait_fired(&ut->timer);
+    chan_lock(&ut->chan);
+    spin_unlock(&ut->hands);
+}
+
+/* Take ut, which we have, out of its heap, and withdraw its value; true if it was pending. */
 static bool withdraw(struct user_timer *ut)
 {
-    bool armed = rn__timer_stop_sync(&ut->timer);
+    bool was = rn__timer_stop(&ut->timer);
 
-    return rn__chan_reset(&ut->chan, next_setting, ut) > 0 || armed;
-}
-
-/* Start ut, whose hands are held and which is idle. */
-static void start(struct user_timer *ut, rn_dur d, int64_t period)
-{
-    int err = rn__timer_start(&ut->timer, time_after(now_ns(), d), period, ut->seq);
-
-    if (err < 0) {
-        spin_unlock(&ut->hands);
-        rn__panic("out of memory for a timer");
-    }
+    if (unlikely(timer_is_firing(&ut->timer)))
+        wait_for_fire(ut);
+    return chan_drain(&ut->chan) > 0 || was;
 }
 
 /* A new setting, whatever the last one; true if that was pending. */
 static bool set(struct user_timer *ut, rn_dur d, int64_t period)
 {
-    bool was;
+    int64_t when = time_after(now_ns(), d);
+    bool was = false, is_first;
+    int err;
 
-    spin_lock(&ut->hands);
-    make_channel(ut);
-    was = withdraw(ut);
+    have(ut);
     edge_release(&ut->chan);
-    start(ut, d, period);
-    spin_unlock(&ut->hands);
+    while (unlikely((err = rn__timer_set(&ut->timer, when, period, &was, &is_first)) == -EAGAIN))
+        wait_for_fire(ut);
+    if (chan_drain(&ut->chan) > 0)
+        was = true;
+    let_go(ut);
+    if (err < 0)
+        rn__panic("out of memory for a timer");
+    if (is_first)
+        rn__timer_wake(when);
     return was;
 }
 
@@ -166,26 +175,26 @@ static bool unset(struct user_timer *ut)
 {
     bool was;
 
-    spin_lock(&ut->hands);
-    was = ut->face != FACE_NEW && withdraw(ut);
-    spin_unlock(&ut->hands);
+    if (load_acquire(&ut->face) == FACE_NEW)
+        return false;
+    have(ut);
+    was = withdraw(ut);
+    let_go(ut);
     return was;
 }
 
 /* Stop ut; then it is as new. */
 static void end(struct user_timer *ut)
 {
-    bool in_use = false;
+    bool in_use;
 
-    spin_lock(&ut->hands);
-    if (ut->face != FACE_NEW) {
-        withdraw(ut);
-        spin_lock(&ut->chan.lock);
-        in_use = ut->chan.receivers.first;
-        spin_unlock(&ut->chan.lock);
-        ut->face = FACE_NEW;
-    }
-    spin_unlock(&ut->hands);
+    if (load_acquire(&ut->face) == FACE_NEW)
+        return;
+    have(ut);
+    (void)withdraw(ut);
+    in_use = ut->chan.receivers.first;
+    store_relaxed(&ut->face, FACE_NEW);
+    let_go(ut);
     if (in_use)
         rn__panic("release of a channel in use");
 }
@@ -227,13 +236,12 @@ void rn_ticker_free(rn_ticker *t)
 
 /* ---- After-functions ------------------------------------------------------------------------------------ */
 
-static void after_fire(struct timer *t, int64_t when, uint64_t seq)
+static void after_fire(struct timer *t, int64_t when)
 {
     struct after *a = container_of(container_of(t, struct user_timer, timer), struct after, ut);
     struct fresh *f;
 
     (void)when;
-    (void)seq;
     f = rn__fresh_new(a->call.fn, NULL, NULL, a->created_at);
     if (!f)
         rn__panic("out of memory for an after-function");
@@ -259,7 +267,7 @@ static void after_start(struct rn__call *call)
     struct after *a = container_of(call, struct after, call);
 
     edge_release(a);
-    if (rn__timer_start(&a->ut.timer, a->ut.slot, 0, 0) < 0)
+    if (rn__timer_start(&a->ut.timer, a->ut.slot) < 0)
         rn__panic("out of memory for a timer");
 }
 
@@ -290,15 +298,22 @@ struct rn__call *rn__after_begin(rn_dur d, void (*fn)(void), rn_timer **ret_time
 bool rn_timer_reset(rn_timer *t, rn_dur d)
 {
     struct user_timer *ut = of(t);
-    bool was;
+    int64_t when;
+    bool was = false, is_first;
+    int err;
 
     if (ut->face != FACE_AFTER)
         return set(ut, d, 0);
+    when = time_after(now_ns(), d);
     spin_lock(&ut->hands);
     edge_release(container_of(ut, struct after, ut));
-    was = rn__timer_stop_sync(&ut->timer);
-    start(ut, d, 0);
+    while (unlikely((err = rn__timer_set(&ut->timer, when, 0, &was, &is_first)) == -EAGAIN))
+        rn__timer_wait_fired(&ut->timer);
     spin_unlock(&ut->hands);
+    if (err < 0)
+        rn__panic("out of memory for a timer");
+    if (is_first)
+        rn__timer_wake(when);
     return was;
 }
 

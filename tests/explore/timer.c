@@ -52,11 +52,10 @@ static struct {
     uint64_t fired; /* plain: written by fire, read by whoever knows that it is over */
 } *borrowed;
 
-static void fire_borrowed(struct timer *t, int64_t when, uint64_t seq)
+static void fire_borrowed(struct timer *t, int64_t when)
 {
     (void)t;
     (void)when;
-    (void)seq;
     explore_write(&borrowed->fired, 8);
     borrowed->fired++;
 }
@@ -72,14 +71,14 @@ static void make_borrowed(void)
 /* After stop_sync the memory may go: fire has not begun, or is over and has touched it for the last time. */
 EXPLORE(timer_stop_sync, .preemptions = 3, .stale = 2, .random_runs = 10000,
         .breaks = {{"rn__timer_fired", "and_acq_rel", 0},
-                   {"rn__timer_stop_sync", "load_acquire", 0}})
+                   {"timer_is_firing", "load_acquire", 0}})
 {
     bool stopped;
     int f;
 
     reset();
     make_borrowed();
-    EXPECT(rn__timer_start(&borrowed->t, rn__clock(), 0, 0) == 0);
+    EXPECT(rn__timer_start(&borrowed->t, rn__clock()) == 0);
     f = explore_start(run_timers, NULL);
     stopped = rn__timer_stop_sync(&borrowed->t);
     explore_read(&borrowed->fired, 8);
@@ -94,7 +93,7 @@ EXPLORE(timer_fires_once, .preemptions = 3, .stale = 2, .random_runs = 10000)
 {
     reset();
     make_borrowed();
-    EXPECT(rn__timer_start(&borrowed->t, rn__clock(), 0, 0) == 0);
+    EXPECT(rn__timer_start(&borrowed->t, rn__clock()) == 0);
     explore_start(run_timers, NULL);
     run_timers(NULL);
     explore_join_all();
@@ -114,11 +113,13 @@ static void run_timers_twice(void *arg)
 }
 
 EXPLORE(timer_periodic, .preemptions = 3, .stale = 1, .random_runs = 10000,
-        .breaks = {{"rn__timers_run", "load_acquire", 0}})
+        .breaks = {{"rn__timers_run", "load_acquire", 0}, {"disarm", "load_acquire", 0}})
 {
+    bool was = false, is_first;
+
     reset();
     make_borrowed();
-    EXPECT(rn__timer_start(&borrowed->t, rn__clock(), 10, 0) == 0);
+    EXPECT(rn__timer_set(&borrowed->t, rn__clock(), 10, &was, &is_first) == 0 && !was && is_first);
     explore_start(run_timers_twice, NULL);
     rn__timers_run(&heap, rn__clock() + 10);
     rn__timer_stop_sync(&borrowed->t);
@@ -250,6 +251,37 @@ EXPLORE(timer_channel_reset, .preemptions = 2, .stale = 1, .random_runs = 10000)
     rn__timers_run(&heap, began + 100);
     EXPECT(rn_try_recv(rn_timer_chan(timer), &t));
     EXPECT(t == began + 20);
+    EXPECT(!rn_try_recv(rn_timer_chan(timer), &t));
+    rn_timer_free(timer);
+    explore_free(timer);
+    clear();
+}
+
+/* Two set it while it fires: either finds it pending, or its value there; the last setting is the one that fires, once. */
+static bool found_pending;
+static void set_it(void *arg)
+{
+    (void)arg;
+    stand_here();
+    found_pending = rn_timer_reset(timer, 20);
+}
+
+EXPLORE(timer_set_by_two, .preemptions = 3, .stale = 1, .random_runs = 10000)
+{
+    rn_time t = 0, began = rn__clock();
+
+    reset();
+    timer = new_zero(sizeof *timer);
+    rn_timer_reset(timer, 10);
+    explore_start(run_timers, (void *)(intptr_t)(began + 10));
+    explore_start(set_it, NULL);
+    EXPECT(rn_timer_reset(timer, 30)); /* nobody receives */
+    explore_join_all();
+    EXPECT(found_pending);
+    EXPECT(heap.count == 1);
+    rn__timers_run(&heap, began + 100);
+    EXPECT(rn_try_recv(rn_timer_chan(timer), &t));
+    EXPECT(t == began + 20 || t == began + 30);
     EXPECT(!rn_try_recv(rn_timer_chan(timer), &t));
     rn_timer_free(timer);
     explore_free(timer);

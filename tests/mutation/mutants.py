@@ -304,22 +304,32 @@ MUTANTS = [
     ("ctx-sibling", "ctx/ctx.c", "                    child->next_ending = todo;", "                    child->next_ending = NULL;",
      "only one child ends with its parent"),
     ("ctx-hold-child", "ctx/ctx.c", "                rn__ctx_ref(container_of(h, rn_ctx, link));", "                (void)h;", "a child is freed while it is ended"),
-    ("ctx-unref-relaxed", "ctx/ctx.c", "        if (sub_acq_rel(&ctx->refs, 1) != 1) /* pairs with the other holders' */",
-     "        if (add_relaxed(&ctx->refs, (uint32_t)-1) != 1)", "freed before the others are done with it"),
+    ("ctx-unref-relaxed", "ctx/ctx.c", "        if (!is_sole(ctx) && sub_acq_rel(&ctx->refs, 1) != 1) /* pairs with the other holders' */",
+     "        if (!is_sole(ctx) && add_relaxed(&ctx->refs, (uint32_t)-1) != 1)", "freed before the others are done with it"),
+    ("ctx-sole-relaxed", "ctx/ctx.c", "    return load_acquire(&ctx->refs) == 1; /* pairs with the other holders' */",
+     "    return load_relaxed(&ctx->refs) == 1;", "freed before the others are done with it"),
+    ("ctx-unseen-hooked", "ctx/ctx.c", " && ctx->hooks.next == &ctx->hooks && ", " && ", "who waits under a context is not woken by its last release"),
+    ("ctx-unseen-awaited", "ctx/ctx.c", " && !ctx->done.receivers.first;", ";", "who waits for a context's end is not woken by its last release"),
     # Timers
     ("timer-heap-up", "time/timer.c", "        if (h->at[parent]->when <= t->when)", "        if (h->at[parent]->when >= t->when)", "timers in any order"),
     ("timer-no-firing", "time/timer.c", "(again ? TIMER_ARMED : 0) | (owned ? 0 : TIMER_FIRING)", "(again ? TIMER_ARMED : 0)",
      "stop does not wait for a fire"),
     ("timer-take-out", "time/timer.c", "    if (last != t) {", "    if (last != t && 0) {", "the heap loses its last timer"),
     ("timer-not-before", "time/timer.c", "        if (!t || t->when > now) {", "        if (!t || t->when > now + 1000000000) {", "timers fire early"),
-    # (That a fire compares its setting's number with the present one is no mutant: who sets anew waits for the fire, and
-    # then empties the channel under its lock, so the comparison never fails.)
     ("timer-not-brought", "time/timer.c", "    if (load_relaxed(&t->state) == TIMER_ARMED && make_room(to)) {", "    if (0 && make_room(to)) {",
      "a ticker stays where it was started"),
     ("timer-brought-firing", "time/timer.c", "    if (load_relaxed(&t->state) == TIMER_ARMED && make_room(to)) {", "    if (make_room(to)) {",
      "an idle timer is taken out"),
-    ("timers-not-withdrawn", "time/timers.c", "    return rn__chan_reset(&ut->chan, next_setting, ut) > 0 || armed;",
-     "    return armed;", "a value of an old setting is received after a reset"),
+    ("timers-not-withdrawn", "time/timers.c", "    return chan_drain(&ut->chan) > 0 || was;",
+     "    return was;", "a value of an old setting is received after a stop"),
+    ("timers-set-not-withdrawn", "time/timers.c", "    if (chan_drain(&ut->chan) > 0)\n        was = true;\n", "",
+     "a value of an old setting is received after a reset"),
+    ("timer-moved-down", "time/timer.c", "    if (when < before)\n        up(h, t->index, t);\n    else\n        down(",
+     "    if (when < before)\n        up(h, t->index, t);\n    else if (0)\n        down(", "a timer set to a later time stays before others"),
+    ("timer-moved-untold", "time/timer.c", "    *ret_first = when < before && h->at[0] == t;", "    *ret_first = false;",
+     "nobody is told of a timer set to an earlier time"),
+    ("timer-disarm-relaxed", "time/timer.c", "    if (likely(load_acquire(&t->state) == TIMER_ARMED))", "    if (likely(load_relaxed(&t->state) == TIMER_ARMED))",
+     "who stops a timer does not see what its fire did"),
     ("sleep-woken-twice", "time/sleep.c", "    if (!swap_acq_rel(&s->claimed, 1))\n        rn__ready(s->g);\n}\n\nstatic void timer_fire",
      "    (void)swap_acq_rel(&s->claimed, 1);\n    rn__ready(s->g);\n}\n\nstatic void timer_fire", "a sleeper is woken twice"),
     # Flights, deferred calls
@@ -360,7 +370,8 @@ MUTANTS = [
     ("oom-fresh", "sched/go.c", "    slab = rn__mem_new_aligned(sizeof *slab + SLAB_RECORDS * sizeof(struct fresh), SLAB_BYTES);\n    if (!slab)\n        return NULL;",
      "    slab = rn__mem_new_aligned(sizeof *slab + SLAB_RECORDS * sizeof(struct fresh), SLAB_BYTES);", "no memory for records"),
     ("oom-thread-leak", "sched/sched.c", "        rn__mem_free(slot);\n        spin_lock", "        spin_lock", "a leak for each thread refused"),
-    ("oom-heap", "time/timer.c", "        spin_unlock(&h->lock);\n        return -ENOMEM;", "        return -ENOMEM;", "a heap stays locked for ever"),
+    ("oom-heap", "time/timer.c", "        rn__timer_wake(when);\n    return err;", "        rn__timer_wake(when);\n    return 0;",
+     "a timer for which there is no memory is said to be armed"),
 ]
 
 # What to build, and then the programs to run: from the cheapest to the dearest, so that most mutants cost little.
