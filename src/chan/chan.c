@@ -156,12 +156,16 @@ static inline void copy_elem(const struct chan *c, void *to, const void *from)
     (void)copy_elem_or_not(c, to, from, false);
 }
 
-static inline void zero_elem(const struct chan *c, void *elem)
+static ALWAYS_INLINE void zero_elem(const struct chan *c, void *elem)
 {
-    if (likely(c->elem_size == 8))
+    uint32_t size = c->elem_size;
+
+    if (likely(size == 8))
         *(volatile any64 *)elem = 0;
-    else
-        rn__zero(elem, c->elem_size);
+    else if (size == 4)
+        *(volatile any32 *)elem = 0;
+    else if (size > 0)
+        rn__zero(elem, size);
 }
 
 static inline char *slot_at(const struct chan *c, uint64_t i)
@@ -733,8 +737,11 @@ static NOINLINE bool recv_locked_or_closed(struct chan *c, void *elem)
     uint32_t word = CHAN_CLOSED;
 
     if (likely(c && chan_is_closed(c) && may_try())) {
-        if (load_relaxed(&c->count) == 0)
-            return recv_over(c, elem);
+        if (load_relaxed(&c->count) == 0) { /* recv_over without tools */
+            if (elem)
+                zero_elem(c, elem);
+            return false;
+        }
         if (likely(cas_acquire(&c->lock.word, &word, CHAN_CLOSED | SPIN_HELD))) {
             if (unlikely(!get(c, elem)))
                 return recv_having(c, elem, false);
