@@ -83,12 +83,14 @@ enum {
 #ifdef RN_EXPLORE
     SPIN_ROUNDS = 2,
     SPIN_HALVED = 0,
+    SPIN_WORTH_US = 0,
     SPIN_WAITED = 1,
     SPIN_PARK = 1,
 #else
     SPIN_ROUNDS =
         60, /* about 20 us of looking for work before going to sleep: less than waking costs */
     SPIN_HALVED = 3, /* times that this is halved where it was in vain: see steal */
+    SPIN_WORTH_US = 40, /* who is called sooner should have looked for longer */
     SPIN_WAITED = 6, /* rounds that a lone task must have been seen waiting */
     SPIN_PARK = 100, /* of a thread, before it sleeps */
 #endif
@@ -261,6 +263,16 @@ static task global_take(struct rt *rt)
     return t;
 }
 
+/* Of the CPU's clock. */
+static uint64_t ticks_now(void)
+{
+#ifndef RN_EXPLORE
+    return arch_ticks();
+#else
+    return 0; /* nothing pays */
+#endif
+}
+
 /* ---- Waking --------------------------------------------------------------------------------------- */
 
 /* Tell w to look up; with rt->lock held, under which it is known to be there. Then, without the lock, the
@@ -343,6 +355,7 @@ static bool worker_give(struct worker *w, struct proc *p)
     w->proc = p;
     p->worker = w;
     w->spinning = true;
+    w->told = ticks_now();
     return worker_tell(w);
 }
 
@@ -1154,15 +1167,6 @@ void rn__goroutine_main(struct g *prev)
 
 /* ---- Thefts, and whether they pay -------------------------------------------------------------------- */
 
-static uint64_t ticks_now(void)
-{
-#ifndef RN_EXPLORE
-    return arch_ticks();
-#else
-    return 0; /* nothing pays */
-#endif
-}
-
 /* Every now and then: how fast does p, whose tasks nobody else runs, pick them? */
 static void pace_look(struct rt *rt, struct proc *p)
 {
@@ -1377,17 +1381,17 @@ static task steal_for(struct worker *w, unsigned rounds, unsigned *ret_round)
 }
 
 /*
- * Look for work at the other processors for a while. In a server, whose work comes from the kernel and is done in
- * microseconds, that is mostly in vain, and a sixth of its CPU time. So while descriptors are waited for the while is half
- * as long after each time that nothing was found, and twice as long after each that something came; what was there
- * already says nothing. The shortest still sees a lone task wait. Without descriptors everything comes from here, and who
- * looked too briefly to find it would never learn that it comes.
+ * Look for work at the other processors for a while. Where work comes from the kernel, or seldom, that is mostly in vain: a
+ * sixth of the CPU time of a server, and more than half of that of two goroutines that sleep in system calls in turn. So the
+ * while is half as long after each time that nothing was found, and twice as long after each that something came; what was
+ * there already says nothing. Who looked too briefly learns it by how soon he is woken: see rested. The shortest while still
+ * sees a lone task wait.
  */
 static task steal(struct worker *w)
 {
     struct proc *p = w->proc;
-    unsigned halved = p->halved && rn__netpoll_active() ? (unsigned)p->halved : 0, round = 0;
-    task t = steal_for(w, SPIN_ROUNDS >> halved, &round);
+    unsigned round = 0;
+    task t = steal_for(w, SPIN_ROUNDS >> (unsigned)p->halved, &round);
 
     if (!t && p->halved < SPIN_HALVED)
         p->halved++;
@@ -1396,6 +1400,15 @@ static task steal(struct worker *w)
     return t;
 }
 _Static_assert(SPIN_ROUNDS >> SPIN_HALVED > SPIN_WAITED, "or a lone task is never taken");
+
+/* w, which had found nothing at the time from, has a processor again. */
+static void rested(struct worker *w, uint64_t from)
+{
+    struct proc *p = w->proc;
+
+    if (p->halved > 0 && w->told - from < SPIN_WORTH_US * arch_ticks_in_us())
+        p->halved--;
+}
 
 static void stop_spinning(struct worker *w)
 {
@@ -1785,9 +1798,14 @@ again:
         assert(w->proc); /* in the entry that picked it */
         return t;
     }
-    if (!w->proc && !idle_wait(w)) {
-        stop_spinning(w);
-        return 0;
+    if (!w->proc) {
+        uint64_t from = ticks_now();
+
+        if (!idle_wait(w)) {
+            stop_spinning(w);
+            return 0;
+        }
+        rested(w, from);
     }
     p = w->proc;
     store_relaxed(&p->tick, p->tick + 1);

@@ -266,25 +266,50 @@ static int in_vain(void)
     return rounds_since(from, SPIN_ROUNDS);
 }
 
-/* While descriptors are waited for, each search in vain is half as long as the last, until it just sees a lone task wait;
- * one that finds something that came meanwhile makes the next twice as long, one that finds what was there does not. */
+/* Each search in vain is half as long as the last, until it just sees a lone task wait; one that finds something that came
+ * meanwhile makes the next twice as long, one that finds what was there does not. */
 PLAIN_TEST(searches_in_vain_become_short)
 {
     make(2);
     w->proc = &rt->procs[0];
-    CHECK_EQ(in_vain(), SPIN_ROUNDS);
-    CHECK_EQ(in_vain(), SPIN_ROUNDS);
-    store_relaxed(&rn__netpoll_registered, 1);
+    for (int halved = 0; halved < SPIN_HALVED; halved++)
+        CHECK_EQ(in_vain(), SPIN_ROUNDS >> halved);
     for (int i = 0; i < 10; i++)
-        (void)in_vain();
-    CHECK_EQ(in_vain(), SPIN_ROUNDS >> SPIN_HALVED);
+        CHECK_EQ(in_vain(), SPIN_ROUNDS >> SPIN_HALVED);
     CHECK(runq_push(&rt->procs[1].ready, task_of_g(&goroutine[0])));
     CHECK(runq_push(&rt->procs[1].ready, task_of_g(&goroutine[1])));
     CHECK(steal(w) == task_of_g(&goroutine[0])); /* in the first round */
     CHECK(steal(w) == task_of_g(&goroutine[1])); /* seen to wait */
     CHECK_EQ(in_vain(), SPIN_ROUNDS >> (SPIN_HALVED - 1));
-    store_relaxed(&rn__netpoll_registered, 0);
-    CHECK_EQ(in_vain(), SPIN_ROUNDS);
+    unmake();
+}
+
+/* Who rested for a shorter time than is worth a search looks for twice as long the next time; who rested for longer, or was
+ * not called at all, for as long as the last time. */
+PLAIN_TEST(who_is_called_soon_looks_for_longer)
+{
+    uint64_t from = ticks_now(), worth = SPIN_WORTH_US * arch_ticks_in_us();
+    struct proc *p;
+
+    make(2);
+    w->proc = p = &rt->procs[0];
+    p->halved = SPIN_HALVED;
+    w->told = from + worth;
+    rested(w, from);
+    CHECK_EQ(p->halved, SPIN_HALVED);
+    w->told = from - 1; /* of a rest before this one */
+    rested(w, from);
+    CHECK_EQ(p->halved, SPIN_HALVED);
+    for (int i = SPIN_HALVED - 1; i >= 0; i--) {
+        w->told = from + worth - 1;
+        rested(w, from);
+        CHECK_EQ(p->halved, i);
+    }
+    rested(w, from);
+    CHECK_EQ(p->halved, 0);
+    w->told = 0;
+    worker_give(w, p);
+    CHECK(w->told >= from);
     unmake();
 }
 
