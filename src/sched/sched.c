@@ -87,8 +87,7 @@ enum {
     SPIN_WAITED = 1,
     SPIN_PARK = 1,
 #else
-    SPIN_ROUNDS =
-        60, /* about 20 us of looking for work before going to sleep: less than waking costs */
+    SPIN_US = 20,    /* of looking for work before going to sleep: less than waking costs */
     SPIN_HALVED = 3, /* times that this is halved where it was in vain: see steal */
     SPIN_WORTH_US = 40, /* who is called sooner should have looked for longer */
     SPIN_WAITED = 6, /* rounds that a lone task must have been seen waiting */
@@ -1333,14 +1332,28 @@ static bool lone_waits(struct lone *seen, const struct proc *victim)
     return ++seen->rounds >= SPIN_WAITED;
 }
 
-/* Look for work at the other processors for so many rounds; in which it was found. */
-static task steal_for(struct worker *w, unsigned rounds, unsigned *ret_round)
+/* Has a search that began then, by the CPU's clock, and has made so many rounds, lasted for long enough? By the clock: a round
+ * among many processors is twenty times as long as one among two. A lone task has been seen wait by then. */
+static bool is_long(uint64_t began, unsigned rounds, int halved)
+{
+#ifndef RN_EXPLORE
+    uint64_t lasts = SPIN_US * arch_ticks_in_us() >> halved, lasted = ticks_now() - began;
+
+    return lasted >= lasts && rounds > SPIN_WAITED;
+#else
+    return (void)began, (void)halved, rounds == SPIN_ROUNDS;
+#endif
+}
+
+/* Look for work at the other processors for a while that is halved so many times; in which round it was found. */
+static task steal_for(struct worker *w, int halved, unsigned *ret_round)
 {
     struct rt *rt = w->rt;
     struct proc *p = w->proc;
     struct lone seen[LONE] = {{NULL, 0, 0}};
+    uint64_t began = ticks_now();
 
-    for (unsigned round = 0; round < rounds; round++) {
+    for (unsigned round = 0; round == 0 || !is_long(began, round, halved); round++) {
         uint32_t nprocs = load_acquire(&rt->nprocs); /* pairs with rn__procs_limit */
         uint32_t start = rn__random() % nprocs;
         int64_t now = round % 8 == 0 ? now_ns() : 0;
@@ -1391,7 +1404,7 @@ static task steal(struct worker *w)
 {
     struct proc *p = w->proc;
     unsigned round = 0;
-    task t = steal_for(w, SPIN_ROUNDS >> (unsigned)p->halved, &round);
+    task t = steal_for(w, p->halved, &round);
 
     if (!t && p->halved < SPIN_HALVED)
         p->halved++;
@@ -1399,7 +1412,6 @@ static task steal(struct worker *w)
         p->halved--;
     return t;
 }
-_Static_assert(SPIN_ROUNDS >> SPIN_HALVED > SPIN_WAITED, "or a lone task is never taken");
 
 /* w, which had found nothing at the time from, has a processor again. */
 static void rested(struct worker *w, uint64_t from)

@@ -53,8 +53,6 @@ MUTANTS = [
      "store_relaxed(&l->word, load_owned(&l->word) & ~(uint32_t)SPIN_HELD);", "what the lock guards is not handed over"),
     ("spin-try-relaxed", "base/lock.h", "cas_acquire(&l->word, &word, word | SPIN_HELD)",
      "cas_relaxed(&l->word, &word, word | SPIN_HELD)", "what the lock guards is not taken over"),
-    ("spin-unlock-closed", "base/lock.h", "load_owned(&l->word) & ~(uint32_t)SPIN_HELD);", "0U);",
-     "unlocking opens a closed channel"),
     # Channels
     ("chan-full", "chan/chan.c", "    if (c->count < c->cap) {", "    if (c->count <= c->cap) {", "a full buffer takes one more"),
     ("chan-send-no-wake", "chan/chan.c", "        waiter_served(w, true, edge);\n        *ret_wake = w->g;\n        return CHAN_DONE;\n    }\n    if (c->count < c->cap)",
@@ -90,6 +88,8 @@ MUTANTS = [
      "load_relaxed(&c->count) < c->cap / 2;", "a try fails though there is room"),
     ("chan-slot-wrap", "chan/chan.c", "return i + 1 == c->cap ? 0 : i + 1;", "return i + 1 > c->cap ? 0 : i + 1;",
      "the ring's end is passed"),
+    ("chan-unlock-opens", "chan/bias.c", "    uint32_t word = load_owned(&c->lock.word) & ~(uint32_t)SPIN_HELD;", "    uint32_t word = 0;",
+     "unlocking opens a closed channel"),
     ("bias-no-fence", "chan/bias.c", "    rn__fence_all();\n", "", "a channel is taken away though its holder may not have seen it"),
     ("bias-no-wait", "chan/bias.c", "    return at == c || at == BUSY_ALL;", "    return false;", "a channel is taken away while its holder is at it"),
     ("bias-one-of-all", "chan/bias.c", "    return at == c || at == BUSY_ALL;", "    return at == c;", "a channel is taken away in the middle of a select"),
@@ -102,8 +102,6 @@ MUTANTS = [
     ("bias-never", "chan/bias.c", "(enough < UINT16_MAX ? enough : UINT16_MAX);", "(enough < MANY ? enough : UINT16_MAX + 1);", "in company no channel is anybody's"),
     ("bias-left-behind", "chan/bias.c", "    or_acq_rel(&w->attention, ATTEND_LEFT);", "    (void)0;",
      "who is left behind by the end of its runtime uses the next one's channels without a lock"),
-    ("bias-step-even", "chan/bias.h", "enum { CHAN_STEP = 17 };", "enum { CHAN_STEP = 16 };",
-     "of channels used in turn one is never looked at"),
     # Select
     ("select-all-mine", "chan/select.c", "    while (i < m && bias_is(&s, nth(cases, i)))", "    while (i < m)",
      "a select takes all channels for its own"),
@@ -183,6 +181,8 @@ MUTANTS = [
      "if (rn__netpoll_active())", "more is polled than can be served, and some wait for as long as there are edges"),
     ("spin-never-long", "sched/sched.c", "    if (p->halved > 0 && w->told - from < ", "    if (0 && w->told - from < ",
      "who is called soon looks for work as briefly as before"),
+    ("spin-as-long", "sched/sched.c", "    return lasted >= lasts && rounds > SPIN_WAITED;", "    return lasted >= lasts && rounds > 0;",
+     "among many processors a lone task is never taken"),
     ("spin-never-short", "sched/sched.c", "    if (!t && p->halved < SPIN_HALVED)\n        p->halved++;\n    else if (t ", "    if (t ",
      "a server's processors look for work in vain for long"),
     # The monitor
@@ -382,12 +382,12 @@ STAGES = [
      ["chan-panic", "interface-defer", "interface-capture", "select-basic", "runtime-ctx_wait", "sync-flight", "chan-basic",
       "runtime-group", "sync-once", "sync-sem", "sync-mutex", "interface-forms", "sync-wg", "chan-stress", "net-addr",
       "runtime-locks", "runtime-stacks", "runtime-stuck", "runtime-leftovers", "runtime-alloc", "runtime-report", "runtime-run", "runtime-ctx", "runtime-corners",
-      "select-stress", "net-stream", "chan-owner"]),
+      "select-stress", "net-stream", "chan-owner", "sync-handoff"]),
     # With the library's sources in them.
-    (["runtime-runq", "runtime-steal", "runtime-slices", "explore-runq", "explore-monitor", "explore-chan", "explore-timer", "explore-sync",
-      "explore-group", "explore-sched"],
-     ["runtime-runq", "runtime-steal", "runtime-slices", "explore-runq", "explore-monitor", "explore-chan", "explore-timer", "explore-sync",
-      "explore-group", "explore-sched"]),
+    (["runtime-runq", "runtime-steal", "runtime-slices", "runtime-cover", "runtime-bias", "explore-runq", "explore-monitor",
+      "explore-chan", "explore-bias", "explore-timer", "explore-sync", "explore-group", "explore-sched"],
+     ["runtime-runq", "runtime-steal", "runtime-slices", "runtime-cover", "runtime-bias", "explore-runq", "explore-monitor",
+      "explore-chan", "explore-bias", "explore-timer", "explore-sync", "explore-group", "explore-sched"]),
     # The shared library again: what takes longer.
     (["runnel"], ["sync-scope", "runtime-rules", "runtime-time", "runtime-stall", "runtime-sched", "net-wait",
                   "faults-limits", "runtime-memory", "runtime-tools"]),
@@ -739,6 +739,8 @@ def out_of_date(root):
             n = f.read().count(old)
         if n != 1 or old == new or names.count(name) != 1:
             broken.append(f"{name}: src/{file} has it {n} times\n{old}")
+    staged = {p for _, programs in STAGES for p in programs}
+    broken += [f"{test}, for {file}, is in no stage" for file, likely in LIKELY.items() for test in likely if test not in staged]
     return broken
 
 

@@ -87,6 +87,26 @@ GO_TEST_PROCS(bias_by_hand_offs, 1)
     rn_chan_release(from);
 }
 
+/* Who has it may need its lock, as here for a select beside a context's channel; it stays his. */
+static void cancel(rn_ctx *ctx)
+{
+    rn_ctx_cancel(ctx);
+}
+
+GO_TEST_PROCS(bias_stays_with_who_locks, 1)
+{
+    rn_chan(int) ch = rn_chan_make(int, 4);
+    rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background());
+    int v;
+
+    make_own(ch);
+    rn_go(cancel, ctx);
+    CHECK_EQ(rn_recv_ctx(ctx, ch, &v), -ECANCELED);
+    CHECK(biased(ch));
+    rn_ctx_release(ctx);
+    rn_chan_release(ch);
+}
+
 /* Each time that it was taken away it takes longer. */
 static void *look_once(void *arg)
 {

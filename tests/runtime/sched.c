@@ -434,6 +434,29 @@ static int global_queue(void)
     return 0;
 }
 
+/* Also by who yields alone, and would go on at once otherwise, many times over. */
+static _Atomic int queued_from_outside;
+static void *go_and_tell(void *flag)
+{
+    (void)go_from_thread(flag);
+    queued_from_outside = 1;
+    return NULL;
+}
+GO_TEST_PROCS(rt_28_who_yields_alone_lets_those_from_outside_run, 1)
+{
+    _Atomic int flag = 0;
+    pthread_t t;
+
+    queued_from_outside = 0;
+    pthread_create(&t, NULL, go_and_tell, &flag);
+    while (!queued_from_outside)
+        ;
+    for (int i = 0; i < 4 && !flag; i++)
+        rn_yield();
+    CHECK(flag);
+    (void)rn_blocking(pthread_join(t, NULL));
+}
+
 PLAIN_TEST(rt_28_a_goroutine_from_outside_is_reached)
 {
     for (int procs = 1; procs <= 2; procs++) {

@@ -5,11 +5,25 @@
  * The scheduler's own source, and processors made by hand, of which nobody is held: so that what a search sees, and how
  * many rounds it takes, is exact. A round draws one random number, which tells how many rounds there were.
  */
+#include "arch/arch.h"
+#include <stdint.h>
+
+/* The CPU's clock goes on at each look by a sixtieth of the longest search, which so is one of sixty rounds; or by more. */
+static uint64_t cpu_clock, faster = 1;
+static uint64_t test_ticks(void)
+{
+    return cpu_clock += faster * ((20 * arch_ticks_in_us() + 59) / 60);
+}
+#define arch_ticks test_ticks
+
 #include "sched/sched.c"
 
 #include "support.h"
 
 #include <stdlib.h>
+
+_Static_assert(SPIN_US == 20, "or the clock is to go otherwise");
+enum { ROUNDS = 60 };
 
 static struct worker *w;
 static struct rt *rt;
@@ -98,7 +112,7 @@ PLAIN_TEST(rt_27_and_visits_each_once)
             CHECK(runq_push(&p->ready, task_of_g(&goroutine[0])));
             from = w->random;
             CHECK(steal(w) == task_of_g(&goroutine[0]));
-            CHECK_EQ(rounds_since(from, SPIN_ROUNDS), SPIN_WAITED + 1);
+            CHECK_EQ(rounds_since(from, ROUNDS), SPIN_WAITED + 1);
         }
         unmake();
     }
@@ -114,7 +128,7 @@ PLAIN_TEST(rt_27_a_search_in_vain_ends)
         w->proc = &rt->procs[0];
         from = w->random;
         CHECK(steal(w) == 0);
-        CHECK_EQ(rounds_since(from, SPIN_ROUNDS), SPIN_ROUNDS);
+        CHECK_EQ(rounds_since(from, ROUNDS), ROUNDS);
         unmake();
     }
 }
@@ -228,7 +242,7 @@ PLAIN_TEST(those_that_yielded_are_stolen)
         CHECK(runq_take(&victim->yielded) == task_of_g(&yielded[i]));
     from = w->random;
     CHECK(steal(w) == task_of_g(&yielded[7]));
-    CHECK_EQ(rounds_since(from, SPIN_ROUNDS), SPIN_WAITED + 1);
+    CHECK_EQ(rounds_since(from, ROUNDS), SPIN_WAITED + 1);
     unmake();
 }
 
@@ -257,13 +271,33 @@ PLAIN_TEST(nothing_stays_at_a_processor_out_of_use)
     unmake();
 }
 
+static int rounds_halved(int times)
+{
+    return (ROUNDS + (1 << times) - 1) >> times;
+}
+
 /* Rounds of a search in vain. */
 static int in_vain(void)
 {
     uint64_t from = w->random;
 
     CHECK(steal(w) == 0);
-    return rounds_since(from, SPIN_ROUNDS);
+    return rounds_since(from, ROUNDS);
+}
+
+/* Among many processors, where a round takes long, a search is of few rounds, but a lone task is seen to wait. */
+PLAIN_TEST(a_search_ends_by_the_clock)
+{
+    make(2);
+    w->proc = &rt->procs[0];
+    faster = 5;
+    CHECK_EQ(in_vain(), ROUNDS / 5);
+    faster = 60;
+    CHECK_EQ(in_vain(), SPIN_WAITED + 1);
+    CHECK(runq_push(&rt->procs[1].ready, task_of_g(&goroutine[0])));
+    CHECK(steal(w) == task_of_g(&goroutine[0]));
+    faster = 1;
+    unmake();
 }
 
 /* Each search in vain is half as long as the last, until it just sees a lone task wait; one that finds something that came
@@ -273,14 +307,14 @@ PLAIN_TEST(searches_in_vain_become_short)
     make(2);
     w->proc = &rt->procs[0];
     for (int halved = 0; halved < SPIN_HALVED; halved++)
-        CHECK_EQ(in_vain(), SPIN_ROUNDS >> halved);
+        CHECK_EQ(in_vain(), rounds_halved(halved));
     for (int i = 0; i < 10; i++)
-        CHECK_EQ(in_vain(), SPIN_ROUNDS >> SPIN_HALVED);
+        CHECK_EQ(in_vain(), rounds_halved(SPIN_HALVED));
     CHECK(runq_push(&rt->procs[1].ready, task_of_g(&goroutine[0])));
     CHECK(runq_push(&rt->procs[1].ready, task_of_g(&goroutine[1])));
     CHECK(steal(w) == task_of_g(&goroutine[0])); /* in the first round */
     CHECK(steal(w) == task_of_g(&goroutine[1])); /* seen to wait */
-    CHECK_EQ(in_vain(), SPIN_ROUNDS >> (SPIN_HALVED - 1));
+    CHECK_EQ(in_vain(), rounds_halved(SPIN_HALVED - 1));
     unmake();
 }
 
