@@ -85,6 +85,33 @@ GO_TEST(ctx_09_19_nothing_stays_of_ended_contexts)
     rn_ctx_end(parent);
 }
 
+/* The last release ends it for who waits for that, and touches nothing of it afterwards. */
+static void wait_for_end(rn_recv_only(rn_unit) done, rn_chan(int) ended)
+{
+    rn_unit u;
+
+    CHECK(!rn_recv_ok(done, &u));
+    rn_send(ended, 1);
+}
+GO_TEST(ctx_09_the_last_release_ends_it_for_who_waits)
+{
+    rn_chan(int) ended = rn_chan_make(int, 0);
+
+    for (int kind = 0; kind < 3; kind++) {
+        rn_ctx *parent = rn_ctx_with_cancel(rn_ctx_background());
+        rn_ctx *ctx = kind == 0   ? rn_ctx_with_cancel(rn_ctx_background())
+                      : kind == 1 ? rn_ctx_with_cancel(parent)
+                                  : rn_ctx_with_timeout(parent, RN_HOUR);
+
+        rn_go(wait_for_end, rn_ctx_done(ctx), ended);
+        AWAIT(test_parked() == 1);
+        rn_ctx_release(ctx);
+        CHECK_EQ(rn_recv(ended), 1);
+        rn_ctx_release(parent);
+    }
+    rn_chan_release(ended);
+}
+
 GO_TEST(ctx_03_a_fresh_context_is_open)
 {
     rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background());

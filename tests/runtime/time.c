@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #define MS RN_MILLISECOND
 
@@ -377,6 +378,43 @@ GO_TEST(time_10_a_stopped_timer_fires_nothing)
     CHECK_EQ(n % 1000, 100 - n / 1000);
     for (int i = 0; i < 100; i++)
         rn_timer_free(t[i]);
+}
+
+/* What was first is set to a later time: those behind it fire. */
+GO_TEST_PROCS(time_11_a_reset_to_later_lets_others_go_first, 1)
+{
+    rn_timer first = {0}, second = {0}, third = {0};
+
+    rn_timer_reset(&first, MS);
+    rn_timer_reset(&second, 2 * MS);
+    rn_timer_reset(&third, 3 * MS);
+    CHECK(rn_timer_reset(&first, RN_HOUR));
+    (void)rn_recv(rn_timer_chan(&second));
+    (void)rn_recv(rn_timer_chan(&third));
+    CHECK(rn_timer_stop(&first));
+    rn_timer_free(&first);
+    rn_timer_free(&second);
+    rn_timer_free(&third);
+}
+
+/* Set to an earlier time by a thread, while all that could fire it sleep until the later one. */
+static void *reset_to_earlier(void *timer)
+{
+    AWAIT(test_parked() == 1);
+    usleep(20000); /* until they sleep; if they do not yet, it shows less, and all is well */
+    CHECK(rn_timer_reset(timer, MS));
+    return NULL;
+}
+GO_TEST_PROCS(time_11_a_reset_to_earlier_wakes_who_sleeps, 1)
+{
+    rn_timer t = {0};
+    pthread_t thread;
+
+    rn_timer_reset(&t, RN_HOUR);
+    CHECK_EQ(pthread_create(&thread, NULL, reset_to_earlier, &t), 0);
+    (void)rn_recv(rn_timer_chan(&t));
+    (void)rn_blocking(pthread_join(thread, NULL));
+    rn_timer_free(&t);
 }
 
 GO_TEST(time_11_reset_tells_whether_it_was_pending)
