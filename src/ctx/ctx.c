@@ -107,7 +107,8 @@ void rn__ctx_ref(rn_ctx *ctx)
         add_relaxed(&ctx->refs, 1);
 }
 
-/* The caller has a reference: is it the only one? Then no other can come to be, unless ctx is in its parent's list yet. */
+/* The caller has a reference: is it the only one? Then no other can come to be, unless ctx is in its parent's list yet, or,
+ * with an unused, in one of signals.c. */
 static bool is_sole(const rn_ctx *ctx)
 {
     return load_acquire(&ctx->refs) == 1; /* pairs with the other holders' */
@@ -349,12 +350,17 @@ void rn__ctx_on_unused(rn_ctx *ctx, void (*unused)(rn_ctx *))
 /* The last user's reference is given up. Can nobody see whether ctx has ended? Most have no child then, and nobody waits. */
 static bool is_unseen(rn_ctx *ctx)
 {
-    if (unlikely(rn__tools))
+    if (unlikely(rn__tools || ctx->unused))
         return false;
     rn__ctx_hook_remove(&ctx->link);
     if (ctx->kind == CTX_DEADLINE && rn__timer_stop(&ctx->timer))
         rn__ctx_unref(ctx);
-    return is_sole(ctx) && ctx->hooks.next == &ctx->hooks && !ctx->done.receivers.first;
+    if (!is_sole(ctx) || ctx->hooks.next != &ctx->hooks ||
+        load_relaxed(&ctx->done.receivers.first))
+        return false;
+    fence_acquire(); /* who has just left either of them may have its lock yet */
+    return !(load_relaxed(&ctx->lock.word) & SPIN_HELD) &&
+           !(load_relaxed(&ctx->done.lock.word) & SPIN_HELD);
 }
 
 /* Is this the last user's reference? */

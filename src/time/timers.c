@@ -3,8 +3,7 @@
  * timers.c - rn_timer, rn_ticker and after-functions, with the meaning of Go 1.23 and later.
  *
  * A timer of the user's is a struct timer and a channel of capacity 1 with its one slot. Whoever arms, stops, brings or frees
- * it has the channel meanwhile, by its lock or by its bias, so that a timer may be in many hands; a heap's lock comes after
- * the channel's. A fire sends under the channel's lock, too. Who sets or stops a timer finds it firing or not: if not, he
+ * it has the channel's lock meanwhile, so that a timer may be in many hands; a heap's lock comes after that. A fire sends under the channel's lock, too. Who sets or stops a timer finds it firing or not: if not, he
  * drops what is buffered, and so nothing of an old setting can be received after a reset or stop has returned, and a value
  * that expired but was not received still counts as pending. If it fires, the channel must be let go until it is done;
  * meanwhile hands are held, which keep off all others who would set or stop it.
@@ -106,7 +105,7 @@ static struct chan *with_channel(struct user_timer *ut)
 
 static struct chan *channel_of(struct user_timer *ut)
 {
-    if (ut->face == FACE_AFTER) /* what it is from its beginning to its end */
+    if (load_relaxed(&ut->face) == FACE_AFTER) /* what it is from its beginning to its end */
         return NULL;
     return with_channel(ut);
 }
@@ -157,6 +156,8 @@ static bool set(struct user_timer *ut, rn_dur d, int64_t period)
     bool was = false, is_first;
     int err;
 
+    if (unlikely(!worker_self()->proc))
+        (void)rn__timer_heap(); /* a thread's may start the runtime, which is not to be done with the channel locked */
     have(ut);
     edge_release(&ut->chan);
     while (unlikely((err = rn__timer_set(&ut->timer, when, period, &was, &is_first)) == -EAGAIN))
@@ -302,7 +303,7 @@ bool rn_timer_reset(rn_timer *t, rn_dur d)
     bool was = false, is_first;
     int err;
 
-    if (ut->face != FACE_AFTER)
+    if (load_relaxed(&ut->face) != FACE_AFTER)
         return set(ut, d, 0);
     when = time_after(now_ns(), d);
     spin_lock(&ut->hands);
@@ -322,7 +323,7 @@ bool rn_timer_stop(rn_timer *t)
     struct user_timer *ut = of(t);
     bool was;
 
-    if (ut->face != FACE_AFTER)
+    if (load_relaxed(&ut->face) != FACE_AFTER)
         return unset(ut);
     spin_lock(&ut->hands);
     was = rn__timer_stop_sync(&ut->timer); /* false: its goroutine has been started */
@@ -334,7 +335,7 @@ void rn_timer_free(rn_timer *t)
 {
     if (!t)
         return;
-    if (of(t)->face != FACE_AFTER) {
+    if (load_relaxed(&of(t)->face) != FACE_AFTER) {
         end(of(t));
         return;
     }

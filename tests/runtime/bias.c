@@ -95,16 +95,22 @@ static void cancel(rn_ctx *ctx)
 
 GO_TEST_PROCS(bias_stays_with_who_locks, 1)
 {
-    rn_chan(int) ch = rn_chan_make(int, 4);
-    rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background());
-    int v;
+    bool stayed = false;
 
-    make_own(ch);
-    rn_go(cancel, ctx);
-    CHECK_EQ(rn_recv_ctx(ctx, ch, &v), -ECANCELED);
-    CHECK(biased(ch));
-    rn_ctx_release(ctx);
-    rn_chan_release(ch);
+    /* A busy machine may take the processor from us in between, and then the channel. */
+    for (int i = 0; i < 20 && !stayed; i++) {
+        rn_chan(int) ch = rn_chan_make(int, 4);
+        rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background());
+        int v;
+
+        make_own(ch);
+        rn_go(cancel, ctx);
+        CHECK_EQ(rn_recv_ctx(ctx, ch, &v), -ECANCELED);
+        stayed = biased(ch);
+        rn_ctx_release(ctx);
+        rn_chan_release(ch);
+    }
+    CHECK(stayed);
 }
 
 /* Each time that it was taken away it takes longer. */

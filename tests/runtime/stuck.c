@@ -663,7 +663,6 @@ PLAIN_TEST(contexts_that_nobody_can_end)
     says_lost(forget, one);
     says_lost(forget_before_a_free_piece, one);
     says_lost(forget_value_before_a_free_piece, one);
-    says_lost(forget_value_before_a_free_piece, one);
     says_lost(forget_three, "\nrunnel: 3 contexts were never ended, and nothing");
     says_lost(forget_after_cancel, one);
     says_lost(forget_deadline, one);
