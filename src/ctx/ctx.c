@@ -355,8 +355,7 @@ static bool is_unseen(rn_ctx *ctx)
     rn__ctx_hook_remove(&ctx->link);
     if (ctx->kind == CTX_DEADLINE && rn__timer_stop(&ctx->timer))
         rn__ctx_unref(ctx);
-    if (!is_sole(ctx) || ctx->hooks.next != &ctx->hooks ||
-        load_relaxed(&ctx->done.receivers.first))
+    if (!is_sole(ctx) || ctx->hooks.next != &ctx->hooks || load_relaxed(&ctx->done.receivers.first))
         return false;
     fence_acquire(); /* who has just left either of them may have its lock yet */
     return !(load_relaxed(&ctx->lock.word) & SPIN_HELD) &&

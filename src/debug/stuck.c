@@ -214,8 +214,8 @@ static void collect_contexts(struct search *s)
         if (before + i == s->object_room)
             s->failed = true;
         else
-            s->objects[s->object_count++] = (struct object){
-                lo, counts_until(lo + s->lost[i].size), (uint32_t)i | OF_CONTEXT};
+            s->objects[s->object_count++] =
+                (struct object){lo, counts_until(lo + s->lost[i].size), (uint32_t)i | OF_CONTEXT};
     }
 }
 

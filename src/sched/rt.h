@@ -140,7 +140,7 @@ struct worker {
     bool polls;     /* the keeper, and it sleeps in the poller; guarded by rt->lock */
     bool by_edge;   /* edges got it its processor while others had one, when the runtime had seen */
     uint32_t rests; /* so many rests */
-    uint64_t told; /* of the CPU's clock: when it was last told of work while it slept; guarded by rt->lock */
+    uint64_t told;  /* of the CPU's clock: when it was last called to work; guarded by rt->lock */
     uint64_t random;
     uint8_t chan_turn;    /* for one operation on a channel in fifteen; see chan/bias.h */
     uint32_t block_calls; /* calls of rn_blocking that kept the processor */

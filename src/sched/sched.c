@@ -87,11 +87,11 @@ enum {
     SPIN_WAITED = 1,
     SPIN_PARK = 1,
 #else
-    SPIN_US = 20,    /* of looking for work before going to sleep: less than waking costs */
-    SPIN_HALVED = 3, /* times that this is halved where it was in vain: see steal */
+    SPIN_US = 20,       /* of looking for work before going to sleep: less than waking costs */
+    SPIN_HALVED = 3,    /* times that this is halved where it was in vain: see steal */
     SPIN_WORTH_US = 40, /* who is called sooner should have looked for longer */
-    SPIN_WAITED = 6, /* rounds that a lone task must have been seen waiting */
-    SPIN_PARK = 100, /* of a thread, before it sleeps */
+    SPIN_WAITED = 6,    /* rounds that a lone task must have been seen waiting */
+    SPIN_PARK = 100,    /* of a thread, before it sleeps */
 #endif
     SPARE_WORKERS =
         8, /* idle threads beyond the processors that are kept for the next blocking calls */

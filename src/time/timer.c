@@ -127,7 +127,8 @@ static int arm(struct timer_heap *h, struct timer *t, int64_t when, int64_t peri
 }
 
 /* t is armed in h, whose lock is held, and does not fire; it stays in there. */
-static void move(struct timer_heap *h, struct timer *t, int64_t when, int64_t period, bool *ret_first)
+static void move(struct timer_heap *h, struct timer *t, int64_t when, int64_t period,
+                 bool *ret_first)
 {
     int64_t before = t->when;
 

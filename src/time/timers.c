@@ -71,7 +71,8 @@ static void channel_fire(struct timer *t, int64_t when)
 
     chan_lock(&ut->chan);
     rn__timer_fired(t);
-    (void)rn__chan_send_locked(&ut->chan, &when, &wake); /* a tick that finds one unreceived is dropped */
+    /* A tick that finds one unreceived is dropped. */
+    (void)rn__chan_send_locked(&ut->chan, &when, &wake);
     spin_unlock(&ut->chan.lock);
     if (wake)
         rn__ready(wake);
@@ -156,8 +157,8 @@ static bool set(struct user_timer *ut, rn_dur d, int64_t period)
     bool was = false, is_first;
     int err;
 
-    if (unlikely(!worker_self()->proc))
-        (void)rn__timer_heap(); /* a thread's may start the runtime, which is not to be done with the channel locked */
+    if (unlikely(!worker_self()->proc)) /* it may start the runtime: not with the channel locked */
+        (void)rn__timer_heap();
     have(ut);
     edge_release(&ut->chan);
     while (unlikely((err = rn__timer_set(&ut->timer, when, period, &was, &is_first)) == -EAGAIN))

@@ -70,8 +70,7 @@ static void make_borrowed(void)
 
 /* After stop_sync the memory may go: fire has not begun, or is over and has touched it for the last time. */
 EXPLORE(timer_stop_sync, .preemptions = 3, .stale = 2, .random_runs = 10000,
-        .breaks = {{"rn__timer_fired", "and_acq_rel", 0},
-                   {"timer_is_firing", "load_acquire", 0}})
+        .breaks = {{"rn__timer_fired", "and_acq_rel", 0}, {"timer_is_firing", "load_acquire", 0}})
 {
     bool stopped;
     int f;

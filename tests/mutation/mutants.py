@@ -309,7 +309,7 @@ MUTANTS = [
      "        if (!is_sole(ctx) && add_relaxed(&ctx->refs, (uint32_t)-1) != 1)", "freed before the others are done with it"),
     ("ctx-sole-relaxed", "ctx/ctx.c", "    return load_acquire(&ctx->refs) == 1; /* pairs with the other holders' */",
      "    return load_relaxed(&ctx->refs) == 1;", "freed before the others are done with it"),
-    ("ctx-unseen-awaited", "ctx/ctx.c", " ||\n        load_relaxed(&ctx->done.receivers.first))", ")", "who waits for a context's end is not woken by its last release"),
+    ("ctx-unseen-awaited", "ctx/ctx.c", " || load_relaxed(&ctx->done.receivers.first))", ")", "who waits for a context's end is not woken by its last release"),
     # Timers
     ("timer-heap-up", "time/timer.c", "        if (h->at[parent]->when <= t->when)", "        if (h->at[parent]->when >= t->when)", "timers in any order"),
     ("timer-no-firing", "time/timer.c", "(again ? TIMER_ARMED : 0) | (owned ? 0 : TIMER_FIRING)", "(again ? TIMER_ARMED : 0)",
