@@ -3,10 +3,11 @@
  * timers.c - rn_timer, rn_ticker and after-functions, with the meaning of Go 1.23 and later.
  *
  * A timer of the user's is a struct timer and a channel of capacity 1 with its one slot. Whoever arms, stops, brings or frees
- * it has the channel's lock meanwhile, so that a timer may be in many hands; a heap's lock comes after that. A fire sends under the channel's lock, too. Who sets or stops a timer finds it firing or not: if not, he
- * drops what is buffered, and so nothing of an old setting can be received after a reset or stop has returned, and a value
- * that expired but was not received still counts as pending. If it fires, the channel must be let go until it is done;
- * meanwhile hands are held, which keep off all others who would set or stop it.
+ * it has the channel's lock meanwhile, so that a timer may be in many hands; a heap's lock comes after that. A fire sends
+ * under the channel's lock, too. Who sets or stops a timer finds it firing or not: if not, he drops what is buffered, and so
+ * nothing of an old setting can be received after a reset or stop has returned, and a value that expired but was not received
+ * still counts as pending. If it fires, the channel must be let go until it is done; meanwhile hands are held, which keep off
+ * all others who would set or stop it.
  *
  * A timer follows whoever waits for it: a goroutine about to park for the channel brings the timer to its own
  * processor, so that a tick finds the goroutine's data where it was, and two processors with a ticker each need nothing of
@@ -150,6 +151,15 @@ static bool withdraw(struct user_timer *ut)
     return chan_drain(&ut->chan) > 0 || was;
 }
 
+/* What is left to do of rn__timer_set, with no lock held. */
+static void was_set(int err, int64_t when, bool is_first)
+{
+    if (err < 0)
+        rn__panic("out of memory for a timer");
+    if (is_first)
+        rn__timer_wake(when);
+}
+
 /* A new setting, whatever the last one; true if that was pending. */
 static bool set(struct user_timer *ut, rn_dur d, int64_t period)
 {
@@ -166,10 +176,7 @@ static bool set(struct user_timer *ut, rn_dur d, int64_t period)
     if (chan_drain(&ut->chan) > 0)
         was = true;
     let_go(ut);
-    if (err < 0)
-        rn__panic("out of memory for a timer");
-    if (is_first)
-        rn__timer_wake(when);
+    was_set(err, when, is_first);
     return was;
 }
 
@@ -312,10 +319,7 @@ bool rn_timer_reset(rn_timer *t, rn_dur d)
     while (unlikely((err = rn__timer_set(&ut->timer, when, 0, &was, &is_first)) == -EAGAIN))
         rn__timer_wait_fired(&ut->timer);
     spin_unlock(&ut->hands);
-    if (err < 0)
-        rn__panic("out of memory for a timer");
-    if (is_first)
-        rn__timer_wake(when);
+    was_set(err, when, is_first);
     return was;
 }
 

@@ -375,6 +375,8 @@ MUTANTS = [
 ]
 
 # What to build, and then the programs to run: from the cheapest to the dearest, so that most mutants cost little.
+INSIDE = ["runtime-runq", "runtime-steal", "runtime-slices", "runtime-cover", "runtime-bias", "explore-runq", "explore-monitor",
+          "explore-chan", "explore-bias", "explore-timer", "explore-sync", "explore-group", "explore-sched"]
 STAGES = [
     # Linked with the shared library: nothing else is built anew.
     (["runnel"],
@@ -383,10 +385,7 @@ STAGES = [
       "runtime-locks", "runtime-stacks", "runtime-stuck", "runtime-leftovers", "runtime-alloc", "runtime-report", "runtime-run", "runtime-ctx", "runtime-corners",
       "select-stress", "net-stream", "chan-owner", "sync-handoff"]),
     # With the library's sources in them.
-    (["runtime-runq", "runtime-steal", "runtime-slices", "runtime-cover", "runtime-bias", "explore-runq", "explore-monitor",
-      "explore-chan", "explore-bias", "explore-timer", "explore-sync", "explore-group", "explore-sched"],
-     ["runtime-runq", "runtime-steal", "runtime-slices", "runtime-cover", "runtime-bias", "explore-runq", "explore-monitor",
-      "explore-chan", "explore-bias", "explore-timer", "explore-sync", "explore-group", "explore-sched"]),
+    (INSIDE, INSIDE),
     # The shared library again: what takes longer.
     (["runnel"], ["sync-scope", "runtime-rules", "runtime-time", "runtime-stall", "runtime-sched", "net-wait",
                   "faults-limits", "runtime-memory", "runtime-tools"]),

@@ -401,8 +401,8 @@ GO_TEST_PROCS(time_11_a_reset_to_later_lets_others_go_first, 1)
 static void *reset_to_earlier(void *timer)
 {
     AWAIT(test_parked() == 1);
-    usleep(
-        200000); /* until all sleep, the monitor too; if they do not yet, it shows less, and all is well */
+    /* Until all sleep, the monitor too; if they do not yet, it shows less, and all is well. */
+    usleep(200000);
     CHECK(rn_timer_reset(timer, MS));
     return NULL;
 }
