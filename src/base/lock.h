@@ -45,4 +45,13 @@ static inline void spin_unlock_with(struct spin *l, uint32_t bits)
     store_release(&l->word, bits);
 }
 
+/* Wait until whoever has it, if anybody, has let it go. */
+static inline void spin_pass(struct spin *l)
+{
+    if (unlikely(load_acquire(&l->word) & SPIN_HELD)) { /* pairs with the unlock */
+        spin_lock(l);
+        spin_unlock(l);
+    }
+}
+
 #endif

@@ -516,12 +516,9 @@ void rn__chan_release(const volatile void *ch)
         return;
     edge_acquire(&c->refs);
     /* An operation that made us the last may still be storing its unlock; no other comes. */
-    if (unlikely(load_acquire(&c->lock.word) & SPIN_HELD))
-        spin_lock(&c->lock);
-    if (c->receivers.first || c->senders.first) {
-        spin_unlock(&c->lock);
+    spin_pass(&c->lock);
+    if (c->receivers.first || c->senders.first)
         rn__panic("release of a channel in use");
-    }
     memory_free(c, HEAD + c->cap * c->elem_size);
 }
 

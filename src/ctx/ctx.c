@@ -128,10 +128,7 @@ void rn__ctx_unref(rn_ctx *ctx)
         if (cancellable(ctx)) {
             rn__timer_stop(&ctx->timer);
             /* An operation that just ended may still store its unlock. */
-            if (unlikely(load_acquire(&ctx->done.lock.word) & SPIN_HELD)) {
-                spin_lock(&ctx->done.lock);
-                spin_unlock(&ctx->done.lock);
-            }
+            spin_pass(&ctx->done.lock);
         }
         if (unlikely(ctx->note != NULL))
             load_relaxed (&rn__ctx_gone)(ctx->note);

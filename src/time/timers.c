@@ -120,8 +120,7 @@ static void have(struct user_timer *ut)
     chan_lock(c);
     while (unlikely(load_relaxed(&ut->hands.word) & SPIN_HELD)) {
         spin_unlock(&c->lock);
-        spin_lock(&ut->hands);
-        spin_unlock(&ut->hands);
+        spin_pass(&ut->hands);
         chan_lock(c);
     }
 }
@@ -134,7 +133,7 @@ static void let_go(struct user_timer *ut)
 /* A fire is under way, of ut, which we have, and which is not armed: let it have the channel. */
 static COLD void wait_for_fire(struct user_timer *ut)
 {
-    spin_lock(&ut->hands); /* whoever else has them does nothing but let them go */
+    spin_lock(&ut->hands); /* who passes by them lets them go at once */
     let_go(ut);
     rn__timer_wait_fired(&ut->timer);
     chan_lock(&ut->chan);

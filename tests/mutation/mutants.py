@@ -82,7 +82,7 @@ MUTANTS = [
      "a select's waiter is used after its owner has gone on"),
     ("chan-claim-twice", "chan/chan.c", "        if (!cas_acq_rel(&s->claimed, &no, 1)) {", "        if (!cas_acq_rel(&s->claimed, &no, 1) && 0) {",
      "a select is decided twice"),
-    ("chan-release-in-use", "chan/chan.c", "    if (c->receivers.first || c->senders.first) {", "    if (c->receivers.first) {",
+    ("chan-release-in-use", "chan/chan.c", "    if (c->receivers.first || c->senders.first)\n        rn__panic(", "    if (c->receivers.first)\n        rn__panic(",
      "a channel with a waiting sender is freed"),
     ("chan-try-glance", "chan/chan.h", "load_relaxed(&c->count) != c->cap;",
      "load_relaxed(&c->count) < c->cap / 2;", "a try fails though there is room"),
