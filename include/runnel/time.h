@@ -31,7 +31,9 @@ typedef int64_t rn_time; /* nanoseconds on the monotonic clock */
 /* Now, on the monotonic clock. Never waits. */
 RN__API rn_time rn_now(void);
 
-/* Wait for at least d; zero or less yields and returns. */
+/* Wait for at least d; zero or less yields and returns. How much longer is up to the system: the threads that wait for
+ * timers ask for no more than 10 us of it to save wake-ups (their timer slack, which a thread that is made on one has too; a
+ * child process has what this one had). */
 RN__API void rn_sleep(rn_dur d);
 
 struct rn_ctx;

@@ -141,6 +141,7 @@ static int64_t slice(void)
 /* What a look has found beside suspects. */
 struct sight {
     bool wake;    /* work waits that somebody idle could come for */
+    bool overdue; /* it is a timer, of a holder who does not pick, and nobody idle minds timers */
     bool lively;  /* some have picked since the last look */
     bool changed; /* there is something that is not to wait for long */
     bool polled;  /* a holder who picks task after task has polled not long ago, or we have */
@@ -189,7 +190,8 @@ static uint32_t look(struct rt *rt, int64_t now, struct suspect *s, struct sight
         struct proc *p = &rt->procs[i];
         struct glance *seen = &p->seen;
         struct worker *w = p->idle ? NULL : p->worker;
-        bool own = queued(p) > 0 || timers_first(p->timers) <= clock, work = own || global;
+        bool due = !rt->keeper && timers_first(p->timers) <= clock; /* a keeper comes by itself */
+        bool own = queued(p) > 0 || due, work = own || global;
         uint32_t tick, entry, polled;
 
         if (!w) {
@@ -230,6 +232,7 @@ static uint32_t look(struct rt *rt, int64_t now, struct suspect *s, struct sight
         if (rt->idle_procs > 0) { /* whoever has one can come for the work */
             store_relaxed(&p->unpaid, 0);
             ret->wake = true;
+            ret->overdue |= due;
             continue;
         }
         ret->changed = true;
@@ -350,13 +353,16 @@ static enum found tick(struct rt *rt, int64_t now, bool late)
         for (uint32_t i = 0; i < rt->nprocs; i++)
             rt->procs[i].seen.worker = NULL;
     n = look(rt, now, s, &sight);
-    left = rt->idle_procs > 0 && !all_idle(rt) && rn__netpoll_active() && unminded(rt);
+    left = rt->idle_procs > 0 && !all_idle(rt) && unminded(rt) &&
+           (rn__netpoll_active() || rn__timers_first(rt) < INT64_MAX);
     spin_unlock(&rt->lock);
     for (uint32_t i = 0; i < n; i++)
         if (convicted(&s[i], now))
             s[guilty++] = s[i];
     if (guilty)
         taken = take(rt, s, guilty);
+    if (sight.overdue)
+        rn__left_too_long(rt);
     if (sight.wake || asked)
         rn__wake_one(rt);
     /* Nobody idle polls, and nobody busy. Not more often, and not while there is work for whoever comes: what we find goes
@@ -364,7 +370,7 @@ static enum found tick(struct rt *rt, int64_t now, bool late)
     if (!sight.polled && rn__netpoll_active() && load_relaxed(&rt->global_len) == 0 &&
         unminded(rt)) {
         if (rn__netpoll_poll() > 0)
-            rn__edges_waited(rt);
+            rn__left_too_long(rt);
         rt->polled_at = now;
     }
     if (rt->retired) /* a glance: the next tick sees it otherwise */

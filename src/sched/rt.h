@@ -140,6 +140,7 @@ struct worker {
     bool polls;     /* the keeper, and it sleeps in the poller; guarded by rt->lock */
     bool by_edge;   /* edges got it its processor while others had one, when the runtime had seen */
     uint32_t rests; /* so many rests */
+    bool exact;     /* its timed waits end as soon as the kernel can: see rn__os_thread_exact */
     uint64_t told;  /* of the CPU's clock: when it was last called to work; guarded by rt->lock */
     uint64_t random;
     uint8_t chan_turn;    /* for one operation on a channel in fifteen; see chan/bias.h */
@@ -394,10 +395,10 @@ static inline bool unminded(const struct rt *rt)
 }
 
 /* sched.c */
-/* So many times in a row must a keeper have been of no use before edges are left to who is busy. */
+/* So many times in a row must a keeper have been of no use before edges and timers are left to who is busy. */
 enum { VAIN_MAX = 4 };
-/* Edges have waited for who was busy, or the monitor has found some: they are left to nobody from now on. */
-void rn__edges_waited(struct rt *rt);
+/* Edges have waited for who was busy, or the monitor has found some, or a timer: they are left to nobody from now on. */
+void rn__left_too_long(struct rt *rt);
 /* From now on n processors may be held, 1 to rt->room. Those beyond go out of use when they are given up. */
 void rn__procs_limit(struct rt *rt, uint32_t n);
 void rn__sched_loop(struct worker *w);

@@ -50,7 +50,8 @@
  * an edge had, and another one gave up its processor while that was seen to. After VAIN_MAX such times in a row
  * (covered) none is appointed unless a timer is due soon, and one that is there while somebody is busy minds timers alone.
  * The last to go idle polls. That ends, for VAIN_AGAIN times that must pass first, when an edge has waited for more than
- * COVERED_US for who was busy, or if the monitor finds one.
+ * COVERED_US for who was busy, or if the monitor finds one, or a timer that is due. So it is with goroutines that sleep, too,
+ * and do little when they wake: who was woken for their timer is idle again before a second thread has got up.
  *
  * Refused threads. The kernel may refuse a thread, or there is no memory for one. It is asked again by the next wake.
  * While somebody else picks tasks that is a matter of latency; if nobody does (nobody_minds), a thread that waits for
@@ -1477,11 +1478,10 @@ static void keeper_tell(struct rt *rt)
         worker_rouse(keeper, polls);
 }
 
-/* Are edges better left to those who are busy? */
+/* Are edges, and timers that are not due soon, better left to those who are busy? */
 static inline bool covered(const struct rt *rt)
 {
-    return unlikely(load_relaxed(&rt->vain) >= VAIN_MAX) && rn__netpoll_active() &&
-           load_relaxed(&rt->has_monitor);
+    return unlikely(load_relaxed(&rt->vain) >= VAIN_MAX) && load_relaxed(&rt->has_monitor);
 }
 
 /* Is nobody busy, and a keeper there that leaves the polling to who is? rt->lock held. */
@@ -1490,7 +1490,7 @@ static inline bool must_poll(struct rt *rt)
     return unlikely(load_relaxed(&rt->unpolled)) && all_idle(rt);
 }
 
-COLD void rn__edges_waited(struct rt *rt)
+COLD void rn__left_too_long(struct rt *rt)
 {
     if (!covered(rt))
         return;
@@ -1514,6 +1514,20 @@ static void judge_keepers(struct rt *rt, struct worker *w)
     w->by_edge = rt->heir = false;
 }
 
+/* When is a timer due next, beside those that are by now? What it is armed for may change at any time. */
+static int64_t timers_next(struct rt *rt)
+{
+    int64_t next = INT64_MAX, now = now_ns();
+
+    for (uint32_t i = 0, n = load_acquire(&rt->nprocs); i < n; i++) {
+        int64_t when = rn__timers_next(rt->procs[i].timers, now);
+
+        if (when < next)
+            next = when;
+    }
+    return next;
+}
+
 /* Into the list of the idle. False: there are enough, so w is to end. rt->lock held. */
 static bool idle_put(struct rt *rt, struct worker *w)
 {
@@ -1535,7 +1549,8 @@ static struct worker *keeper_leaves(struct rt *rt)
 {
     struct worker *heir = load_relaxed(&rt->idle_procs) ? rt->idle_worker : NULL;
 
-    if (covered(rt) && rn__timers_first(rt) > soon(INT64_MAX, timer_soon_ns))
+    /* Those that are due are for who comes with the processor. */
+    if (heir && covered(rt) && timers_next(rt) > soon(INT64_MAX, timer_soon_ns))
         heir = NULL;
     rt->keeper->in_list = false;
     keeper_gone(rt);
@@ -1669,6 +1684,10 @@ static bool idle_wait(struct worker *w)
             else
                 keeper_tell(rt); /* to do so from now on */
         }
+        if (until != INT64_MAX && !w->exact) {
+            w->exact = true;
+            rn__os_thread_exact(true);
+        }
         while (load_acquire(&w->futex) == 0) { /* pairs with worker_tell, which is before a break */
             if (w->polls) {
                 rn__netpoll_fetch(&edges, until, &w->futex);
@@ -1692,6 +1711,8 @@ static bool idle_wait(struct worker *w)
                 w->polls = false;
                 w->proc = p;
                 w->by_edge = busy && edges.count > 0;
+                if (busy && edges.count == 0 && load_relaxed(&rt->vain) > 0)
+                    store_relaxed(&rt->vain, 0); /* it was of use for a timer */
                 w->rests = rt->rests;
                 spin_unlock(&rt->lock);
                 if (heir)
@@ -1784,7 +1805,7 @@ static int poll_now(struct rt *rt, struct proc *p)
     found_edges(rt, p, n);
     if (unlikely(before && n > 0 && p->polled_ticks - before > COVERED_US * arch_ticks_in_us() &&
                  load_relaxed(&rt->idle_procs) > 0))
-        rn__edges_waited(rt);
+        rn__left_too_long(rt);
     store_relaxed(&p->polled, p->tick); /* for the monitor */
     p->backlog = queued(p) + (global < RUNQ_SLOTS ? global : RUNQ_SLOTS);
     return n;

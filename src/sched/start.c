@@ -596,6 +596,10 @@ static void run_start(struct rn__call *call)
         w->quiet = false;
     }
     rn__os_signal_stack_free(signal_stack);
+    if (w->exact) {
+        rn__os_thread_exact(false);
+        w->exact = false;
+    }
 
     rn__monitor_exclude(w);
     for (at = &rt->slots; *at != &slot; at = &(*at)->next)

@@ -21,7 +21,7 @@
 #include "base/mem.h"
 #include "os/os.h"
 
-enum { HEAP_FIRST = 64 };
+enum { HEAP_FIRST = 64, NEXT_LOOKS = 1 + 4 + 16 };
 
 struct timer_heap rn__timer_heaps[PROCS_MAX];
 
@@ -256,6 +256,28 @@ bool rn__timer_stop_sync(struct timer *t)
 void rn__timer_fired(struct timer *t)
 {
     and_acq_rel(&t->state, ~(uint32_t)TIMER_FIRING); /* pairs with timer_is_firing */
+}
+
+int64_t rn__timers_next(struct timer_heap *h, int64_t now)
+{
+    int64_t next = timers_first(h);
+
+    if (next > now)
+        return next;
+    spin_lock(&h->lock);
+    next = INT64_MAX;
+    for (uint32_t i = 0; i < NEXT_LOOKS && i < h->count; i++) {
+        int64_t when = h->at[i]->when;
+
+        if (when <= now && 4 * i + 1 >= NEXT_LOOKS && 4 * i + 1 < h->count)
+            when = now; /* those below it are not looked at */
+        else if (when <= now)
+            continue;
+        if (when < next)
+            next = when;
+    }
+    spin_unlock(&h->lock);
+    return next;
 }
 
 int rn__timers_run(struct timer_heap *h, int64_t now)

@@ -143,6 +143,10 @@ void rn__os_thread_sleep(int64_t ns)
     (void)ns;
     explore_relax();
 }
+void rn__os_thread_exact(bool exact)
+{
+    (void)exact;
+}
 
 /* ---- Tools ------------------------------------------------------------------------------------------ */
 

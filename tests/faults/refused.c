@@ -20,6 +20,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -948,6 +949,28 @@ PLAIN_TEST(refused_thread_is_asked_for_again)
         CHECK_EQ(refusals - before, times);
         rn_chan_release(gate);
     }
+}
+
+/* rn_run's thread waits for timers itself where there is no other, and is as it was afterwards. */
+static long slack(void)
+{
+    return prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
+}
+static int sleeps_exactly(void)
+{
+    for (int i = 0; i < 1000 && slack() > 10000; i++)
+        rn_sleep(RN_MILLISECOND); /* which may be over before anybody waits */
+    return (int)slack();
+}
+PLAIN_TEST(refused_thread_and_its_slack)
+{
+    const long usual = 70000;
+
+    CHECK_EQ(prctl(PR_SET_TIMERSLACK, usual, 0, 0, 0), 0);
+    refuse(THREAD, EAGAIN, 0, 1000000);
+    CHECK_EQ(rn_run(sleeps_exactly), 10000);
+    CHECK_EQ(slack(), usual);
+    CHECK(refusals > 0);
 }
 
 /* Where calls were short again and again rn_blocking keeps the processor, for the monitor to take: not without one. */

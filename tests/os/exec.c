@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -123,6 +124,27 @@ GO_TEST(d31_a_program_says_nothing_of_an_older_one)
         snprintf(text, sizeof text, "exec %s: %s", programs[i], strerror(ENOENT));
         CHECK_STR(rn_errmsg(-ENOENT), text);
     }
+}
+
+static int slack_of_a_child(void)
+{
+    char *text = NULL;
+    int slack;
+
+    for (int i = 0; i < 1000 && prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0) > 10000; i++)
+        rn_sleep(RN_MILLISECOND);
+    CHECK(prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0) <= 10000); /* of this thread's own timers */
+    CHECK_EQ(rn_exec_output(NULL, &text, NULL, "cat", "/proc/self/timerslack_ns"), 0);
+    slack = atoi(text);
+    free(text);
+    return slack;
+}
+
+PLAIN_TEST(exec_timer_slack_as_it_was)
+{
+    CHECK_EQ(prctl(PR_SET_TIMERSLACK, 70000, 0, 0, 0), 0);
+    CHECK_EQ(rn_set_procs(1), 0);
+    CHECK_EQ(rn_run(slack_of_a_child), 70000);
 }
 
 /* What prevents the start is its error, and no status. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cover.c - edges are left to whoever is busy where that costs least (sched.c), and nothing is lost by it: who is busy may
- * compute, block, hold its thread or end, and what comes through a descriptor or from a timer meanwhile is seen to.
+ * cover.c - edges and timers are left to whoever is busy where that costs least (sched.c), and nothing is lost by it: who is
+ * busy may compute, block, hold its thread or end, and what comes through a descriptor or from a timer meanwhile is seen to.
  *
  * With a look into the runtime for whether it has come to that. Each test then makes somebody busy who goes on only when
  * the other has been woken, so that it hangs if nobody polls. Where somebody else is to do so at once, the monitor shall not
@@ -10,6 +10,7 @@
 #define _GNU_SOURCE
 #include "netpoll/netpoll.h"
 #include "sched/rt.h"
+#include "time/timer.h"
 
 #include "pair.h"
 #include "support.h"
@@ -240,4 +241,102 @@ GO_TEST_PROCS(edges_from_outside, 2)
     }
     CHECK(at_once);
     pair_end(p);
+}
+
+/* ---- Without descriptors ----------------------------------------------------------------------------- */
+
+/* Somebody sleeps and does nothing else, until it is found that no second thread is of use for that. */
+static void cover_by_sleep(void)
+{
+    rn_time bound = rn_now() + 60 * RN_SECOND;
+
+    do {
+        rn_sleep(200 * RN_MICROSECOND);
+        if (rn_now() > bound)
+            test_fail(__FILE__, __LINE__, "a second thread still comes: %d", (int)vain());
+    } while (vain() < VAIN_MAX);
+}
+
+GO_TEST_PROCS(who_sleeps_alone_needs_one_thread, 2)
+{
+    CHECK(!rn__netpoll_active());
+    for (int i = 0; i < test_times(20); i++)
+        cover_by_sleep();
+}
+
+/* Another's timer is due while somebody computes to whom it was left: it is found that it waited, and somebody minds timers
+ * from then on. */
+GO_TEST_PROCS(a_timer_has_waited, 2)
+{
+    CHECK(!rn__netpoll_active());
+    for (int i = 0; vain() >= 0; i++) {
+        _Atomic bool woken = false;
+        rn_wg wg = {0};
+
+        CHECK(i < 1000);
+        rn_wg_go(&wg, await_timer, &woken);
+        cover_by_sleep();
+        while (!woken)
+            ;
+        rn_wg_wait(&wg);
+    }
+}
+
+/* Of two who sleep each wakes while the other computes: whoever minds the timers then is of use. */
+static void sleeps_and_computes(int n)
+{
+    for (int i = 0; i < n; i++) {
+        rn_time until;
+
+        rn_sleep(RN_MILLISECOND);
+        until = rn_now() + 3 * RN_MILLISECOND;
+        while (rn_now() < until)
+            ;
+    }
+}
+
+GO_TEST_PROCS(who_minds_timers_is_of_use, 2)
+{
+    rn_wg wg = {0};
+
+    CHECK(!rn__netpoll_active());
+    for (int i = 0; i < test_times(20); i++) {
+        cover_by_sleep();
+        for (int k = 0; k < 2; k++)
+            rn_wg_go(&wg, sleeps_and_computes, 20);
+        rn_wg_wait(&wg);
+        if (vain() <= 0)
+            return;
+    }
+    test_fail(__FILE__, __LINE__, "it is still left to who is busy: %d", (int)vain());
+}
+
+/* ---- When the next timer is due ------------------------------------------------------------------------- */
+
+enum { TIMERS = 100, CERTAIN = 5 /* due, of which all below are looked at */ };
+
+PLAIN_TEST(next_timer_beside_those_that_are_due)
+{
+    static struct timer timer[TIMERS];
+    static struct timer *at[TIMERS];
+
+    for (uint32_t count = 0; count <= TIMERS; count++) {
+        for (uint32_t due = 0; due <= count; due++) {
+            struct timer_heap h = {.at = at, .count = count, .room = TIMERS};
+            int64_t next;
+
+            for (uint32_t i = 0; i < count; i++) { /* in order, and so a heap */
+                timer[i].when = i < due ? 100 - (int64_t)(due - 1 - i) : 101 + 2 * (int64_t)i;
+                at[i] = &timer[i];
+            }
+            rn__timers_begin(&h);
+            next = rn__timers_next(&h, 100);
+            if (due == count && (due <= CERTAIN || count <= 4 * CERTAIN + 1))
+                CHECK_EQ(next, INT64_MAX);
+            else if (due <= CERTAIN || count <= 4 * CERTAIN + 1)
+                CHECK_EQ(next, timer[due].when);
+            else
+                CHECK_EQ(next, 100);
+        }
+    }
 }

@@ -10,6 +10,7 @@
 #include "netpoll/netpoll.h"
 #include "os/os.h"
 #include "sched/rt.h"
+#include "time/timer.h"
 
 /* Unused where a fault in the source leaves out the only call: the test shall fail, not the compiler. */
 static int64_t test_now(void) __attribute__((unused));
@@ -18,6 +19,8 @@ static bool test_sleeps(int tid) __attribute__((unused));
 static bool test_fence_all(void) __attribute__((unused));
 static int test_poll(void) __attribute__((unused));
 static int test_cpus(void) __attribute__((unused));
+static void test_wake_one(struct rt *rt) __attribute__((unused));
+static void test_left_too_long(struct rt *rt) __attribute__((unused));
 
 #define rn__os_now test_now
 #define rn__os_futex_wait test_wait
@@ -25,6 +28,8 @@ static int test_cpus(void) __attribute__((unused));
 #define rn__os_fence_all test_fence_all
 #define rn__netpoll_poll test_poll
 #define rn__os_cpus test_cpus
+#define rn__wake_one test_wake_one
+#define rn__left_too_long test_left_too_long
 #include "sched/monitor.c"
 #undef rn__os_now
 #undef rn__os_futex_wait
@@ -32,6 +37,8 @@ static int test_cpus(void) __attribute__((unused));
 #undef rn__os_fence_all
 #undef rn__netpoll_poll
 #undef rn__os_cpus
+#undef rn__wake_one
+#undef rn__left_too_long
 
 #include "support.h"
 
@@ -54,7 +61,7 @@ static int64_t test_now(void)
 }
 
 static _Atomic bool enter, asked_for;
-static _Atomic int fences, polls, cpus, looks_at_cpus;
+static _Atomic int fences, polls, cpus, looks_at_cpus, wakes, reproaches;
 
 /* The monitor asks between its two looks at the entry. */
 static bool test_sleeps(int tid)
@@ -82,6 +89,18 @@ static int test_cpus(void)
 {
     looks_at_cpus++;
     return cpus;
+}
+
+static void test_wake_one(struct rt *rt)
+{
+    wakes++;
+    rn__wake_one(rt);
+}
+
+static void test_left_too_long(struct rt *rt)
+{
+    reproaches++;
+    rn__left_too_long(rt);
 }
 
 static void test_wait(uint32_t *word, uint32_t value, int64_t until)
@@ -789,6 +808,64 @@ GO_TEST_PROCS(poll_not_beside_a_keeper, 2)
         ;
     ungate();
     wait_ends(&w);
+}
+
+/* ---- Timers that are due while their processor's holder does not pick ------------------------------------------------ */
+
+static _Atomic int fired;
+static void fire(struct timer *t, int64_t when)
+{
+    (void)t;
+    (void)when;
+    fired++;
+}
+
+/* It is due, and nobody is told. */
+static void due_untold(struct timer *t)
+{
+    bool was = false, first;
+
+    *t = (struct timer){.kind = TIMER_BORROWED, .fire = fire};
+    CHECK_EQ(rn__timer_set(t, now_ns(), 0, &was, &first), 0);
+}
+
+/* Who minds timers comes by himself. */
+GO_TEST_PROCS(timers_not_beside_a_keeper, 2)
+{
+    struct waiting w = {0};
+    struct timer t;
+    int before;
+
+    wait_begins(&w, true);
+    gate();
+    look_after(0);
+    due_untold(&t);
+    before = wakes;
+    for (int i = 0; i < 10; i++)
+        look_after(ms);
+    CHECK_EQ(wakes, before);
+    CHECK_EQ(reproaches, 0);
+    CHECK(rn__timer_stop_sync(&t));
+    ungate();
+    write_one(&w);
+    wait_ends(&w);
+}
+
+GO_TEST_PROCS(timers_that_nobody_minds, 2)
+{
+    struct timer t;
+
+    CHECK_EQ(load_relaxed(&worker_self()->rt->keeper_until), INT64_MIN);
+    gate();
+    look_after(0);
+    due_untold(&t);
+    look_after(ms);
+    look_after(ms);
+    CHECK(wakes > 0 && reproaches > 0);
+    while (!fired) /* by who was woken */
+        ;
+    ungate();
+    (void)rn__timer_stop_sync(&t);
 }
 
 /* ---- The number of CPUs -------------------------------------------------------------------------------------------- */
