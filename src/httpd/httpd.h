@@ -2,8 +2,8 @@
 /*
  * httpd.h - the server inside.
  *
- * A serving is one call of rn_httpd_serve: its connections in a list, a goroutine that sweeps over them, and how far
- * ending has come. A connection is a goroutine with a struct conn on its stack, and nothing else while it is idle: what
+ * A serving is one call of rn_httpd_serve or rn_httpd_serve_stream: its connections in a list, and how far ending has come.
+ * While a server has servings a goroutine sweeps over them all. A connection is a goroutine with a struct conn on its stack, and nothing else while it is idle: what
  * a request needs is a block, taken from the server's pool when the first byte has come and given back when there is no
  * more to do. An idle connection that has called a handler gives the rest of its stack back when the sweeper comes by.
  *
@@ -15,7 +15,9 @@
  * Ending: see the stages. A connection says that it is idle before it looks at the stage, and the stage is set before
  * the idle ones are told, with a fence on both sides: one of the two sees the other.
  *
- * Locks: serving.lock (the list; the sweep holds it, calls no user and does not park but for it), pool locks. No order.
+ * Locks: rn_httpd.turn_lock (the sweeper begins and ends with it held; it never takes it), then rn_httpd.sweep_lock (the
+ * list of servings; the sweep holds it), then serving.lock (the list of connections; the sweep and a stage hold it, and call a
+ * stream's deadlines and cancel with it); pool locks, by themselves.
  */
 #ifndef RN_SRC_HTTPD_H
 #define RN_SRC_HTTPD_H
@@ -55,17 +57,22 @@ struct rn_httpd {
     int count;
     struct pool pools[POOLS];
     uint32_t turn; /* atomic: which pool is next */
+    rn_mutex turn_lock;
+    uint32_t servings; /* guarded by turn_lock, as are the next two */
+    rn_ctx *sweeping;  /* ends with the last serving */
+    rn_wg sweeper;
+    rn_mutex sweep_lock;
+    struct serving *serving; /* guarded by sweep_lock */
 };
 
 struct serving {
     rn_httpd *h;
     uint32_t stage; /* atomic */
     rn_mutex lock;
-    struct conn *first; /* guarded by lock */
-    rn_wg open;         /* connections */
-    rn_wg helpers;
-    rn_ctx *alive; /* ends when the last connection has */
-    rn_ctx *cut;   /* parent of requests' contexts */
+    struct conn *first;           /* guarded by lock */
+    rn_wg open;                   /* connections */
+    rn_ctx *cut;                  /* parent of requests' contexts */
+    struct serving *next, **link; /* guarded by h->sweep_lock */
 };
 
 struct conn {
@@ -81,7 +88,7 @@ struct conn {
     uint32_t pool;
     int err;                   /* of writing */
     struct conn *next, **link; /* guarded by sv->lock */
-    /* The sweeper's. */
+    /* The sweeper's; guarded by sv->lock. */
     uint32_t seen;
     rn_time seen_at;
     uint64_t seen_sent;

@@ -275,9 +275,9 @@ static void sweep(struct serving *sv, rn_time now)
     rn_mutex_unlock(&sv->lock);
 }
 
-static void sweeper(struct serving *sv)
+static void sweeper(rn_httpd *h)
 {
-    const rn_httpd_options *o = &sv->h->o;
+    const rn_httpd_options *o = &h->o;
     rn_dur tick = RN_SECOND;
     const rn_dur all[] = {o->head_timeout, o->body_timeout, o->idle_timeout, o->write_timeout};
 
@@ -286,8 +286,14 @@ static void sweeper(struct serving *sv)
             tick = all[i] / 8;
     if (tick < RN_MILLISECOND)
         tick = RN_MILLISECOND;
-    while (rn_sleep_ctx(sv->alive, tick) == 0)
-        sweep(sv, rn_now());
+    while (rn_sleep_ctx(h->sweeping, tick) == 0) {
+        rn_time now = rn_now();
+
+        rn_mutex_lock(&h->sweep_lock);
+        for (struct serving *sv = h->serving; sv; sv = sv->next)
+            sweep(sv, now);
+        rn_mutex_unlock(&h->sweep_lock);
+    }
 }
 
 /* The next stage; idle connections look at it, and at the last all are cut off. */
@@ -311,16 +317,41 @@ static void serving_begin(struct serving *sv, rn_httpd *h)
 {
     memset(sv, 0, sizeof *sv);
     sv->h = h;
-    sv->alive = rn_ctx_with_cancel(rn_ctx_background());
     sv->cut = rn_ctx_with_cancel(rn_ctx_background());
-    rn_wg_go(&sv->helpers, sweeper, sv);
+
+    rn_mutex_lock(&h->turn_lock);
+    if (h->servings++ == 0) {
+        h->sweeping = rn_ctx_with_cancel(rn_ctx_background());
+        rn_wg_go(&h->sweeper, sweeper, h);
+    }
+    rn_mutex_unlock(&h->turn_lock);
+
+    rn_mutex_lock(&h->sweep_lock);
+    sv->next = h->serving;
+    sv->link = &h->serving;
+    if (sv->next)
+        sv->next->link = &sv->next;
+    h->serving = sv;
+    rn_mutex_unlock(&h->sweep_lock);
 }
 
 static void serving_end(struct serving *sv)
 {
-    rn_ctx_cancel(sv->alive);
-    rn_wg_wait(&sv->helpers);
-    rn_ctx_end(sv->alive);
+    rn_httpd *h = sv->h;
+
+    rn_mutex_lock(&h->sweep_lock);
+    *sv->link = sv->next;
+    if (sv->next)
+        sv->next->link = sv->link;
+    rn_mutex_unlock(&h->sweep_lock);
+
+    rn_mutex_lock(&h->turn_lock);
+    if (--h->servings == 0) {
+        rn_ctx_cancel(h->sweeping);
+        rn_wg_wait(&h->sweeper);
+        rn_ctx_end(h->sweeping);
+    }
+    rn_mutex_unlock(&h->turn_lock);
     rn_ctx_end(sv->cut);
 }
 
@@ -411,28 +442,44 @@ int rn_httpd_listen_and_serve(rn_ctx *ctx, rn_httpd *h, const char *network, con
     return err < 0 ? err : rn_httpd_serve(ctx, h, l);
 }
 
-static void end_in_order(struct serving *sv)
+struct lone {
+    struct serving sv;
+    rn_ctx *alive; /* ends when the connection has; NULL: nothing ends it from outside */
+    rn_ctx_hook hook;
+};
+
+static void end_in_order(struct lone *l)
 {
+    struct serving *sv = &l->sv;
+
     stage_set(sv, DRAINING);
-    if (rn_sleep_ctx(sv->alive, sv->h->o.drain) < 0)
+    if (rn_sleep_ctx(l->alive, sv->h->o.drain) < 0)
         return;
     stage_set(sv, CLOSING);
-    if (rn_sleep_ctx(sv->alive, sv->h->o.grace) < 0)
+    if (rn_sleep_ctx(l->alive, sv->h->o.grace) < 0)
         return;
     stage_set(sv, CUT);
 }
 
+static void lone_over(struct lone *l)
+{
+    if (l->alive) {
+        rn_ctx_cancel(l->alive);
+        rn_ctx_hook_stop(&l->hook);
+        rn_ctx_end(l->alive);
+    }
+    serving_end(&l->sv);
+}
+
 void rn_httpd_serve_stream(rn_ctx *ctx, rn_httpd *h, const rn_httpd_stream *ops, void *stream)
 {
-    struct serving sv;
-    rn_ctx_hook hook = {{0}};
+    struct lone l = {0};
 
-    serving_begin(&sv, h);
-    if (ctx)
-        rn_ctx_after_func(&hook, ctx, end_in_order, &sv);
-    serve_one(&sv, ops, stream);
-    rn_ctx_cancel(sv.alive);
-    if (ctx)
-        rn_ctx_hook_stop(&hook);
-    serving_end(&sv);
+    serving_begin(&l.sv, h);
+    if (ctx) {
+        l.alive = rn_ctx_with_cancel(rn_ctx_background());
+        rn_ctx_after_func(&l.hook, ctx, end_in_order, &l);
+    }
+    rn_defer(lone_over, &l); /* a handler may rn_exit */
+    serve_one(&l.sv, ops, stream);
 }

@@ -839,38 +839,50 @@ static void upside_cancel(void *c)
     rn_conn_cancel(c);
 }
 
-GO_TEST(httpd_stream)
+/* One end of a connection, of which the other is served as a stream, by a goroutine of wg. */
+static rn_conn *stream_new(rn_httpd *h, rn_ctx *ctx, rn_wg *wg, rn_conn **ret_its)
 {
     static const rn_httpd_stream ops = {
         upside_read,           upside_writev,      upside_wait,   upside_read_deadline,
         upside_write_deadline, upside_close_write, upside_cancel, NULL};
+    rn_conn *mine;
+    int fds[2];
+
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    CHECK_EQ(rn_conn_adopt(fds[0], &mine), 0);
+    CHECK_EQ(rn_conn_adopt(fds[1], ret_its), 0);
+    rn_wg_go(wg, rn_httpd_serve_stream, ctx, h, &ops, (void *)*ret_its);
+    return mine;
+}
+
+static void upside_ask(rn_conn *c, const char *request, const char *tail)
+{
+    char buf[1000];
+    size_t have = 0;
+
+    CHECK(upside_writev(c, &(struct iovec){(char *)(uintptr_t)request, strlen(request)}, 1) > 0);
+    do {
+        ssize_t n = upside_read(c, buf + have, sizeof buf - have - 1);
+
+        CHECK(n > 0);
+        have += (size_t)n;
+        buf[have] = 0;
+    } while (!strstr(buf, tail));
+}
+
+GO_TEST(httpd_stream)
+{
     rn_httpd_options o = {.drain = RN_MILLISECOND};
     struct server s;
-    int fds[2];
 
     server_start(&s, &o);
     for (int stop = 0; stop < 2; stop++) {
         rn_conn *mine, *its;
-        char buf[1000];
         rn_wg wg = {0};
-        ssize_t n;
 
-        CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-        CHECK_EQ(rn_conn_adopt(fds[0], &mine), 0);
-        CHECK_EQ(rn_conn_adopt(fds[1], &its), 0);
-        rn_wg_go(&wg, rn_httpd_serve_stream, s.ctx, s.h, &ops, (void *)its);
-        for (int i = 0; i < 3; i++) {
-            size_t have = 0;
-
-            CHECK(upside_writev(mine, &(struct iovec){"GET /a HTTP/1.1\r\nHost: x\r\n\r\n", 28},
-                                1) > 0);
-            do {
-                n = upside_read(mine, buf + have, sizeof buf - have - 1);
-                CHECK(n > 0);
-                have += (size_t)n;
-                buf[have] = 0;
-            } while (!strstr(buf, "\r\n\r\na"));
-        }
+        mine = stream_new(s.h, s.ctx, &wg, &its);
+        for (int i = 0; i < 3; i++)
+            upside_ask(mine, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n", "\r\n\r\na");
         if (stop)
             rn_ctx_cancel(s.ctx);
         else
@@ -880,6 +892,79 @@ GO_TEST(httpd_stream)
         rn_conn_close(mine);
     }
     server_end(&s);
+}
+
+enum { STREAMS = 20 };
+static void streams(rn_httpd *h, rn_ctx *ctx, size_t helpers)
+{
+    rn_conn *mine[STREAMS], *its[STREAMS];
+    size_t before = rn_count();
+    rn_wg wg = {0};
+
+    for (int i = 0; i < STREAMS; i++)
+        mine[i] = stream_new(h, ctx, &wg, &its[i]);
+    for (int i = 0; i < STREAMS; i++)
+        upside_ask(mine[i], "GET /a HTTP/1.1\r\nHost: x\r\n\r\n", "\r\n\r\na");
+    CHECK_EQ(rn_count(), before + STREAMS + helpers);
+    rn_wg_wait(&wg); /* until they have been idle for too long */
+    CHECK_EQ(rn_count(), before);
+    for (int i = 0; i < STREAMS; i++) {
+        rn_conn_close(mine[i]);
+        rn_conn_close(its[i]);
+    }
+}
+
+/* A stream costs its goroutine and no other: one sweeps over all that a server serves, while it serves any. */
+GO_TEST(httpd_streams_share_a_sweeper)
+{
+    rn_httpd_options o = {.idle_timeout = 300 * RN_MILLISECOND};
+    struct server s;
+    rn_httpd *h = rn_httpd_new(&o);
+    rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background());
+    size_t before = rn_count();
+
+    rn_httpd_handle(h, "GET /a", text, "a");
+    streams(h, NULL, 1);
+    streams(h, ctx, 1);
+    rn_ctx_end(ctx);
+    rn_httpd_free(h);
+
+    server_start(&s, &o);
+    AWAIT(rn_count() == before + 2); /* who accepts, and the sweeper */
+    streams(s.h, NULL, 0);
+    server_end(&s);
+}
+
+static void leaves(rn_httpd_request *rq, rn_httpd_response *rs)
+{
+    (void)rq;
+    (void)rs;
+    rn_exit(0);
+}
+
+/* A handler that ends its goroutine leaves nothing of the stream behind. */
+GO_TEST(httpd_stream_whose_handler_exits)
+{
+    rn_httpd *h = rn_httpd_new(NULL);
+    rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background());
+    size_t before = rn_count();
+
+    rn_httpd_handle(h, "GET /leaves", leaves);
+    for (int i = 0; i < 2; i++) {
+        const char *request = "GET /leaves HTTP/1.1\r\nHost: x\r\n\r\n";
+        rn_conn *mine, *its;
+        rn_wg wg = {0};
+
+        mine = stream_new(h, i ? ctx : NULL, &wg, &its);
+        CHECK(upside_writev(mine, &(struct iovec){(char *)(uintptr_t)request, strlen(request)}, 1) >
+              0);
+        rn_wg_wait(&wg);
+        AWAIT(rn_count() == before);
+        rn_conn_close(mine);
+        rn_conn_close(its);
+    }
+    rn_ctx_end(ctx);
+    rn_httpd_free(h);
 }
 
 /* ---- Files -------------------------------------------------------------------------------------------- */
