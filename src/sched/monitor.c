@@ -71,7 +71,7 @@
 #include "sched/rt.h"
 
 enum {
-    DEEP_AFTER = 8,
+    DEEP_AFTER = 2,
     CALM_AFTER = 16,
     LIVELY_AFTER = 16,
     STEALS_MAX = 64,
