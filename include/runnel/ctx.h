@@ -4,7 +4,8 @@
  *
  * Whoever makes a context holds a reference. rn_ctx_end is the creator's: cancel and give the
  * reference up. rn_ctx_retain and rn_ctx_release are a sharer's: release never cancels while others
- * hold references; the last one ends the context. A child keeps its parent's memory. NULL is the
+ * hold references; the last one ends the context. The last must not go while anybody is in another call that was given the
+ * context, or in a select that waits for its end. A child keeps its parent's memory. NULL is the
  * background context everywhere but as the parent of rn_ctx_with_*, which panics
  * "cannot create context from nil parent". Constructors allocate, and panic when out of memory; nothing else
  * here allocates or waits but rn_ctx_hook_stop. All calls may be made from any thread.

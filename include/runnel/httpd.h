@@ -184,7 +184,7 @@ RN__API int64_t rn_httpd_written(const rn_httpd_response *rs);
 
 /* ---- Streams of your own, TLS for one ----------------------------------------------------------- */
 
-/* Each as its namesake in net.h. */
+/* Each as its namesake in net.h. The deadlines and cancel are called with locks held, and must not wait. */
 typedef struct rn_httpd_stream {
     ssize_t (*read)(void *stream, void *buf, size_t size);
     ssize_t (*writev)(void *stream, const struct iovec *iov, int count);

@@ -32,8 +32,8 @@ typedef int64_t rn_time; /* nanoseconds on the monotonic clock */
 RN__API rn_time rn_now(void);
 
 /* Wait for at least d; zero or less yields and returns. How much longer is up to the system: the threads that wait for
- * timers ask for no more than 10 us of it to save wake-ups (their timer slack, which a thread that is made on one has too; a
- * child process has what this one had). */
+ * timers ask for no more than 10 us of it to save wake-ups. That is their timer slack: threads and children that are made on
+ * one of them have it too, but for those of rn_exec. */
 RN__API void rn_sleep(rn_dur d);
 
 struct rn_ctx;

@@ -3,9 +3,10 @@
  * httpd.h - the server inside.
  *
  * A serving is one call of rn_httpd_serve or rn_httpd_serve_stream: its connections in a list, and how far ending has come.
- * While a server has servings a goroutine sweeps over them all. A connection is a goroutine with a struct conn on its stack, and nothing else while it is idle: what
- * a request needs is a block, taken from the server's pool when the first byte has come and given back when there is no
- * more to do. An idle connection that has called a handler gives the rest of its stack back when the sweeper comes by.
+ * While a server has servings a goroutine sweeps over them all. A connection is a goroutine with a struct conn on its
+ * stack, and nothing else while it is idle: what a request needs is a block, taken from the server's pool when the first
+ * byte has come and given back when there is no more to do. An idle connection that has called a handler gives the rest of
+ * its stack back when the sweeper comes by.
  *
  * Time limits. A connection never looks at the clock. It changes its word with every step: a number that is never the
  * same, and the phase. The sweeper notes when it first saw a word, and where one is too old, it writes it down as the
@@ -15,9 +16,12 @@
  * Ending: see the stages. A connection says that it is idle before it looks at the stage, and the stage is set before
  * the idle ones are told, with a fence on both sides: one of the two sees the other.
  *
- * Locks: rn_httpd.turn_lock (the sweeper begins and ends with it held; it never takes it), then rn_httpd.sweep_lock (the
- * list of servings; the sweep holds it), then serving.lock (the list of connections; the sweep and a stage hold it, and call a
- * stream's deadlines and cancel with it); pool locks, by themselves.
+ * The end of rn_run drops goroutines where they wait, and a server that served goes on in the next: what its servings had in
+ * common (struct sweeping) is known to be of a run that is gone, and made anew. Nobody waits with the server's own lock held.
+ *
+ * Locks: sweeping.lock (the list of servings; the sweep holds it), then serving.lock (the list of connections; the sweep, a
+ * stage and a beginning hold it, and call a stream's deadlines and cancel with it); rn_httpd.lock and pool locks, by
+ * themselves.
  */
 #ifndef RN_SRC_HTTPD_H
 #define RN_SRC_HTTPD_H
@@ -57,22 +61,30 @@ struct rn_httpd {
     int count;
     struct pool pools[POOLS];
     uint32_t turn; /* atomic: which pool is next */
-    rn_mutex turn_lock;
-    uint32_t servings; /* guarded by turn_lock, as are the next two */
-    rn_ctx *sweeping;  /* ends with the last serving */
+    rn_mutex lock;
+    struct sweeping *sweeping; /* guarded by lock; NULL: nothing is served */
+};
+
+/* What the servings of a server have in common, from when the first begins until the last has ended. */
+struct sweeping {
+    const rn_httpd_options *o;
+    uint64_t run;      /* of which rn_run; 0: of a plain thread, which stays */
+    uint32_t servings; /* guarded by rn_httpd.lock */
+    rn_ctx *alive;     /* ends the sweeper */
     rn_wg sweeper;
-    rn_mutex sweep_lock;
-    struct serving *serving; /* guarded by sweep_lock */
+    rn_mutex lock;
+    struct serving *first; /* guarded by lock */
 };
 
 struct serving {
     rn_httpd *h;
     uint32_t stage; /* atomic */
     rn_mutex lock;
-    struct conn *first;           /* guarded by lock */
-    rn_wg open;                   /* connections */
-    rn_ctx *cut;                  /* parent of requests' contexts */
-    struct serving *next, **link; /* guarded by h->sweep_lock */
+    struct conn *first; /* guarded by lock */
+    rn_wg open;         /* connections */
+    rn_ctx *cut;        /* parent of requests' contexts */
+    struct sweeping *sweeping;
+    struct serving *next, **link; /* guarded by sweeping->lock */
 };
 
 struct conn {

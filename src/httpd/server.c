@@ -8,6 +8,8 @@
 
 _Static_assert(!RN__INLINE_FAST, "locks whose edges ThreadSanitizer is not told of");
 
+static void clear_away(rn_httpd *h);
+
 static void *must(void *p)
 {
     if (!p)
@@ -50,6 +52,7 @@ void rn_httpd_free(rn_httpd *h)
 {
     if (!h)
         return;
+    clear_away(h);
     for (int i = 0; i < h->count; i++) {
         free(h->routes[i]->method);
         free(h->routes[i]->pattern);
@@ -275,9 +278,9 @@ static void sweep(struct serving *sv, rn_time now)
     rn_mutex_unlock(&sv->lock);
 }
 
-static void sweeper(rn_httpd *h)
+static void sweeper(struct sweeping *s)
 {
-    const rn_httpd_options *o = &h->o;
+    const rn_httpd_options *o = s->o;
     rn_dur tick = RN_SECOND;
     const rn_dur all[] = {o->head_timeout, o->body_timeout, o->idle_timeout, o->write_timeout};
 
@@ -286,13 +289,39 @@ static void sweeper(rn_httpd *h)
             tick = all[i] / 8;
     if (tick < RN_MILLISECOND)
         tick = RN_MILLISECOND;
-    while (rn_sleep_ctx(h->sweeping, tick) == 0) {
+    while (rn_sleep_ctx(s->alive, tick) == 0) {
         rn_time now = rn_now();
 
-        rn_mutex_lock(&h->sweep_lock);
-        for (struct serving *sv = h->serving; sv; sv = sv->next)
+        rn_mutex_lock(&s->lock);
+        for (struct serving *sv = s->first; sv; sv = sv->next)
             sweep(sv, now);
-        rn_mutex_unlock(&h->sweep_lock);
+        rn_mutex_unlock(&s->lock);
+    }
+}
+
+static struct sweeping *sweeping_new(const rn_httpd *h)
+{
+    struct sweeping *s = must(calloc(1, sizeof *s));
+
+    s->o = &h->o;
+    s->run = rn__run_number();
+    s->alive = rn_ctx_with_cancel(rn_ctx_background());
+    rn_wg_go(&s->sweeper, sweeper, s);
+    return s;
+}
+
+static void sweeping_free(struct sweeping *s)
+{
+    rn_ctx_end(s->alive);
+    free(s);
+}
+
+/* That of a run that has ended is nobody's any more; h->lock held, or nobody else knows h. */
+static void clear_away(rn_httpd *h)
+{
+    if (h->sweeping && h->sweeping->run && rn__run_gone(h->sweeping->run)) {
+        sweeping_free(h->sweeping);
+        h->sweeping = NULL;
     }
 }
 
@@ -315,43 +344,51 @@ static void stage_set(struct serving *sv, uint32_t stage)
 
 static void serving_begin(struct serving *sv, rn_httpd *h)
 {
+    struct sweeping *s;
+
     memset(sv, 0, sizeof *sv);
     sv->h = h;
     sv->cut = rn_ctx_with_cancel(rn_ctx_background());
 
-    rn_mutex_lock(&h->turn_lock);
-    if (h->servings++ == 0) {
-        h->sweeping = rn_ctx_with_cancel(rn_ctx_background());
-        rn_wg_go(&h->sweeper, sweeper, h);
-    }
-    rn_mutex_unlock(&h->turn_lock);
+    rn_mutex_lock(&h->lock);
+    clear_away(h);
+    if (!h->sweeping)
+        h->sweeping = sweeping_new(h);
+    s = sv->sweeping = h->sweeping;
+    s->servings++;
+    rn_mutex_unlock(&h->lock);
 
-    rn_mutex_lock(&h->sweep_lock);
-    sv->next = h->serving;
-    sv->link = &h->serving;
+    rn_mutex_lock(&s->lock);
+    sv->next = s->first;
+    sv->link = &s->first;
     if (sv->next)
         sv->next->link = &sv->next;
-    h->serving = sv;
-    rn_mutex_unlock(&h->sweep_lock);
+    s->first = sv;
+    rn_mutex_unlock(&s->lock);
 }
 
 static void serving_end(struct serving *sv)
 {
+    struct sweeping *s = sv->sweeping;
     rn_httpd *h = sv->h;
+    bool last;
 
-    rn_mutex_lock(&h->sweep_lock);
+    rn_mutex_lock(&s->lock);
     *sv->link = sv->next;
     if (sv->next)
         sv->next->link = sv->link;
-    rn_mutex_unlock(&h->sweep_lock);
+    rn_mutex_unlock(&s->lock);
 
-    rn_mutex_lock(&h->turn_lock);
-    if (--h->servings == 0) {
-        rn_ctx_cancel(h->sweeping);
-        rn_wg_wait(&h->sweeper);
-        rn_ctx_end(h->sweeping);
+    rn_mutex_lock(&h->lock);
+    last = --s->servings == 0;
+    if (last)
+        h->sweeping = NULL; /* who begins now has another */
+    rn_mutex_unlock(&h->lock);
+    if (last) {
+        rn_ctx_cancel(s->alive);
+        rn_wg_wait(&s->sweeper);
+        sweeping_free(s);
     }
-    rn_mutex_unlock(&h->turn_lock);
     rn_ctx_end(sv->cut);
 }
 

@@ -456,24 +456,14 @@ void rn__os_thread_sleep(int64_t ns)
     nanosleep(&ts, NULL);
 }
 
-static int64_t usual_slack; /* atomic; 0: as the process began, with all threads */
-
-void rn__os_thread_exact(bool exact)
+int64_t rn__os_slack(void)
 {
-    long was = exact ? syscall(SYS_prctl, PR_GET_TIMERSLACK, 0, 0, 0, 0) : 0;
-    int64_t none = 0, usual = load_relaxed(&usual_slack);
-
-    if (exact && was <= OS_SLACK_NS) /* or a filter refuses it */
-        return;
-    if (exact && usual == 0)
-        (void)cas_relaxed(&usual_slack, &none, (int64_t)was);
-    if (exact || usual > 0)
-        syscall(SYS_prctl, PR_SET_TIMERSLACK, exact ? OS_SLACK_NS : usual, 0, 0, 0);
+    return syscall(SYS_prctl, PR_GET_TIMERSLACK, 0, 0, 0, 0);
 }
 
-int64_t rn__os_usual_slack(void)
+void rn__os_slack_set(int64_t ns)
 {
-    return load_relaxed(&usual_slack);
+    syscall(SYS_prctl, PR_SET_TIMERSLACK, ns, 0, 0, 0);
 }
 
 int rn__os_create(const char *name)

@@ -82,15 +82,10 @@ int rn__os_thread_id(void);
 bool rn__os_thread_sleeps(int tid);
 void rn__os_thread_yield(void);
 void rn__os_thread_sleep(int64_t ns);
-/*
- * By how much the kernel may end the calling thread's timed waits late, to wake several at once: its timer slack. true: by
- * OS_SLACK_NS, if that is less than it was; false: as it was with the first thread of the process that asked. Threads
- * that this one makes have its slack.
- */
-enum { OS_SLACK_NS = 10000 };
-void rn__os_thread_exact(bool exact);
-/* What it was, in ns; 0: nobody has asked. */
-int64_t rn__os_usual_slack(void);
+/* By how much the kernel may end the calling thread's timed waits late, in ns, to wake several at once: its timer slack, which
+ * threads and children that it makes have too. Below 0: it cannot be known. */
+int64_t rn__os_slack(void);
+void rn__os_slack_set(int64_t ns);
 
 /* A fault of this thread: at an address (0: the signal was sent), by the code at pc with this frame pointer. no_room: of no
  * code, there is no room on the stack for what the kernel saves when it calls a handler; address is the stack pointer. */

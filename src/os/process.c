@@ -43,7 +43,6 @@ int rn__arch_vfork(void (*fn)(void *), void *arg, void *stack);
 struct child {
     const struct os_spawn *s;
     int report;
-    int64_t slack; /* of timers; 0: as it is */
 };
 
 /* The kernel's own. */
@@ -146,8 +145,8 @@ static void child_main(void *arg)
         err = place_descriptors(s, &report);
     if (!err) {
         reset_signals(s->ignored);
-        if (c->slack > 0)
-            (void)CALL(SYS_prctl, PR_SET_TIMERSLACK, c->slack, 0, 0, 0);
+        if (s->slack > 0)
+            (void)CALL(SYS_prctl, PR_SET_TIMERSLACK, s->slack, 0, 0, 0);
         err =
             (int)CALL(SYS_execve, s->path, s->argv, s->env ? s->env : (const char *const *)environ);
     }
@@ -164,7 +163,7 @@ int rn__os_spawn(const struct os_spawn *s, pid_t *ret_pid)
     char *stack = rn__os_map(CHILD_STACK);
     uint64_t all = ~(uint64_t)0, old;
     struct os_end end;
-    struct child c = {s, -1, rn__os_usual_slack()};
+    struct child c = {s, -1};
 
     if (!stack)
         return -ENOMEM;

@@ -20,6 +20,7 @@ struct os_spawn {
     bool own_group;
     uint64_t
         ignored; /* bit n - 1: signal n is ignored, although the process has a handler for it now */
+    int64_t slack; /* of its timers, see rn__os_slack; 0: the calling thread's */
 };
 /* Start it; blocks until the program is executed. 0, or why not, with nothing left. */
 int rn__os_spawn(const struct os_spawn *s, pid_t *ret_pid);

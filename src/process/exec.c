@@ -686,6 +686,14 @@ static int set_off(struct rn_child *c)
     return err;
 }
 
+/* A child's timers are not as exact as our workers' are. */
+static int64_t slack_of_child(void)
+{
+    const struct rt *rt = worker_self()->rt;
+
+    return rt && rt->slack > WORKER_SLACK_NS && rn__os_slack() == WORKER_SLACK_NS ? rt->slack : 0;
+}
+
 static int start(struct rn_ctx *ctx, const rn_exec_options *o, const char *file, rn_child **ret_c)
 {
     struct rn_child *c = rn__mem_new_zero(sizeof *c, 16);
@@ -697,7 +705,8 @@ static int start(struct rn_ctx *ctx, const rn_exec_options *o, const char *file,
                          .fds = e.theirs,
                          .fd_count = 3 + o->fd_count,
                          .own_group = !o->same_group,
-                         .ignored = ignored_signals()};
+                         .ignored = ignored_signals(),
+                         .slack = slack_of_child()};
     int err;
 
     if (!c)

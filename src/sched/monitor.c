@@ -141,7 +141,7 @@ static int64_t slice(void)
 /* What a look has found beside suspects. */
 struct sight {
     bool wake;    /* work waits that somebody idle could come for */
-    bool overdue; /* it is a timer, of a holder who does not pick, and nobody idle minds timers */
+    bool overdue; /* it is a timer, and neither is there a keeper nor did who is busy come for it */
     bool lively;  /* some have picked since the last look */
     bool changed; /* there is something that is not to wait for long */
     bool polled;  /* a holder who picks task after task has polled not long ago, or we have */
@@ -196,6 +196,7 @@ static uint32_t look(struct rt *rt, int64_t now, struct suspect *s, struct sight
 
         if (!w) {
             ret->wake |= own || global_for(rt, p);
+            ret->overdue |= due && !all_idle(rt);
             seen->worker = NULL;
             continue;
         }

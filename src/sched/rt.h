@@ -112,6 +112,10 @@ enum attention {
         16 /* for good: left behind by the end of its runtime; no channel is its processor's */
 };
 
+/* Of the timer slack of workers that wait for timers. The kernel's 50 us are more than all else that a sleep is late by; with
+ * less than these hardly anything is gained, and no two timers share a wake-up. */
+enum { WORKER_SLACK_NS = 10000 };
+
 /* A thread. Its storage is thread-local, so that it costs no allocation. */
 struct worker {
     struct g *cur; /* who runs here now: a goroutine, or &self */
@@ -140,7 +144,8 @@ struct worker {
     bool polls;     /* the keeper, and it sleeps in the poller; guarded by rt->lock */
     bool by_edge;   /* edges got it its processor while others had one, when the runtime had seen */
     uint32_t rests; /* so many rests */
-    bool exact;     /* its timed waits end as soon as the kernel can: see rn__os_thread_exact */
+    bool exact;     /* has no more than WORKER_SLACK_NS of timer slack; was: */
+    int64_t slack;  /* 0: no more either */
     uint64_t told;  /* of the CPU's clock: when it was last called to work; guarded by rt->lock */
     uint64_t random;
     uint8_t chan_turn;    /* for one operation on a channel in fifteen; see chan/bias.h */
@@ -201,6 +206,7 @@ struct rt {
     uint32_t refs;     /* atomic: rn_run's, and one per orphan */
     uint64_t number;   /* of the starts of this process, from 1 */
     uint32_t tags;     /* what is added to an id for a tag; see owner.h */
+    int64_t slack;     /* rn__os_slack of who started it */
     struct proc *procs;
 
     struct spin lock ALIGNED(CACHE_LINE);

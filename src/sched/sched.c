@@ -51,7 +51,8 @@
  * (covered) none is appointed unless a timer is due soon, and one that is there while somebody is busy minds timers alone.
  * The last to go idle polls. That ends, for VAIN_AGAIN times that must pass first, when an edge has waited for more than
  * COVERED_US for who was busy, or if the monitor finds one, or a timer that is due. So it is with goroutines that sleep, too,
- * and do little when they wake: who was woken for their timer is idle again before a second thread has got up.
+ * and do little when they wake: who was woken for their timer is idle again before a second thread has got up. A keeper
+ * that came for a timer while somebody was busy was of use.
  *
  * Refused threads. The kernel may refuse a thread, or there is no memory for one. It is asked again by the next wake.
  * While somebody else picks tasks that is a matter of latency; if nobody does (nobody_minds), a thread that waits for
@@ -1514,13 +1515,14 @@ static void judge_keepers(struct rt *rt, struct worker *w)
     w->by_edge = rt->heir = false;
 }
 
-/* When is a timer due next, beside those that are by now? What it is armed for may change at any time. */
-static int64_t timers_next(struct rt *rt)
+/* When is a timer due next, beside those that p's holder, who is on his way to them, fires now? It may change at any time. */
+static int64_t timers_next(struct rt *rt, const struct proc *p)
 {
-    int64_t next = INT64_MAX, now = now_ns();
+    int64_t next = INT64_MAX;
 
     for (uint32_t i = 0, n = load_acquire(&rt->nprocs); i < n; i++) {
-        int64_t when = rn__timers_next(rt->procs[i].timers, now);
+        struct timer_heap *h = rt->procs[i].timers;
+        int64_t when = &rt->procs[i] == p ? rn__timers_next(h, now_ns()) : timers_first(h);
 
         if (when < next)
             next = when;
@@ -1541,16 +1543,15 @@ static bool idle_put(struct rt *rt, struct worker *w)
 }
 
 /*
- * The keeper goes; its duty passes to somebody still idle, if there is one, who is to be roused. rt->lock held. Not while
- * all processors are busy: their holders look at the timers and poll, and the keeper could only be woken by every edge,
- * to find that.
+ * The keeper goes, with p; its duty passes to somebody still idle, if there is one, who is to be roused. rt->lock held. Not
+ * while all processors are busy: their holders look at the timers and poll, and the keeper could only be woken by every
+ * edge, to find that.
  */
-static struct worker *keeper_leaves(struct rt *rt)
+static struct worker *keeper_leaves(struct rt *rt, const struct proc *p)
 {
     struct worker *heir = load_relaxed(&rt->idle_procs) ? rt->idle_worker : NULL;
 
-    /* Those that are due are for who comes with the processor. */
-    if (heir && covered(rt) && timers_next(rt) > soon(INT64_MAX, timer_soon_ns))
+    if (heir && covered(rt) && timers_next(rt, p) > soon(INT64_MAX, timer_soon_ns))
         heir = NULL;
     rt->keeper->in_list = false;
     keeper_gone(rt);
@@ -1569,7 +1570,7 @@ static struct worker *keeper_leaves(struct rt *rt)
 static struct worker *stand_in_leaves(struct rt *rt, struct worker *w)
 {
     if (rt->keeper == w)
-        return keeper_leaves(rt);
+        return keeper_leaves(rt, load_relaxed(&w->given));
     if (w->in_list) {
         struct worker **at = &rt->idle_worker;
 
@@ -1602,7 +1603,7 @@ static bool idle_wait(struct worker *w)
     struct rt *rt = w->rt;
     int64_t recheck = recheck_min_ns;
     struct poll_batch edges;
-    bool keeper, again;
+    bool keeper, again, came = true;
 
     for (;;) {
         int64_t until = INT64_MAX;
@@ -1637,7 +1638,8 @@ static bool idle_wait(struct worker *w)
         store_relaxed(&w->futex,
                       0); /* whoever was told before is told by what it has just looked at */
         if (!w->in_list) {
-            judge_keepers(rt, w);
+            if (came) /* and has not been made the keeper since */
+                judge_keepers(rt, w);
             if (must_poll(rt) && !rt->keeper->locked && idle_put(rt, rt->keeper)) {
                 rt->keeper = w; /* and polls; the other sleeps on */
                 w->in_list = true;
@@ -1652,6 +1654,7 @@ static bool idle_wait(struct worker *w)
                 return false;
             }
         }
+        came = false;
         keeper = rt->keeper == w;
         w->polls = keeper && rn__netpoll_active() && (!covered(rt) || all_idle(rt));
         if (keeper) {
@@ -1686,7 +1689,11 @@ static bool idle_wait(struct worker *w)
         }
         if (until != INT64_MAX && !w->exact) {
             w->exact = true;
-            rn__os_thread_exact(true);
+            w->slack = rn__os_slack();
+            if (w->slack > WORKER_SLACK_NS)
+                rn__os_slack_set(WORKER_SLACK_NS);
+            else
+                w->slack = 0;
         }
         while (load_acquire(&w->futex) == 0) { /* pairs with worker_tell, which is before a break */
             if (w->polls) {
@@ -1706,7 +1713,7 @@ static bool idle_wait(struct worker *w)
 
             rt->heir = false;
             if (p) {
-                struct worker *heir = keeper_leaves(rt);
+                struct worker *heir = keeper_leaves(rt, p);
 
                 w->polls = false;
                 w->proc = p;
@@ -1791,6 +1798,18 @@ static void run_due_timers(struct proc *p)
         note_source(p, EVENT_TIMER, rn__timers_run(p->timers, now_ns()));
 }
 
+/* Those of processors that are out of use: while all others are busy nobody idle minds them, and no holder has them. */
+static COLD void run_others_timers(struct rt *rt, struct proc *p)
+{
+    for (uint32_t i = 0, n = load_acquire(&rt->nprocs); i < n; i++) {
+        struct proc *other = &rt->procs[i];
+        int64_t now = now_ns();
+
+        if (load_relaxed(&other->idle) && timers_first(other->timers) <= now)
+            note_source(p, EVENT_TIMER, rn__timers_run(other->timers, now));
+    }
+}
+
 /*
  * Poll in passing; how many were woken. The next such poll comes when what could run by now has had its turn. There may
  * be more edges than can be served, and if they came faster than they are, the queue would overflow, and who is in the
@@ -1848,6 +1867,8 @@ again:
         p->looked = p->tick;
         pace_look(rt, p);
         rt_time_is(rt, now_ns());
+        if (unlikely(load_relaxed(&rt->off_procs) > 0))
+            run_others_timers(rt, p);
         if (rn__netpoll_active() && p->tick - p->polled >= p->backlog)
             (void)poll_now(rt, p);
     }

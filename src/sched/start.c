@@ -246,6 +246,7 @@ static struct rt *rt_new(void)
     rt->max_workers = max_threads();
     rt->fences = !rn__os_fence_all_start();
     rt->now = rt->began = now_ns();
+    rt->slack = rn__os_slack();
     rn__os_signal_mask(&rt->signal_mask);
     for (uint32_t i = room; i-- > 0;) {
         struct proc *p = &rt->procs[i];
@@ -596,10 +597,10 @@ static void run_start(struct rn__call *call)
         w->quiet = false;
     }
     rn__os_signal_stack_free(signal_stack);
-    if (w->exact) {
-        rn__os_thread_exact(false);
-        w->exact = false;
-    }
+    if (w->slack)
+        rn__os_slack_set(w->slack);
+    w->exact = false;
+    w->slack = 0;
 
     rn__monitor_exclude(w);
     for (at = &rt->slots; *at != &slot; at = &(*at)->next)

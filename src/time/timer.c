@@ -264,7 +264,8 @@ int64_t rn__timers_next(struct timer_heap *h, int64_t now)
 
     if (next > now)
         return next;
-    spin_lock(&h->lock);
+    if (!spin_try(&h->lock)) /* the caller has a lock that many wait for */
+        return now;
     next = INT64_MAX;
     for (uint32_t i = 0; i < NEXT_LOOKS && i < h->count; i++) {
         int64_t when = h->at[i]->when;

@@ -98,7 +98,8 @@ extern struct timer_heap rn__timer_heaps[PROCS_MAX];
 /* A runtime begins that uses h. */
 void rn__timers_begin(struct timer_heap *h);
 
-/* When the first timer in h that is not due at time now is; INT64_MAX: there is none. now if too many are due to look. */
+/* When the first timer in h that is not due at time now is; INT64_MAX: there is none. now if that cannot be
+ * told quickly. */
 int64_t rn__timers_next(struct timer_heap *h, int64_t now);
 /* Fire what is due in h at time now; how many fired. */
 int rn__timers_run(struct timer_heap *h, int64_t now);

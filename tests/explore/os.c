@@ -143,9 +143,13 @@ void rn__os_thread_sleep(int64_t ns)
     (void)ns;
     explore_relax();
 }
-void rn__os_thread_exact(bool exact)
+int64_t rn__os_slack(void)
 {
-    (void)exact;
+    return 0;
+}
+void rn__os_slack_set(int64_t ns)
+{
+    (void)ns;
 }
 
 /* ---- Tools ------------------------------------------------------------------------------------------ */

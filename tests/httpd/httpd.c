@@ -906,20 +906,19 @@ static void streams(rn_httpd *h, rn_ctx *ctx, size_t helpers)
     for (int i = 0; i < STREAMS; i++)
         upside_ask(mine[i], "GET /a HTTP/1.1\r\nHost: x\r\n\r\n", "\r\n\r\na");
     CHECK_EQ(rn_count(), before + STREAMS + helpers);
-    rn_wg_wait(&wg); /* until they have been idle for too long */
-    CHECK_EQ(rn_count(), before);
-    for (int i = 0; i < STREAMS; i++) {
+    for (int i = 0; i < STREAMS; i++)
         rn_conn_close(mine[i]);
+    rn_wg_wait(&wg);
+    AWAIT(rn_count() == before);
+    for (int i = 0; i < STREAMS; i++)
         rn_conn_close(its[i]);
-    }
 }
 
 /* A stream costs its goroutine and no other: one sweeps over all that a server serves, while it serves any. */
 GO_TEST(httpd_streams_share_a_sweeper)
 {
-    rn_httpd_options o = {.idle_timeout = 300 * RN_MILLISECOND};
     struct server s;
-    rn_httpd *h = rn_httpd_new(&o);
+    rn_httpd *h = rn_httpd_new(NULL);
     rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background());
     size_t before = rn_count();
 
@@ -929,10 +928,60 @@ GO_TEST(httpd_streams_share_a_sweeper)
     rn_ctx_end(ctx);
     rn_httpd_free(h);
 
-    server_start(&s, &o);
+    server_start(&s, NULL);
     AWAIT(rn_count() == before + 2); /* who accepts, and the sweeper */
     streams(s.h, NULL, 0);
     server_end(&s);
+}
+
+/* And ends those that nothing comes from. */
+GO_TEST(httpd_idle_streams_end)
+{
+    rn_httpd_options o = {.idle_timeout = 20 * RN_MILLISECOND};
+    rn_conn *mine[STREAMS], *its[STREAMS];
+    rn_httpd *h = rn_httpd_new(&o);
+    rn_wg wg = {0};
+
+    for (int i = 0; i < STREAMS; i++)
+        mine[i] = stream_new(h, NULL, &wg, &its[i]);
+    rn_wg_wait(&wg);
+    for (int i = 0; i < STREAMS; i++) {
+        rn_conn_close(mine[i]);
+        rn_conn_close(its[i]);
+    }
+    rn_httpd_free(h);
+}
+
+/* rn_run ends while it serves: it goes on in the next one as if nothing had been. */
+static rn_conn *left_mine, *left_its;
+static int leave_it(rn_httpd *h)
+{
+    static rn_wg wg;
+
+    left_mine = stream_new(h, NULL, &wg, &left_its);
+    upside_ask(left_mine, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n", "\r\n\r\na");
+    return 0;
+}
+static int serve_again(rn_httpd *h)
+{
+    rn_conn_close(left_mine);
+    rn_conn_close(left_its);
+    streams(h, NULL, 1);
+    return 0;
+}
+PLAIN_TEST(httpd_serves_again_in_the_next_run)
+{
+    rn_httpd *h = rn_httpd_new(NULL);
+
+    rn_httpd_handle(h, "GET /a", text, "a");
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(rn_run(leave_it, h), 0);
+        CHECK_EQ(rn_run(serve_again, h), 0);
+    }
+    CHECK_EQ(rn_run(leave_it, h), 0);
+    rn_conn_close(left_mine);
+    rn_conn_close(left_its);
+    rn_httpd_free(h);
 }
 
 static void leaves(rn_httpd_request *rq, rn_httpd_response *rs)

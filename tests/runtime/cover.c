@@ -283,12 +283,14 @@ GO_TEST_PROCS(a_timer_has_waited, 2)
 }
 
 /* Of two who sleep each wakes while the other computes: whoever minds the timers then is of use. */
-static void sleeps_and_computes(int n)
+static void sleeps_and_computes(int n, _Atomic bool *of_use)
 {
     for (int i = 0; i < n; i++) {
         rn_time until;
 
         rn_sleep(RN_MILLISECOND);
+        if (vain() == 0)
+            *of_use = true;
         until = rn_now() + 3 * RN_MILLISECOND;
         while (rn_now() < until)
             ;
@@ -297,18 +299,71 @@ static void sleeps_and_computes(int n)
 
 GO_TEST_PROCS(who_minds_timers_is_of_use, 2)
 {
+    _Atomic bool of_use = false;
     rn_wg wg = {0};
 
     CHECK(!rn__netpoll_active());
-    for (int i = 0; i < test_times(20); i++) {
+    for (int i = 0; !of_use; i++) {
+        CHECK(i < 100);
         cover_by_sleep();
         for (int k = 0; k < 2; k++)
-            rn_wg_go(&wg, sleeps_and_computes, 20);
+            rn_wg_go(&wg, sleeps_and_computes, 20, &of_use);
         rn_wg_wait(&wg);
-        if (vain() <= 0)
-            return;
     }
-    test_fail(__FILE__, __LINE__, "it is still left to who is busy: %d", (int)vain());
+}
+
+/* Whoever is made the keeper does not judge whether that was of use: only who is idle again does. */
+GO_TEST_PROCS(who_becomes_the_keeper_does_not_judge_that, 2)
+{
+    struct rt *rt = rn__rt;
+    bool unjudged = false;
+
+    for (int i = 0; !unjudged; i++) {
+        rn_time bound;
+
+        CHECK(i < 1000);
+        store_relaxed(&rt->vain, VAIN_MAX);
+        rn_sleep(RN_MILLISECOND);
+        if (load_relaxed(&rt->keeper_until) != INT64_MIN)
+            continue;
+        store_relaxed(
+            &rt->vain,
+            -10); /* there is none: it will be us, and when the timer is due another one */
+        rn_sleep(RN_MILLISECOND);
+        bound = rn_now() + 100 * RN_MILLISECOND;
+        while (load_relaxed(&rt->keeper_until) == INT64_MIN && rn_now() < bound)
+            ;
+        unjudged = load_relaxed(&rt->keeper_until) != INT64_MIN && vain() == -10;
+    }
+}
+
+/* ---- Of a processor that goes out of use ------------------------------------------------------------------ */
+
+static void yields_until(_Atomic bool *woken)
+{
+    while (!*woken)
+        rn_yield();
+}
+
+/* Its timers are minded although all others are busy for ever. */
+GO_TEST_PROCS(timers_of_a_processor_out_of_use, 2)
+{
+    struct rt *rt = rn__rt;
+    struct proc *other = &rt->procs[worker_self()->proc == &rt->procs[0]];
+    _Atomic bool woken = false;
+    rn_wg wg = {0};
+
+    rn_wg_go(&wg, await_timer, &woken);
+    while (load_relaxed(&other->timers->count) ==
+           0) /* without a call: another worker comes for it */
+        ;
+    while (!load_relaxed(&other->idle))
+        ;
+    rn__procs_limit(rt, 1);
+    rn_wg_go(&wg, yields_until, &woken);
+    yields_until(&woken);
+    rn_wg_wait(&wg);
+    rn__procs_limit(rt, 2);
 }
 
 /* ---- When the next timer is due ------------------------------------------------------------------------- */
