@@ -83,6 +83,7 @@ struct serving {
     struct conn *first; /* guarded by lock */
     rn_wg open;         /* connections */
     rn_ctx *cut;        /* parent of requests' contexts */
+    rn_ctx *alive;      /* of a lone stream: ends when it has; NULL: nothing ends it from outside */
     struct sweeping *sweeping;
     struct serving *next, **link; /* guarded by sweeping->lock */
 };

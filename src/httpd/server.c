@@ -299,6 +299,13 @@ static void sweeper(struct sweeping *s)
     }
 }
 
+static void serving_free(struct serving *sv)
+{
+    rn_ctx_release(sv->alive); /* not ended: whoever was left may have hooks at its children */
+    rn_ctx_release(sv->cut);
+    free(sv);
+}
+
 static struct sweeping *sweeping_new(const rn_httpd *h)
 {
     struct sweeping *s = must(calloc(1, sizeof *s));
@@ -316,13 +323,20 @@ static void sweeping_free(struct sweeping *s)
     free(s);
 }
 
-/* That of a run that has ended is nobody's any more; h->lock held, or nobody else knows h. */
+/* What is left of a run that has ended is nobody's any more; h->lock held, or nobody else knows h. */
 static void clear_away(rn_httpd *h)
 {
-    if (h->sweeping && h->sweeping->run && rn__run_gone(h->sweeping->run)) {
-        sweeping_free(h->sweeping);
-        h->sweeping = NULL;
+    struct sweeping *s = h->sweeping;
+    struct serving *next;
+
+    if (!s || !s->run || !rn__run_gone(s->run))
+        return;
+    for (struct serving *sv = s->first; sv; sv = next) {
+        next = sv->next;
+        serving_free(sv);
     }
+    sweeping_free(s);
+    h->sweeping = NULL;
 }
 
 /* The next stage; idle connections look at it, and at the last all are cut off. */
@@ -342,11 +356,11 @@ static void stage_set(struct serving *sv, uint32_t stage)
     rn_mutex_unlock(&sv->lock);
 }
 
-static void serving_begin(struct serving *sv, rn_httpd *h)
+static struct serving *serving_begin(rn_httpd *h)
 {
+    struct serving *sv = must(calloc(1, sizeof *sv));
     struct sweeping *s;
 
-    memset(sv, 0, sizeof *sv);
     sv->h = h;
     sv->cut = rn_ctx_with_cancel(rn_ctx_background());
 
@@ -365,6 +379,7 @@ static void serving_begin(struct serving *sv, rn_httpd *h)
         sv->next->link = &sv->next;
     s->first = sv;
     rn_mutex_unlock(&s->lock);
+    return sv;
 }
 
 static void serving_end(struct serving *sv)
@@ -389,7 +404,8 @@ static void serving_end(struct serving *sv)
         rn_wg_wait(&s->sweeper);
         sweeping_free(s);
     }
-    rn_ctx_end(sv->cut);
+    rn_ctx_cancel(sv->cut);
+    serving_free(sv);
 }
 
 static void conn_leave(struct conn *c)
@@ -446,28 +462,27 @@ static int accept_all(rn_ctx *ctx, struct serving *sv, rn_listener *l)
 
 int rn_httpd_serve(rn_ctx *ctx, rn_httpd *h, rn_listener *l)
 {
-    struct serving sv;
+    struct serving *sv = serving_begin(h);
     rn_ctx *limit;
     int err;
 
-    serving_begin(&sv, h);
-    err = accept_all(ctx, &sv, l);
+    err = accept_all(ctx, sv, l);
     if (err == -ECANCELED || (ctx && rn_ctx_err(ctx)))
         err = 0;
-    stage_set(&sv, DRAINING);
+    stage_set(sv, DRAINING);
     limit = rn_ctx_with_timeout(rn_ctx_background(), h->o.drain);
-    if (accept_all(limit, &sv, l) < 0)
+    if (accept_all(limit, sv, l) < 0)
         (void)rn_sleep_ctx(
             limit, h->o.drain); /* the listener has failed: requests may come all the same */
     rn_ctx_end(limit);
     rn_listener_close(l);
-    stage_set(&sv, CLOSING);
+    stage_set(sv, CLOSING);
     limit = rn_ctx_with_timeout(rn_ctx_background(), h->o.grace);
-    if (rn_wg_wait_ctx(limit, &sv.open) < 0)
-        stage_set(&sv, CUT);
+    if (rn_wg_wait_ctx(limit, &sv->open) < 0)
+        stage_set(sv, CUT);
     rn_ctx_end(limit);
-    rn_wg_wait(&sv.open);
-    serving_end(&sv);
+    rn_wg_wait(&sv->open);
+    serving_end(sv);
     return err;
 }
 
@@ -479,44 +494,39 @@ int rn_httpd_listen_and_serve(rn_ctx *ctx, rn_httpd *h, const char *network, con
     return err < 0 ? err : rn_httpd_serve(ctx, h, l);
 }
 
-struct lone {
-    struct serving sv;
-    rn_ctx *alive; /* ends when the connection has; NULL: nothing ends it from outside */
-    rn_ctx_hook hook;
-};
-
-static void end_in_order(struct lone *l)
+static void end_in_order(struct serving *sv)
 {
-    struct serving *sv = &l->sv;
-
     stage_set(sv, DRAINING);
-    if (rn_sleep_ctx(l->alive, sv->h->o.drain) < 0)
+    if (rn_sleep_ctx(sv->alive, sv->h->o.drain) < 0)
         return;
     stage_set(sv, CLOSING);
-    if (rn_sleep_ctx(l->alive, sv->h->o.grace) < 0)
+    if (rn_sleep_ctx(sv->alive, sv->h->o.grace) < 0)
         return;
     stage_set(sv, CUT);
 }
 
+struct lone {
+    struct serving *sv;
+    rn_ctx_hook hook;
+};
+
 static void lone_over(struct lone *l)
 {
-    if (l->alive) {
-        rn_ctx_cancel(l->alive);
+    if (l->sv->alive) {
+        rn_ctx_cancel(l->sv->alive);
         rn_ctx_hook_stop(&l->hook);
-        rn_ctx_end(l->alive);
     }
-    serving_end(&l->sv);
+    serving_end(l->sv);
 }
 
 void rn_httpd_serve_stream(rn_ctx *ctx, rn_httpd *h, const rn_httpd_stream *ops, void *stream)
 {
-    struct lone l = {0};
+    struct lone l = {.sv = serving_begin(h)};
 
-    serving_begin(&l.sv, h);
     if (ctx) {
-        l.alive = rn_ctx_with_cancel(rn_ctx_background());
-        rn_ctx_after_func(&l.hook, ctx, end_in_order, &l);
+        l.sv->alive = rn_ctx_with_cancel(rn_ctx_background());
+        rn_ctx_after_func(&l.hook, ctx, end_in_order, l.sv);
     }
     rn_defer(lone_over, &l); /* a handler may rn_exit */
-    serve_one(&l.sv, ops, stream);
+    serve_one(l.sv, ops, stream);
 }
