@@ -19,7 +19,11 @@
 #include <unistd.h>
 
 /* A library's function is called: neither inlined nor looked into. */
+#ifdef __clang__
+#define CALLED __attribute__((noinline))
+#else
 #define CALLED __attribute__((noinline, noclone))
+#endif
 
 enum { ROOM = 100 };
 
