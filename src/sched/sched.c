@@ -1442,17 +1442,24 @@ static void found_spinning(struct worker *w)
     }
 }
 
-int64_t rn__timers_first(struct rt *rt)
+/* When is a timer due first? Of p, if that is not NULL, beside those that its holder, who is on his way to them, fires now. */
+static ALWAYS_INLINE int64_t timers_next(struct rt *rt, const struct proc *p)
 {
-    int64_t first = INT64_MAX;
+    int64_t next = INT64_MAX;
 
     for (uint32_t i = 0, n = load_acquire(&rt->nprocs); i < n; i++) {
-        int64_t when = timers_first(rt->procs[i].timers);
+        struct timer_heap *h = rt->procs[i].timers;
+        int64_t when = &rt->procs[i] == p ? rn__timers_next(h, now_ns()) : timers_first(h);
 
-        if (when < first)
-            first = when;
+        if (when < next)
+            next = when;
     }
-    return first;
+    return next;
+}
+
+int64_t rn__timers_first(struct rt *rt)
+{
+    return timers_next(rt, NULL);
 }
 
 static int64_t soon(int64_t until, int64_t ns)
@@ -1513,21 +1520,6 @@ static void judge_keepers(struct rt *rt, struct worker *w)
     else if (!vain && w->by_edge && n > 0)
         store_relaxed(&rt->vain, 0);
     w->by_edge = rt->heir = false;
-}
-
-/* When is a timer due next, beside those that p's holder, who is on his way to them, fires now? It may change at any time. */
-static int64_t timers_next(struct rt *rt, const struct proc *p)
-{
-    int64_t next = INT64_MAX;
-
-    for (uint32_t i = 0, n = load_acquire(&rt->nprocs); i < n; i++) {
-        struct timer_heap *h = rt->procs[i].timers;
-        int64_t when = &rt->procs[i] == p ? rn__timers_next(h, now_ns()) : timers_first(h);
-
-        if (when < next)
-            next = when;
-    }
-    return next;
 }
 
 /* Into the list of the idle. False: there are enough, so w is to end. rt->lock held. */
@@ -1591,6 +1583,18 @@ static void found_edges(struct rt *rt, struct proc *p, int n)
         p->polled_ticks = ticks_now();
     if (n >= AHEAD_FROM)
         p->ahead = (uint32_t)n;
+}
+
+/* w, this thread, is about to wait for a time. */
+static COLD void be_exact(struct worker *w)
+{
+    int64_t was = rn__os_slack();
+
+    w->exact = true;
+    if (was <= WORKER_SLACK_NS) /* by somebody's wish; or it cannot be known */
+        return;
+    w->slack = was;
+    rn__os_slack_set(WORKER_SLACK_NS);
 }
 
 /*
@@ -1687,14 +1691,8 @@ static bool idle_wait(struct worker *w)
             else
                 keeper_tell(rt); /* to do so from now on */
         }
-        if (until != INT64_MAX && !w->exact) {
-            w->exact = true;
-            w->slack = rn__os_slack();
-            if (w->slack > WORKER_SLACK_NS)
-                rn__os_slack_set(WORKER_SLACK_NS);
-            else
-                w->slack = 0;
-        }
+        if (until != INT64_MAX && !w->exact)
+            be_exact(w);
         while (load_acquire(&w->futex) == 0) { /* pairs with worker_tell, which is before a break */
             if (w->polls) {
                 rn__netpoll_fetch(&edges, until, &w->futex);
@@ -1792,21 +1790,21 @@ static void proc_give_up(struct worker *w)
     fence_seq_cst();
 }
 
-static void run_due_timers(struct proc *p)
+/* p's holder fires what is due in h. */
+static ALWAYS_INLINE void run_due_timers(struct proc *p, struct timer_heap *h)
 {
-    if (load_relaxed(&p->timers->count) != 0 && timers_first(p->timers) <= now_ns())
-        note_source(p, EVENT_TIMER, rn__timers_run(p->timers, now_ns()));
+    if (load_relaxed(&h->count) != 0 && timers_first(h) <= now_ns())
+        note_source(p, EVENT_TIMER, rn__timers_run(h, now_ns()));
 }
 
 /* Those of processors that are out of use: while all others are busy nobody idle minds them, and no holder has them. */
 static COLD void run_others_timers(struct rt *rt, struct proc *p)
 {
     for (uint32_t i = 0, n = load_acquire(&rt->nprocs); i < n; i++) {
-        struct proc *other = &rt->procs[i];
-        int64_t now = now_ns();
+        const struct proc *other = &rt->procs[i];
 
-        if (load_relaxed(&other->idle) && timers_first(other->timers) <= now)
-            note_source(p, EVENT_TIMER, rn__timers_run(other->timers, now));
+        if (load_relaxed(&other->idle))
+            run_due_timers(p, other->timers);
     }
 }
 
@@ -1861,7 +1859,7 @@ again:
     }
     p = w->proc;
     store_relaxed(&p->tick, p->tick + 1);
-    run_due_timers(p);
+    run_due_timers(p, p->timers);
     look = p->tick - p->looked >= TICK_GLOBAL; /* not a multiple: pick_quick has counted too */
     if (look) {
         p->looked = p->tick;

@@ -7,6 +7,7 @@
  * many fail with an error; rules for the same call are used up one after the other.
  */
 #define _GNU_SOURCE
+#include "slack.h"
 #include "support.h"
 
 #include <arpa/inet.h>
@@ -20,7 +21,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -952,24 +952,12 @@ PLAIN_TEST(refused_thread_is_asked_for_again)
 }
 
 /* rn_run's thread waits for timers itself where there is no other, and is as it was afterwards. */
-static long slack(void)
-{
-    return prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
-}
-static int sleeps_exactly(void)
-{
-    for (int i = 0; i < 1000 && slack() > 10000; i++)
-        rn_sleep(RN_MILLISECOND); /* which may be over before anybody waits */
-    return (int)slack();
-}
 PLAIN_TEST(refused_thread_and_its_slack)
 {
-    const long usual = 70000;
-
-    CHECK_EQ(prctl(PR_SET_TIMERSLACK, usual, 0, 0, 0), 0);
+    CHECK_EQ(slack_set(USUAL_SLACK), 0);
     refuse(THREAD, EAGAIN, 0, 1000000);
-    CHECK_EQ(rn_run(sleeps_exactly), 10000);
-    CHECK_EQ(slack(), usual);
+    CHECK_EQ(rn_run(sleeps_exactly), WORKERS_SLACK);
+    CHECK_EQ(slack(), USUAL_SLACK);
     CHECK(refusals > 0);
 }
 

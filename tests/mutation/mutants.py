@@ -212,7 +212,7 @@ MUTANTS = [
      "a timer far down in the heap is overlooked"),
     ("slack-stays", "sched/start.c", "        rn__os_slack_set(w->slack);", "        (void)0;", "rn_run's thread keeps our timer slack"),
     ("slack-inherited", "os/process.c", "        if (s->slack > 0)", "        if (false)", "a child has our timer slack"),
-    ("slack-less", "sched/sched.c", "            if (w->slack > WORKER_SLACK_NS)", "            if (w->slack > 0)",
+    ("slack-less", "sched/sched.c", "    if (was <= WORKER_SLACK_NS) /* by", "    if (was <= 0) /* by",
      "who wanted less timer slack gets ours"),
     ("off-timers", "sched/sched.c", "&rt->off_procs) > 0))\n            run_others_timers", "&rt->off_procs) > 1000))\n            run_others_timers",
      "a timer of a processor out of use waits for as long as the others are busy"),

@@ -13,12 +13,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "refuse.h"
+#include "slack.h"
 
 #define SHELL(text) ((const char *const[]){"/bin/sh", "-c", (text), NULL})
 
@@ -129,22 +129,20 @@ GO_TEST(d31_a_program_says_nothing_of_an_older_one)
 static int slack_of_a_child(void)
 {
     char *text = NULL;
-    int slack;
+    int its;
 
-    for (int i = 0; i < 1000 && prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0) > 10000; i++)
-        rn_sleep(RN_MILLISECOND);
-    CHECK(prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0) <= 10000); /* of this thread's own timers */
+    CHECK(sleeps_exactly() <= WORKERS_SLACK);
     CHECK_EQ(rn_exec_output(NULL, &text, NULL, "cat", "/proc/self/timerslack_ns"), 0);
-    slack = atoi(text);
+    its = atoi(text);
     free(text);
-    return slack;
+    return its;
 }
 
 PLAIN_TEST(exec_timer_slack_as_it_was)
 {
-    CHECK_EQ(prctl(PR_SET_TIMERSLACK, 70000, 0, 0, 0), 0);
+    CHECK_EQ(slack_set(USUAL_SLACK), 0);
     CHECK_EQ(rn_set_procs(1), 0);
-    CHECK_EQ(rn_run(slack_of_a_child), 70000);
+    CHECK_EQ(rn_run(slack_of_a_child), USUAL_SLACK);
 }
 
 /* What prevents the start is its error, and no status. */
