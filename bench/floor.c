@@ -5,15 +5,13 @@
  */
 #define _GNU_SOURCE
 #include "driver.h"
+#include "loopback.h"
 
 #include <linux/futex.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -210,31 +208,20 @@ static void futex_round_trip(struct bench *b)
 
 /* ---- Sixty-four bytes through the kernel and back ----------------------------------------------------- */
 
-static int connected(int ret_fds[2])
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof a;
-    int one = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    ret_fds[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (listener < 0 || ret_fds[0] < 0 || bind(listener, (struct sockaddr *)&a, size) != 0 ||
-        listen(listener, 1) != 0 || getsockname(listener, (struct sockaddr *)&a, &size) != 0 ||
-        connect(ret_fds[0], (struct sockaddr *)&a, size) != 0)
-        return -1;
-    ret_fds[1] = accept(listener, NULL, NULL);
-    for (int i = 0; i < 2; i++)
-        setsockopt(ret_fds[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    return close(listener) == 0 && ret_fds[1] >= 0 ? 0 : -1;
-}
-
 /* One thread writes to one end of a connection, reads from the other, and the same back: the system calls of an echo. */
 static void four_calls(struct bench *b)
 {
+    struct sockaddr_in at;
+    int listener = loopback_listen(&at);
     char buf[64] = {0};
     int fds[2];
 
-    if (connected(fds) < 0)
+    fds[0] = loopback_dial(&at);
+    fds[1] = accept(listener, NULL, NULL);
+    if (fds[0] < 0 || fds[1] < 0)
         bench_fail("no connection");
+    nodelay(fds[1]);
+    close(listener);
     bench_reset(b);
     for (int64_t i = 0; i < b->n; i++)
         for (int k = 0; k < 2; k++)

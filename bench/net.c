@@ -2,19 +2,16 @@
 /* net.c - TCP over the loopback interface. Workloads: README.md. */
 #define _GNU_SOURCE
 #include "driver.h"
+#include "loopback.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <runnel/net.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 enum { MESSAGE = 64 };
@@ -97,13 +94,6 @@ struct loop {
     int fd[20000];
 };
 
-static void nodelay(int fd)
-{
-    int one = 1;
-
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-}
-
 static void *server_loop(void *arg)
 {
     struct loop *lp = arg;
@@ -178,23 +168,19 @@ static void *client_loop(void *arg)
 static void echo_epoll(struct bench *b)
 {
     static struct loop lp;
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof in;
+    struct sockaddr_in in;
     pthread_t server, client;
 
     lp.conns = (int)b->arg;
     lp.n = b->n;
-    lp.listener = socket(AF_INET, SOCK_STREAM, 0);
-    if (bind(lp.listener, (struct sockaddr *)&in, sizeof in) != 0 ||
-        listen(lp.listener, 4096) != 0 ||
-        getsockname(lp.listener, (struct sockaddr *)&in, &size) != 0)
+    lp.listener = loopback_listen(&in);
+    if (lp.listener < 0)
         bench_fail("listen");
     pthread_create(&server, NULL, server_loop, &lp);
     for (int i = 0; i < lp.conns; i++) {
-        lp.fd[i] = socket(AF_INET, SOCK_STREAM, 0);
-        if (connect(lp.fd[i], (struct sockaddr *)&in, sizeof in) != 0)
+        lp.fd[i] = loopback_dial(&in);
+        if (lp.fd[i] < 0)
             bench_fail("connect");
-        nodelay(lp.fd[i]);
     }
     bench_reset(b);
     pthread_create(&client, NULL, client_loop, &lp);

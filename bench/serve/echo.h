@@ -4,12 +4,11 @@
 #ifndef BENCH_SERVE_ECHO_H
 #define BENCH_SERVE_ECHO_H
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
+#include "../loopback.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 
 enum { LOOPS_MAX = 256 };
 
@@ -26,17 +25,16 @@ static inline int echo_procs(int argc, char **argv)
 /* As many descriptors as may be, up to most. Returns the listener, and its port; ends the process if there is none. */
 static inline int echo_listen(rlim_t most, int *ret_port)
 {
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    socklen_t size = sizeof in;
+    struct sockaddr_in in;
     struct rlimit r;
+    int listener;
 
     if (getrlimit(RLIMIT_NOFILE, &r) == 0) {
         r.rlim_cur = r.rlim_max < most ? r.rlim_max : most;
         setrlimit(RLIMIT_NOFILE, &r);
     }
-    if (bind(listener, (struct sockaddr *)&in, sizeof in) != 0 || listen(listener, 4096) != 0 ||
-        getsockname(listener, (struct sockaddr *)&in, &size) != 0)
+    listener = loopback_listen(&in);
+    if (listener < 0)
         exit(1);
     *ret_port = ntohs(in.sin_port);
     return listener;

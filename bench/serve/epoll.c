@@ -2,7 +2,6 @@
 /* epoll.c - the floor under the echo: P threads, each with a loop around epoll, without runnel: epoll echo P */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,7 +40,7 @@ static void *loop(void *arg)
 
 int main(int argc, char **argv)
 {
-    int procs = echo_procs(argc, argv), port, listener, one = 1;
+    int procs = echo_procs(argc, argv), port, listener;
 
     listener = echo_listen(RLIM_INFINITY, &port);
     for (int i = 0; i < procs; i++) {
@@ -59,7 +58,7 @@ int main(int argc, char **argv)
 
         if (fd < 0)
             continue;
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        nodelay(fd);
         epoll_ctl(loops[i], EPOLL_CTL_ADD, fd, &ev);
     }
 }

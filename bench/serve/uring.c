@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -218,7 +217,7 @@ static void *loop(void *arg)
 
 int main(int argc, char **argv)
 {
-    int procs = echo_procs(argc, argv), port, listener, one = 1;
+    int procs = echo_procs(argc, argv), port, listener;
 
     is_single = getenv("SINGLE") != NULL;
     is_direct = getenv("DIRECT") != NULL;
@@ -236,7 +235,7 @@ int main(int argc, char **argv)
 
         if (fd < 0)
             continue;
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        nodelay(fd);
         if (write(loops[i].pipe[1], &fd, sizeof fd) != (ssize_t)sizeof fd)
             return 1;
     }
