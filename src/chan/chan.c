@@ -43,36 +43,6 @@
 
 /* ---- Queues ---------------------------------------------------------------------------------------- */
 
-void rn__chan_enqueue(struct chan_queue *q, struct chan_waiter *w)
-{
-    w->next = NULL;
-    w->prev = q->last;
-    if (q->last)
-        q->last->next = w;
-    else
-        store_relaxed(&q->first, w); /* a try glances at it without the lock */
-    q->last = w;
-    store_relaxed(&w->queued, 1);
-}
-
-static ALWAYS_INLINE void dequeue(struct chan_queue *q, struct chan_waiter *w)
-{
-    if (w->prev)
-        w->prev->next = w->next;
-    else
-        store_relaxed(&q->first, w->next);
-    if (w->next)
-        w->next->prev = w->prev;
-    else
-        q->last = w->prev;
-    /* The last access to a select's waiter: its owner may go on without the lock. */
-    store_release(&w->queued, 0);
-}
-void rn__chan_dequeue(struct chan_queue *q, struct chan_waiter *w)
-{
-    dequeue(q, w);
-}
-
 struct chan_waiter *rn__chan_claim(struct chan *c, struct chan_queue *q)
 {
     struct chan_waiter *w;
@@ -82,18 +52,18 @@ struct chan_waiter *rn__chan_claim(struct chan *c, struct chan_queue *q)
         uint32_t no = 0;
 
         if (!s) {
-            dequeue(q, w);
+            chan_dequeue(q, w);
             return w;
         }
         if (!cas_acq_rel(&s->claimed, &no, 1)) {
-            dequeue(q, w); /* decided elsewhere */
+            chan_dequeue(q, w); /* decided elsewhere */
             continue;
         }
-        for (size_t i = 0; i < s->n; i++) {
-            struct chan_waiter *other = case_waiter(&s->cases[i]);
+        for (size_t i = 0; i < s->live; i++) {
+            rn_case *k = live_case(s->cases, i);
 
-            if (case_chan(&s->cases[i]) == c && other->queued)
-                dequeue(case_queue(&s->cases[i]), other);
+            if (case_chan(k) == c && case_waiter(k)->queued)
+                chan_dequeue(case_queue(k), case_waiter(k));
         }
         s->winner = w->index;
         s->elem_size = c->elem_size;
@@ -109,7 +79,7 @@ static ALWAYS_INLINE struct chan_waiter *claim(struct chan *c, struct chan_queue
 
     if (unlikely(w->select != NULL))
         return rn__chan_claim(c, q);
-    dequeue(q, w);
+    chan_dequeue(q, w);
     return w;
 }
 
@@ -559,7 +529,7 @@ static bool plain_unlink(void *wait)
     chan_lock(p->c);
     was = p->w.queued;
     if (was)
-        rn__chan_dequeue(p->q, &p->w);
+        chan_dequeue(p->q, &p->w);
     spin_unlock(&p->c->lock);
     return was;
 }
@@ -579,7 +549,7 @@ static bool wait_in(struct chan *c, bool by_bias, struct chan_queue *q, void *el
     p.q = q;
     if (unlikely(rn__tools))
         rn__chan_edge_before_wait(&p.w);
-    rn__chan_enqueue(q, &p.w);
+    chan_enqueue(q, &p.w);
     chan_let_go(c, by_bias);
     rn__park(p.w.g, why, c, plain_unlink, &p);
     *ret_edge = p.w.edge;

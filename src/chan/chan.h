@@ -30,7 +30,7 @@ struct select_wait {
     uint32_t elem_size; /* of the winner's channel, for tools */
     struct g *g;
     rn_case *cases;
-    size_t n;
+    size_t live; /* how many of them have a channel */
     const void *edge;
 };
 
@@ -110,8 +110,30 @@ static inline bool chan_can_recv(const struct chan *c)
     return c->count > 0 || c->senders.first || (load_relaxed(&c->lock.word) & CHAN_CLOSED);
 }
 
-void rn__chan_enqueue(struct chan_queue *q, struct chan_waiter *w);
-void rn__chan_dequeue(struct chan_queue *q, struct chan_waiter *w);
+static inline void chan_enqueue(struct chan_queue *q, struct chan_waiter *w)
+{
+    w->next = NULL;
+    w->prev = q->last;
+    if (q->last)
+        q->last->next = w;
+    else
+        store_relaxed(&q->first, w); /* a try glances at it without the lock */
+    q->last = w;
+    store_relaxed(&w->queued, 1);
+}
+static ALWAYS_INLINE void chan_dequeue(struct chan_queue *q, struct chan_waiter *w)
+{
+    if (w->prev)
+        w->prev->next = w->next;
+    else
+        store_relaxed(&q->first, w->next);
+    if (w->next)
+        w->next->prev = w->prev;
+    else
+        q->last = w->prev;
+    /* The last access to a select's waiter: its owner may go on without the lock. */
+    store_release(&w->queued, 0);
+}
 /* Take the first waiter that is still there to be served (not of select mine), decide its select. */
 struct chan_waiter *rn__chan_claim(struct chan *c, struct chan_queue *q);
 
@@ -124,11 +146,19 @@ void rn__chan_edge_before_wait(const struct chan_waiter *w);
 void rn__chan_edge_after_wait(const void *edge);
 void rn__chan_touch_send(struct chan *c, const void *elem);
 
-/* Of a goroutine parked in a select, with what it parked with: its cases. False if a timer may end it. */
-bool rn__select_cases(const void *wait, const rn_case **ret_cases, size_t *ret_n);
+/* Of a goroutine parked in a select, with what it parked with: its cases, and how many of them live. False if a timer may
+ * end it. */
+bool rn__select_cases(const void *wait, rn_case **ret_cases, size_t *ret_live);
 
-/* A case's waiter lies inside it. During a select its rn__when is the channel it waits on, also for a
- * context's case; 0 for a nil case. The cases of timers keep their time there. */
+/*
+ * The live cases of a select are those with a channel. The rn__index of the first so many cases says which they are, and
+ * rn__when of a live one is its channel, also of a context's case. The cases of timers keep their time there. A live case's
+ * waiter lies inside it.
+ */
+static inline rn_case *live_case(rn_case *cases, size_t i)
+{
+    return &cases[cases[i].rn__index];
+}
 static inline struct chan_waiter *case_waiter(rn_case *k)
 {
     _Static_assert(sizeof(struct chan_waiter) <= sizeof k->rn__node, "a case holds its waiter");
@@ -136,10 +166,7 @@ static inline struct chan_waiter *case_waiter(rn_case *k)
 }
 static inline struct chan *case_chan(const rn_case *k)
 {
-    bool waits = k->rn__kind == RN__CASE_SEND || k->rn__kind == RN__CASE_RECV ||
-                 k->rn__kind == RN__CASE_DONE;
-
-    return waits ? (struct chan *)(uintptr_t)k->rn__when : NULL;
+    return (struct chan *)(uintptr_t)k->rn__when;
 }
 static inline struct chan_queue *case_queue(const rn_case *k)
 {

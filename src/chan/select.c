@@ -19,8 +19,8 @@
  *
  * A select of one case and a default is a try, and does none of this.
  *
- * The order of locking is kept in the cases themselves, in the rn__index of the first ones, so nothing is
- * allocated, however many cases there are.
+ * Which cases have a channel, and later the order of locking, is kept in the cases themselves, in the rn__index of the first
+ * ones, so nothing is allocated, however many cases there are.
  */
 #include "chan/bias.h"
 
@@ -167,20 +167,34 @@ static void timer_fire(struct timer *t, int64_t when)
 /* Take the waiters of a decided select off the channels where they still are. */
 static void leave_queues(struct select_wait *s)
 {
-    for (size_t i = 0; i < s->n; i++) {
-        rn_case *k = &s->cases[i];
-        struct chan *c = case_chan(k);
+    bool inside = false; /* of a stay, in which all channels that are our processor's are had */
+    struct stay stay = {0};
+
+    for (size_t i = 0; i < s->live; i++) {
+        rn_case *k = live_case(s->cases, i);
         struct chan_waiter *w = case_waiter(k);
+        struct chan *c;
         bool by_bias;
 
-        if (!c ||
-            !load_acquire(&w->queued)) /* pairs with rn__chan_dequeue: its taker is done with it */
+        if (!load_acquire(&w->queued)) /* pairs with chan_dequeue: its taker is done with it */
             continue;
-        by_bias = chan_have(c);
+        c = case_chan(k);
+        if (!inside)
+            inside = chan_is_biased(c) && bias_enter_first(BUSY_ALL, &stay);
+        by_bias = inside && bias_is(&stay, c);
+        if (!by_bias) {
+            if (inside) /* for in it nobody waits */
+                bias_leave_kept(&stay);
+            inside = false;
+            chan_lock(c);
+        }
         if (w->queued)
-            rn__chan_dequeue(case_queue(k), w);
-        chan_let_go(c, by_bias);
+            chan_dequeue(case_queue(k), w);
+        if (!by_bias)
+            rn__chan_unlock_seen(c);
     }
+    if (inside)
+        bias_leave_kept(&stay);
 }
 
 struct select_park {
@@ -202,49 +216,52 @@ static bool select_unlink(void *wait)
     return mine;
 }
 
-bool rn__select_cases(const void *wait, const rn_case **ret_cases, size_t *ret_n)
+bool rn__select_cases(const void *wait, rn_case **ret_cases, size_t *ret_live)
 {
     const struct select_park *p = wait;
 
     *ret_cases = p->s->cases;
-    *ret_n = p->s->n;
+    *ret_live = p->s->live;
     return !p->timer;
 }
 
-/* Queue a waiter for each of the m live cases, let their channels go, and wait. The winner's index. */
-static int wait_for_any(struct select_wait *s, size_t m, bool by_bias, int64_t until, int timeout)
+/* Queue a waiter for each live case, let their channels go, and wait. The winner's index. */
+static int wait_for_any(struct select_wait *s, enum wait_reason why, bool by_bias, int64_t until,
+                        int timeout)
 {
-    struct select_timer st = {.timer.kind = TIMER_BORROWED, .timer.fire = timer_fire};
+    rn_case *cases = s->cases;
+    size_t live = s->live;
+    struct select_timer st;
     struct select_park p = {s, timeout >= 0 ? &st : NULL};
+    struct g *g = worker_self()->cur;
 
-    s->g = rn__self();
-    st.timer.stays = s->g->kind == G_THREAD;
-    for (size_t i = 0; i < s->n; i++) {
-        rn_case *k = &s->cases[i];
+    s->g = g;
+    for (size_t i = 0; i < live; i++) {
+        rn_case *k = live_case(cases, i);
         struct chan *c = case_chan(k);
         struct chan_waiter *w = case_waiter(k);
 
-        if (!c)
-            continue;
         w->select = s;
-        w->g = s->g;
+        w->g = g;
         w->elem = k->rn__elem;
-        w->index = (uint32_t)i;
+        w->index = cases[i].rn__index;
         if (unlikely(rn__tools))
             rn__chan_edge_before_wait(w);
         if (unlikely(c->flags & CHAN_TIMER))
             rn__timer_awaited(c);
-        rn__chan_enqueue(case_queue(k), w);
+        chan_enqueue(case_queue(k), w);
     }
-    let_all_go(s->cases, m, by_bias);
+    let_all_go(cases, live, by_bias);
     if (timeout >= 0) {
-        st.select = s;
-        st.index = (uint32_t)timeout;
+        st = (struct select_timer){
+            .timer = {.kind = TIMER_BORROWED, .stays = g->kind == G_THREAD, .fire = timer_fire},
+            .select = s,
+            .index = (uint32_t)timeout};
         if (rn__timer_start(&st.timer, until) < 0)
             rn__panic("out of memory for a timer");
     }
-    s->g->unlink_always = true; /* its waiters on the channels that did not win */
-    rn__park(s->g, s->n ? WAIT_SELECT : WAIT_SELECT_NO_CASES, s->cases, select_unlink, &p);
+    g->unlink_always = true; /* its waiters on the channels that did not win */
+    rn__park(g, why, cases, select_unlink, &p);
     if (timeout >= 0)
         rn__timer_stop_sync(&st.timer);
     leave_queues(s);
@@ -271,10 +288,27 @@ static inline int select_or_default(rn_case *cases)
     return done ? one : !one;
 }
 
-/* The n-th of those that are ready is drawn, and takes the place of whoever was drawn before: each has the same chance. */
-static inline bool drawn(uint32_t n)
+/*
+ * One of those that are ready is drawn: the n-th takes the place of whoever was drawn before in one case of n, so that each has
+ * the same chance. What a random number has left when it has decided decides the next, as long as that is enough: for 8 of them
+ * it is 17 bits of 32 at least. After those each has a number of its own.
+ */
+struct draw {
+    uint32_t n, luck;
+};
+enum { DRAWS = 8 };
+
+static inline bool drawn(struct draw *d)
 {
-    return n == 1 || (uint32_t)rn__random() * (uint64_t)n >> 32 == 0;
+    uint64_t x;
+
+    if (++d->n == 1)
+        return true;
+    if (d->n == 2 || unlikely(d->n > DRAWS))
+        d->luck = rn__random();
+    x = (uint64_t)d->luck * d->n;
+    d->luck = (uint32_t)x;
+    return x >> 32 == 0;
 }
 
 /* What is left to do of case k, whose channel is unlocked again, or may be gone. */
@@ -309,12 +343,12 @@ static inline enum chan_result perform(rn_case *k, struct chan *c, struct g **re
     return result;
 }
 
-/* A select of n cases, of which m have a channel, that nothing was found for at a glance. */
-static NOINLINE int select_all(rn_case *cases, size_t n, size_t m, int dflt, int timeout,
-                               int64_t until)
+/* A select of which m cases live, that nothing was found for at a glance. why: what it waits for. */
+static NOINLINE int select_all(rn_case *cases, size_t m, int dflt, int timeout, int64_t until,
+                               enum wait_reason why)
 {
-    struct select_wait s = {.cases = cases, .n = n};
-    uint32_t ready;
+    struct select_wait s = {.cases = cases, .live = m};
+    struct draw ready;
     bool by_bias;
     int chosen;
     rn_case *k;
@@ -326,11 +360,11 @@ static NOINLINE int select_all(rn_case *cases, size_t n, size_t m, int dflt, int
         lock_all(cases, m);
     }
 again:
-    ready = 0;
+    ready = (struct draw){0};
     chosen = -1;
-    for (size_t i = 0; i < n; i++)
-        if (case_chan(&cases[i]) && can_proceed(&cases[i]) && drawn(++ready))
-            chosen = (int)i;
+    for (size_t i = 0; i < m; i++)
+        if (can_proceed(live_case(cases, i)) && drawn(&ready))
+            chosen = (int)cases[i].rn__index;
     if (chosen >= 0) {
         struct chan *c = case_chan(&cases[chosen]);
         uint32_t size = c->elem_size;
@@ -348,7 +382,7 @@ again:
         return dflt >= 0 ? dflt : timeout;
     }
 
-    chosen = wait_for_any(&s, m, by_bias, until, timeout);
+    chosen = wait_for_any(&s, why, by_bias, until, timeout);
     k = &cases[chosen];
     if (chosen == timeout)
         return chosen;
@@ -373,8 +407,9 @@ again:
 
 int rn_select_array(rn_case *cases, size_t n)
 {
+    rn_case *order = cases; /* the next one with room for a live case's index */
     size_t m = 0;
-    uint32_t ready = 0;
+    struct draw ready = {0};
     int chosen = -1, dflt = -1, timeout = -1;
     int64_t until = INT64_MAX, now = 0;
 
@@ -388,55 +423,49 @@ int rn_select_array(rn_case *cases, size_t n)
     }
     for (size_t i = 0; i < n; i++) {
         rn_case *k = &cases[i];
+        uint32_t kind = k->rn__kind;
         struct chan *c = NULL;
         bool may = false;
-        int64_t when;
 
-        switch (k->rn__kind) {
-        case RN__CASE_SEND:
-            c = (struct chan *)(uintptr_t)k->rn__ch;
-            if (c) {
-                rn__chan_touch_send(c, k->rn__elem);
-                may = chan_may_send(c);
-            }
-            break;
-        case RN__CASE_RECV:
+        if (likely(kind == RN__CASE_RECV)) {
             c = (struct chan *)(uintptr_t)k->rn__ch;
             if (c) {
                 tool_alive(c, sizeof *c);
                 may = chan_may_recv(c);
             }
-            break;
-        case RN__CASE_DONE:
+        } else if (kind == RN__CASE_SEND) {
+            c = (struct chan *)(uintptr_t)k->rn__ch;
+            if (c) {
+                rn__chan_touch_send(c, k->rn__elem);
+                may = chan_may_send(c);
+            }
+        } else if (kind == RN__CASE_DONE) {
             c = rn__ctx_done_chan((rn_ctx *)(uintptr_t)k->rn__ch);
             may = c && chan_may_recv(c);
-            break;
-        case RN__CASE_DEFAULT:
+        } else if (kind == RN__CASE_DEFAULT) {
             if (unlikely(dflt >= 0))
                 rn__panic("reflect.Select: multiple default cases");
             dflt = (int)i;
-            continue;
-        case RN__CASE_TIMEOUT:
-        case RN__CASE_DEADLINE:
+        } else if (kind != RN__CASE_NIL) {
+            int64_t when;
+
             if (!now)
                 now = now_ns();
-            when = k->rn__kind == RN__CASE_TIMEOUT ? time_after(now, k->rn__when) : k->rn__when;
+            when = kind == RN__CASE_TIMEOUT ? time_after(now, k->rn__when) : k->rn__when;
             if (timeout < 0 || when < until) {
                 timeout = (int)i;
                 until = when;
             }
             /* One that has passed is ready like any other, so that it also ends a loop that always has something to
              * do. */
-            if (k->rn__kind == RN__CASE_DEADLINE && when <= now && drawn(++ready))
-                chosen = (int)i;
-            continue;
-        default:
-            continue;
+            may = kind == RN__CASE_DEADLINE && when <= now;
         }
-        k->rn__when = (int64_t)(uintptr_t)c;
-        if (c)
-            cases[m++].rn__index = (uint32_t)i;
-        if (may && drawn(++ready))
+        if (c) {
+            k->rn__when = (int64_t)(uintptr_t)c;
+            (order++)->rn__index = (uint32_t)i;
+            m++;
+        }
+        if (may && drawn(&ready))
             chosen = (int)i;
     }
     if (dflt < 0)
@@ -448,8 +477,8 @@ int rn_select_array(rn_case *cases, size_t n)
         uint32_t size;
         bool by_bias;
 
-        if (unlikely(!c))
-            return chosen; /* a deadline */
+        if (unlikely(cases[chosen].rn__kind == RN__CASE_DEADLINE))
+            return chosen;
         by_bias = chan_have(c);
         result = perform(&cases[chosen], c, &wake);
         size = c->elem_size;
@@ -459,5 +488,5 @@ int rn_select_array(rn_case *cases, size_t n)
             return chosen;
         }
     }
-    return select_all(cases, n, m, dflt, timeout, until);
+    return select_all(cases, m, dflt, timeout, until, n ? WAIT_SELECT : WAIT_SELECT_NO_CASES);
 }

@@ -132,8 +132,8 @@ static bool add_on_stack(struct search *s, const void *on)
 /* The objects of g, which is parked; false if it is alive in any case. */
 static bool objects_of(struct search *s, const struct g *g)
 {
-    const rn_case *cases;
-    size_t n;
+    rn_case *cases;
+    size_t live;
 
     switch (g->why) {
     case WAIT_CHAN_SEND_NIL:
@@ -144,10 +144,10 @@ static bool objects_of(struct search *s, const struct g *g)
     case WAIT_CHAN_RECEIVE:
         return add_channel(s, g->wait_on);
     case WAIT_SELECT:
-        if (!rn__select_cases(g->wait, &cases, &n))
+        if (!rn__select_cases(g->wait, &cases, &live))
             return false;
-        for (size_t i = 0; i < n; i++)
-            if (case_chan(&cases[i]) && !add_channel(s, case_chan(&cases[i])))
+        for (size_t i = 0; i < live; i++)
+            if (!add_channel(s, case_chan(live_case(cases, i))))
                 return false;
         return true;
     case WAIT_MUTEX_LOCK:

@@ -160,6 +160,30 @@ EXPLORE(bias_select, .preemptions = 2, .stale = 1, .random_runs = 8000)
     end();
 }
 
+/* It has waited on both, and takes itself off the one that did not win by bias, or by lock where that is taken away. */
+static void send_to_both(void *arg)
+{
+    (void)arg;
+    rn_send(ch, 1);
+    rn_send(other, 2);
+}
+
+EXPLORE(bias_leaves_a_select, .preemptions = 2, .stale = 1, .random_runs = 8000)
+{
+    uint64_t v = 0, w = 0;
+
+    begin();
+    ch = make_biased(1);
+    other = make_biased(1);
+    explore_start(send_to_both, NULL);
+    if (rn_select(rn_on_recv(ch, &v), rn_on_recv(other, &w)) == 0)
+        EXPECT(rn_recv_ok(other, &w));
+    else
+        EXPECT(rn_recv_ok(ch, &v));
+    EXPECT(v == 1 && w == 2);
+    end();
+}
+
 /* A select of a thread's takes both away, with one fence. */
 static void select_both(void *arg)
 {

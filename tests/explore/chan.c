@@ -300,7 +300,7 @@ static void close_first(void *arg)
 }
 
 EXPLORE(select_two_closes, .preemptions = 2, .stale = 1, .random_runs = 8000,
-        .breaks = {{"dequeue", "store_release", 0}, {"leave_queues", "load_acquire", 0}})
+        .breaks = {{"chan_dequeue", "store_release", 0}, {"leave_queues", "load_acquire", 0}})
 {
     ch = rn_chan_make(uint64_t, 0);
     other = rn_chan_make(uint64_t, 0);

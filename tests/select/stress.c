@@ -59,6 +59,24 @@ GO_TEST(sel_13_fair_among_three)
     rn_chan_release(never);
 }
 
+/* SEL-13: many ready cases, each with the same chance. */
+GO_TEST(sel_13_fair_among_many)
+{
+    enum { CASES = 64, TRIALS = 100 * CASES };
+    rn_chan(int) ready = rn_chan_make(int, 0);
+    rn_case cases[CASES];
+    int count[CASES] = {0};
+
+    rn_close(ready);
+    for (int i = 0; i < CASES; i++)
+        cases[i] = rn_on_recv(ready, NULL);
+    for (int i = 0; i < TRIALS; i++)
+        count[rn_select_array(cases, CASES)]++;
+    for (int i = 0; i < CASES; i++)
+        CHECK(abs(count[i] - 100) < 60); /* six times sqrt(100): missed once in some millions */
+    rn_chan_release(ready);
+}
+
 /* SEL-13 where the cases become ready while it waits: both sides are served. On one processor, where both
  * senders are back before the next select; on more, one may be on its way between two of them. */
 GO_TEST_PROCS(sel_13_fair_between_senders, 1)
