@@ -555,6 +555,7 @@ static const struct bench_entry entries[] = {
     {"RWMutexWorkWrite10", rw_work_write, 10, 0},
     {"UncontendedSemaphore", sem_uncontended, 0, 0},
     {"ContendedSemaphore", sem_contended, 0, 2},
+    {"ContendedSemaphore/Weighted", sem_contended, 0, 2},
     {"SemaUncontended", sema_private, 0, 0},
     {"SemaSyntNonblock", sema_nonblock, 0, 0},
     {"SemaSyntBlock", sema_block, 0, 0},

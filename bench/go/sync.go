@@ -281,6 +281,25 @@ func (s *weighted) wake() {
 	}
 }
 
+func weightedContended(b *bench) {
+	s := &weighted{size: 1}
+	ctx := context.Background()
+	var wg sync.WaitGroup
+	for _, n := range []int64{b.n / 2, b.n - b.n/2} {
+		wg.Add(1)
+		go func() {
+			for i := int64(0); i < n; i++ {
+				if s.acquire(ctx, 1) != nil {
+					fail("acquire failed")
+				}
+				s.release(1)
+			}
+			wg.Done()
+		}()
+	}
+	wg.Wait()
+}
+
 func seq(arg int64) (capacity, size, n int64) { return arg >> 16, arg >> 8 & 255, arg & 255 }
 
 func weightedAcquire(b *bench) {
@@ -486,6 +505,7 @@ var syncEntries = append(append(append([]entry{
 	{"RWMutexWorkWrite10", rwWorkWrite, 10, 0},
 	{"UncontendedSemaphore", semUncontended, 0, 0},
 	{"ContendedSemaphore", semContended, 0, 2},
+	{"ContendedSemaphore/Weighted", weightedContended, 0, 2},
 	{"SemaUncontended", semaPrivate, 0, 0},
 	{"SemaSyntNonblock", semaNonblock, 0, 0},
 	{"SemaSyntBlock", semaBlock, 0, 0},

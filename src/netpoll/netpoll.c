@@ -170,6 +170,8 @@ struct woken {
 
 static void woken_add(struct woken *l, struct fd_wait *w)
 {
+    fetch_ahead(w->g);
+    fetch_ahead((char *)w->g + CACHE_LINE);
     w->next = NULL;
     *l->end = w;
     l->end = &w->next;
@@ -708,7 +710,8 @@ static inline struct fd_desc *known_desc(uint64_t key)
 
 /*
  * A full batch tells of connections by the thousand, whose records are in no cache, nor who waits there. One after another
- * each costs its time; here they come at the same time. For the rest of what a wake-up touches see sched.c, fetch_next.
+ * each costs its time; here they come at the same time. Whose goroutine and connection they are is known only then: those are
+ * fetched as each is taken out, before all are readied. For the rest of what a wake-up touches see sched.c, fetch_next.
  */
 static void fetch_waiters(const struct poll_batch *b)
 {
@@ -749,6 +752,7 @@ int rn__netpoll_deliver(struct poll_batch *b)
                 store_relaxed(&d->more, true);
             count_edges(d, ev->ready);
             take_all(d, ev->ready, 0, &l);
+            fetch_ahead(d->turns);
         }
         spin_unlock(&d->lock);
     }

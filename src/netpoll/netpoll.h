@@ -76,12 +76,6 @@ _Static_assert(sizeof(struct fd_desc) == CACHE_LINE, "a record is a line");
 
 enum { FD_TURN = 4 }; /* beside RN_READ and RN_WRITE: the turn */
 
-/* For the scheduler: who waited for on, its wait_on, is about to go on, and touches what it waited for. */
-static inline void rn__fd_fetch_ahead(const void *on)
-{
-    fetch_ahead(((const struct fd_desc *)on)->turns);
-}
-
 /* How a wait goes on. */
 struct fd_call {
     struct fd_desc *desc;

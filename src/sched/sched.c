@@ -691,8 +691,6 @@ static NOINLINE void fetch_next(struct proc *p)
             return;
         for (int i = 0; i < AHEAD_LINES; i++)
             fetch_ahead((char *)g->sp + (size_t)i * CACHE_LINE);
-        if (p->alone && load_relaxed(&g->why) == WAIT_IO) /* nobody else takes it meanwhile */
-            rn__fd_fetch_ahead(g->wait_on);
     }
 #else
     p->ahead = 0;
