@@ -22,6 +22,10 @@ enum { SPIN_HELD = 1 };
 
 void rn__spin_wait(struct spin *l);
 
+/* Between two looks at what another thread is about to do, without a lock: for the n-th time, from 0. Waits as for a lock, and
+ * keeps errno. */
+void rn__wait_shortly(unsigned n);
+
 static inline bool spin_try(struct spin *l)
 {
     uint32_t word = load_relaxed(&l->word);

@@ -4,7 +4,6 @@
 
 #include "arch/arch.h"
 #include "base/tools.h"
-#include "os/os.h"
 
 enum { LONE = 16, MANY = 1024, TAKEN_MAX = 3 };
 
@@ -55,14 +54,8 @@ COLD void rn__chan_take_away(struct chan *c)
     c->streak = 0;
     if (c->taken < TAKEN_MAX)
         c->taken++;
-    for (unsigned tries = 0; is_at(index, c); tries++) {
-        if (tries < 100)
-            cpu_relax();
-        else if (tries < 300)
-            rn__os_thread_yield(); /* it lost its CPU */
-        else
-            rn__os_thread_sleep(50000); /* and is of lower priority than we are, maybe */
-    }
+    for (unsigned n = 0; is_at(index, c); n++)
+        rn__wait_shortly(n);
 }
 
 COLD void rn__chan_unbias(struct chan *c)

@@ -183,8 +183,8 @@ static COLD const void *edge_meet(const struct chan *c, const void *slot, struct
         return object;
     }
     mine = rn__fiber_current();
-    while (load_acquire(&g->on_cpu))
-        cpu_relax();
+    for (unsigned n = 0; load_acquire(&g->on_cpu); n++)
+        rn__wait_shortly(n);
     rn__fiber_borrow(g->tsan_fiber);
     edge_pass(object);
     rn__fiber_borrow(mine);

@@ -76,9 +76,10 @@ static inline bool chan_is_closed(const struct chan *c)
 }
 
 /*
- * A glance without the lock: false if the operation would have waited at some moment of the look. Of a closed channel it
- * is true: one once closed stays so. The bit is read first for a send, and for a receive last, so that a value sent
- * before the close is not missed.
+ * Would the operation proceed? With the lock held false is certain; true may rest on waiters whose selects are decided
+ * elsewhere. Without it is a glance, which says false if the operation would have waited at some moment of the look. Of a
+ * closed channel it is true: one once closed stays so. The bit is read first for a send, and for a receive last, so that a
+ * value sent before the close is not missed.
  */
 static inline bool chan_may_send(const struct chan *c)
 {
@@ -99,16 +100,6 @@ static inline bool chan_is_over(const struct chan *c)
 }
 
 /* ---- For select.c; c's lock held ---- */
-
-/* Would the operation proceed now? */
-static inline bool chan_can_send(const struct chan *c)
-{
-    return c->receivers.first || c->count < c->cap || (load_relaxed(&c->lock.word) & CHAN_CLOSED);
-}
-static inline bool chan_can_recv(const struct chan *c)
-{
-    return c->count > 0 || c->senders.first || (load_relaxed(&c->lock.word) & CHAN_CLOSED);
-}
 
 static inline void chan_enqueue(struct chan_queue *q, struct chan_waiter *w)
 {

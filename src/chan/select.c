@@ -136,9 +136,9 @@ static inline void let_all_go(const rn_case *cases, size_t m, bool by_bias)
     }
 }
 
-static inline bool can_proceed(const rn_case *k)
+static inline bool may_proceed(const rn_case *k)
 {
-    return k->rn__kind == RN__CASE_SEND ? chan_can_send(case_chan(k)) : chan_can_recv(case_chan(k));
+    return k->rn__kind == RN__CASE_SEND ? chan_may_send(case_chan(k)) : chan_may_recv(case_chan(k));
 }
 
 /* ---- Time-outs ------------------------------------------------------------------------------------------ */
@@ -363,7 +363,7 @@ again:
     ready = (struct draw){0};
     chosen = -1;
     for (size_t i = 0; i < m; i++)
-        if (can_proceed(live_case(cases, i)) && drawn(&ready))
+        if (may_proceed(live_case(cases, i)) && drawn(&ready))
             chosen = (int)cases[i].rn__index;
     if (chosen >= 0) {
         struct chan *c = case_chan(&cases[chosen]);

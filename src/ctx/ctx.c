@@ -26,10 +26,8 @@
 #include <runnel/err.h>
 #include <stdlib.h>
 
-#include "arch/arch.h"
 #include "base/mem.h"
 #include "base/tools.h"
-#include "os/os.h"
 #include "sched/lot.h"
 #include "time/timer.h"
 
@@ -148,8 +146,9 @@ static bool hook_add(rn_ctx *scope, struct ctx_hook *h)
     spin_lock(&scope->lock);
     if (scope->ended) {
         spin_unlock(&scope->lock);
-        while (!chan_is_closed(&scope->done)) /* decided, and about to be published */
-            cpu_relax();
+        for (unsigned n = 0; !chan_is_closed(&scope->done);
+             n++) /* decided, and about to be published */
+            rn__wait_shortly(n);
         return false;
     }
     h->next = &scope->hooks;
@@ -182,12 +181,8 @@ bool rn__ctx_hook_remove(struct ctx_hook *h)
         store_relaxed(&h->state, HOOK_OUT);
     }
     spin_unlock(&scope->lock);
-    for (unsigned tries = 0; load_acquire(&h->state) == HOOK_FIRING; tries++) {
-        if (tries < 1000)
-            cpu_relax();
-        else
-            rn__os_thread_yield();
-    }
+    for (unsigned n = 0; load_acquire(&h->state) == HOOK_FIRING; n++)
+        rn__wait_shortly(n);
     return was;
 }
 
@@ -243,8 +238,9 @@ static bool decide(rn_ctx *ctx, int err, const rn_error *cause, struct ctx_hook 
     spin_lock(&ctx->lock);
     if (ctx->ended) {
         spin_unlock(&ctx->lock);
-        while (!chan_is_closed(&ctx->done)) /* whoever returns from a cancel finds it done */
-            cpu_relax();
+        for (unsigned n = 0; !chan_is_closed(&ctx->done);
+             n++) /* whoever returns from a cancel finds it done */
+            rn__wait_shortly(n);
         return false;
     }
     ctx->ended = true;

@@ -253,7 +253,7 @@ int rn__signal_notify(rn_send_only(int) ch, const int *signals, size_t n)
 
 void rn_signal_stop(rn_send_only(int) ch)
 {
-    for (;;) {
+    for (unsigned n = 0;;) {
         struct watch **at, *w = NULL;
         bool busy;
 
@@ -273,7 +273,7 @@ void rn_signal_stop(rn_send_only(int) ch)
         else if (!busy)
             break;
         else
-            rn__os_thread_yield();
+            rn__wait_shortly(n++);
         rn__mem_free(w);
     }
     edge_acquire(&sending);

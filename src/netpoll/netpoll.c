@@ -232,14 +232,14 @@ static struct spin opening_lock;
 
 static void inst_enter(void)
 {
-    for (;;) {
-        uint32_t n = load_relaxed(&inst_users);
+    for (unsigned n = 0;;) {
+        uint32_t users = load_relaxed(&inst_users);
 
-        if (!(n & inst_closing) &&
-            cas_acquire(&inst_users, &n, n + 1)) /* pairs with the store of netpoll_stop */
+        if (users & inst_closing)
+            rn__wait_shortly(n++);
+        else if (cas_acquire(&inst_users, &users,
+                             users + 1)) /* pairs with the store of netpoll_stop */
             return;
-        if (n & inst_closing)
-            rn__os_thread_yield();
     }
 }
 
@@ -808,10 +808,10 @@ void rn__netpoll_stop(bool process_ends)
 
     if (rn__ring_stop)
         rn__ring_stop();
-    while (
-        !cas_acq_rel(&inst_users, &none, inst_closing)) { /* pairs with inst_leave: they are out */
+    /* Pairs with inst_leave: they are out. */
+    for (unsigned n = 0; !cas_acq_rel(&inst_users, &none, inst_closing); n++) {
         none = 0;
-        rn__os_thread_yield();
+        rn__wait_shortly(n);
     }
     if (load_relaxed(&inst_epoch)) {
         rn__backend_close();

@@ -95,24 +95,20 @@ COLD void rn__enter_slow(struct worker *w)
         rn__panic(
             "runtime call in the child of a goroutine's fork: only exec and _exit work there");
     if (load_relaxed(&w->attention) & ATTEND_FENCE)
-        fence_seq_cst(); /* M1 before M2 */
-    for (unsigned tries = 0; load_acquire(&w->attention) & ATTEND_STEALING;
-         tries++) { /* M2, pairs with M9 */
-        if (tries < 200)
-            cpu_relax();
-        else
-            rn__os_thread_yield();
-    }
+        fence_seq_cst();                                                     /* M1 before M2 */
+    for (unsigned n = 0; load_acquire(&w->attention) & ATTEND_STEALING; n++) /* M2, pairs with M9 */
+        rn__wait_shortly(n);
 }
 
 COLD void rn__monitor_exclude(struct worker *w)
 {
     for (;;) {
+        for (unsigned n = 0; load_acquire(&w->attention) & ATTEND_STEALING; n++)
+            rn__wait_shortly(n); /* without the lock, which the taker wants */
         spin_lock(&w->rt->lock);
         if (!(load_acquire(&w->attention) & ATTEND_STEALING)) /* P3; pairs with M6, M9 */
             return;
         spin_unlock(&w->rt->lock);
-        rn__os_thread_yield();
     }
 }
 

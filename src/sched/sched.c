@@ -49,8 +49,8 @@
  * So it is counted how often a keeper was of no use: nothing had come to it when whoever made it the keeper was back; or
  * an edge had, and another one gave up its processor while that was seen to. After VAIN_MAX such times in a row
  * (covered) none is appointed unless a timer is due soon, and one that is there while somebody is busy minds timers alone.
- * The last to go idle polls. That ends, for VAIN_AGAIN times that must pass first, when an edge has waited for more than
- * COVERED_US for who was busy, or if the monitor finds one, or a timer that is due. So it is with goroutines that sleep, too,
+ * The last to go idle polls. That ends, for VAIN_AGAIN times that must pass first, when edges have waited for who was busy,
+ * each for more than COVERED_US, for LATE_US in all, or if the monitor finds one, or a timer that is due. So it is with goroutines that sleep, too,
  * and do little when they wake: who was woken for their timer is idle again before a second thread has got up. A keeper
  * that came for a timer while somebody was busy was of use.
  *
@@ -104,6 +104,8 @@ enum {
     LEFT_US = 200,    /* see above for this and what follows */
     VAIN_AGAIN = 64,
     COVERED_US = 50,
+    LATE_US = 250,  /* less a */
+    LATE_PART = 50, /* of the time that passes */
     GLOBAL_BATCH = 64,
     GLOBAL_FAIR = 8 /* taken from the global queue while there is work of our own */
 };
@@ -666,10 +668,11 @@ static NOINLINE task take_turn(struct proc *p, bool alone)
 }
 
 /*
- * Descriptors have woken so many at once that what they touch is in no cache: their control blocks, the frames from which
- * they go on, their connections. One after another that is a microsecond for each; so while one runs what the next ones
- * need is on its way. What is read to find it is a guess where there are thieves, but lies in this runtime's stacks.
- * Rejected: all of them when they are woken, which is too early. When the last one runs its lines are gone again.
+ * Descriptors have woken so many at once that what they touch is in no cache: their control blocks, and the frames from which
+ * they go on. One after another that is a microsecond for each; so while one runs what the next ones need is on its way.
+ * What is read to find it is a guess where there are thieves, but lies in this runtime's stacks. Connections were fetched
+ * when their goroutines were woken (netpoll.c).
+ * Rejected: the frames then, too, which is too early. When the last one runs its lines are gone again.
  */
 static NOINLINE void fetch_next(struct proc *p)
 {
@@ -995,18 +998,6 @@ void rn__park(struct g *g, enum wait_reason why, const void *on, bool (*unlink)(
     *w->errno_at = saved;
 }
 
-static COLD void wait_off_cpu(struct g *g)
-{
-    for (unsigned tries = 0; load_acquire(&g->on_cpu); tries++) {
-        if (tries < 1000)
-            cpu_relax();
-        else if (tries < 2000)
-            rn__os_thread_yield();
-        else
-            rn__os_thread_sleep(50000);
-    }
-}
-
 void rn__ready(struct g *g)
 {
     struct worker *w;
@@ -1021,8 +1012,8 @@ void rn__ready(struct g *g)
         errno = saved;
         return;
     }
-    if (unlikely(load_acquire(&g->on_cpu))) /* pairs with arrived() */
-        wait_off_cpu(g);
+    for (unsigned n = 0; unlikely(load_acquire(&g->on_cpu)); n++) /* pairs with arrived() */
+        rn__wait_shortly(n);
     w = worker_self();
     outside = rt_enter(w);
     if (likely(w->proc && w->rt == g->rt && !g->worker)) {
@@ -1807,6 +1798,23 @@ static COLD void run_others_timers(struct rt *rt, struct proc *p)
 }
 
 /*
+ * p's holder, to whom edges are left, has found some that may have waited for so many ticks. A short while is nothing by itself:
+ * a virtual machine stands still for that long a hundred times a second. They are left to it no more when it comes to
+ * LATE_US, less a LATE_PART of the time that passes.
+ */
+static COLD void edges_were_late(struct rt *rt, struct proc *p, uint64_t ticks)
+{
+    uint64_t forgotten = (p->polled_ticks - p->late_at) / LATE_PART;
+
+    p->late = (p->late > forgotten ? p->late - forgotten : 0) + ticks;
+    p->late_at = p->polled_ticks;
+    if (p->late > LATE_US * arch_ticks_in_us()) {
+        p->late = 0;
+        rn__left_too_long(rt);
+    }
+}
+
+/*
  * Poll in passing; how many were woken. The next such poll comes when what could run by now has had its turn. There may
  * be more edges than can be served, and if they came faster than they are, the queue would overflow, and who is in the
  * global queue would wait for as long as there are edges. Of a long global queue only a part goes first.
@@ -1820,7 +1828,7 @@ static int poll_now(struct rt *rt, struct proc *p)
     found_edges(rt, p, n);
     if (unlikely(before && n > 0 && p->polled_ticks - before > COVERED_US * arch_ticks_in_us() &&
                  load_relaxed(&rt->idle_procs) > 0))
-        rn__left_too_long(rt);
+        edges_were_late(rt, p, p->polled_ticks - before);
     store_relaxed(&p->polled, p->tick); /* for the monitor */
     p->backlog = queued(p) + (global < RUNQ_SLOTS ? global : RUNQ_SLOTS);
     return n;

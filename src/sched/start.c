@@ -432,8 +432,8 @@ void rn__g_drop(struct rt *rt, struct g *g)
         return;
     if (status == G_WAITING && !g->unlink(g->wait)) {
         /* Somebody has taken it out and readies it right now: with a reference to rt, once that is done. */
-        while (load_acquire(&g->status) == G_WAITING) /* pairs with rn__ready */
-            rn__os_thread_yield();
+        for (unsigned n = 0; load_acquire(&g->status) == G_WAITING; n++) /* pairs with rn__ready */
+            rn__wait_shortly(n);
         spin_lock(&rt->lock); /* nobody is between the status and the queue any more */
         spin_unlock(&rt->lock);
     }
@@ -477,8 +477,9 @@ static void rt_end(struct rt *rt, enum after_end then)
     rn__reports_await();
     rn__stop(rt);
     rn__bias_end(rt);
-    while (load_acquire(&rt->creating)) /* of threads that are being made: none is added any more */
-        rn__os_thread_yield();
+    /* Of threads that are being made none is added any more. */
+    for (unsigned n = 0; load_acquire(&rt->creating); n++)
+        rn__wait_shortly(n);
     rn__monitor_end(rt);
     for (struct worker_slot *s = rt->slots; s; s = s->next) {
         if (wait_gone(rt, s))

@@ -45,7 +45,6 @@
 #include <runnel/ctx.h>
 #include <runnel/sync.h>
 
-#include "arch/arch.h"
 #include "base/tools.h"
 #include "os/os.h"
 #include "sched/lot.h"
@@ -122,12 +121,8 @@ static struct g *take_alone(rn_wg *wg, uint32_t mark)
     struct alone *a = alone_of(wg);
     struct waits_alone *w;
 
-    for (unsigned tries = 0; load_acquire(&a->mark) != mark; tries++) { /* E3 */
-        if (tries < 1000)
-            cpu_relax();
-        else
-            rn__os_thread_yield();
-    }
+    for (unsigned n = 0; load_acquire(&a->mark) != mark; n++) /* E3 */
+        rn__wait_shortly(n);
     w = load_relaxed(&a->w);
     if (w->wg != wg)
         return NULL;

@@ -17,9 +17,7 @@
  */
 #include "time/timer.h"
 
-#include "arch/arch.h"
 #include "base/mem.h"
-#include "os/os.h"
 
 enum { HEAP_FIRST = 64, NEXT_LOOKS = 1 + 4 + 16 };
 
@@ -237,12 +235,8 @@ bool rn__timer_stop(struct timer *t)
 
 void rn__timer_wait_fired(struct timer *t)
 {
-    for (unsigned tries = 0; timer_is_firing(t); tries++) {
-        if (tries < 1000)
-            cpu_relax();
-        else
-            rn__os_thread_yield();
-    }
+    for (unsigned n = 0; timer_is_firing(t); n++)
+        rn__wait_shortly(n);
 }
 
 bool rn__timer_stop_sync(struct timer *t)

@@ -1291,7 +1291,13 @@ void explore_futex_wake(uint32_t *word)
 
 struct spin;
 void rn__spin_wait(struct spin *l);
-/* In place of base/lock.c: a thread that waits for a lock is not run until it is free. */
+void rn__wait_shortly(unsigned n);
+/* In place of base/lock.c: a thread that waits for a lock is not run until it is free, one that waits shortly lets others run. */
+void rn__wait_shortly(unsigned n)
+{
+    (void)n;
+    explore_relax();
+}
 void rn__spin_wait(struct spin *l)
 {
     static struct explore_site site = {"cas_acquire",   "spin_try", __FILE__, __LINE__,

@@ -127,7 +127,7 @@ MUTANTS = [
     ("select-one-default", "chan/select.c", "    return done ? one : !one;", "    return one;",
      "a select of one case and a default says that the case went on when it did not"),
     # Park, ready, sleep
-    ("ready-on-cpu", "sched/sched.c", "    if (unlikely(load_acquire(&g->on_cpu))) /* pairs with arrived() */", "    if (0)",
+    ("ready-on-cpu", "sched/sched.c", "    for (unsigned n = 0; unlikely(load_acquire(&g->on_cpu)); n++)", "    for (unsigned n = 0; 0; n++)",
      "a goroutine is queued while it still runs"),
     ("inject-no-wake", "sched/sched.c", "    fence_seq_cst(); /* W1, with idle(): queued before looking who is idle */\n    rn__wake_one(rt);",
      "    fence_seq_cst();", "nobody is woken for what a thread submits"),
@@ -201,6 +201,8 @@ MUTANTS = [
     ("monitor-poll-keeper", "sched/monitor.c", " &&\n        unminded(rt)) {", ") {", "the monitor polls beside somebody idle who does"),
     ("monitor-poll-unpolled", "sched/monitor.c", "&&\n        unminded(rt)) {", "&&\n        load_relaxed(&rt->keeper_until) == INT64_MIN) {",
      "an edge that is left to who is busy, and computes, is never found"),
+    ("edges-never-late", "sched/sched.c", "    if (p->late > LATE_US * arch_ticks_in_us()) {", "    if (0) {",
+     "edges that wait for who is busy are left to it for ever"),
     ("monitor-edges-waited", "sched/monitor.c", "            rn__left_too_long(rt);", "            ;",
      "edges are left to who computes for good"),
     ("timer-overdue", "sched/monitor.c", "        rn__left_too_long(rt);\n    if (sight.wake", "        (void)0;\n    if (sight.wake",

@@ -125,6 +125,36 @@ GO_TEST_PROCS(an_edge_has_waited, 2)
     pair_end(p);
 }
 
+/* Shorter than the monitor sees, but again and again: who is busy finds out by itself. */
+static void computes_briefly(void)
+{
+    rn_time until = rn_now() + 200 * RN_MICROSECOND;
+
+    while (rn_now() < until)
+        ;
+}
+
+GO_TEST_PROCS(edges_have_waited_briefly, 2)
+{
+    struct pair p = sockets_new();
+    rn_time bound = rn_now() + 60 * RN_SECOND;
+    _Atomic bool woken;
+    rn_wg wg = {0};
+
+    cover();
+    while (vain() >= 0) {
+        if (rn_now() > bound)
+            test_fail(__FILE__, __LINE__, "edges are left to who is busy: %d", (int)vain());
+        woken = false;
+        rn_wg_go(&wg, await_edge, p.at[1], &woken);
+        AWAIT(rn__netpoll_awaited());
+        put(p.at[0]);
+        computes_briefly();
+        rn_wg_wait(&wg);
+    }
+    pair_end(p);
+}
+
 GO_TEST_PROCS(a_timer_is_due, 2)
 {
     for (int i = 0; i < test_times(20); i++) {
@@ -364,6 +394,54 @@ GO_TEST_PROCS(timers_of_a_processor_out_of_use, 2)
     yields_until(&woken);
     rn_wg_wait(&wg);
     rn__procs_limit(rt, 2);
+}
+
+/* When the only processor polled last, and how many could run then; from its holder. */
+static bool polled_last(uint32_t *ret_tick, uint32_t *ret_backlog)
+{
+    struct worker *w = worker_self();
+    bool holds = rt_enter(w) && w->proc;
+
+    if (holds) {
+        *ret_tick = load_relaxed(&w->proc->polled);
+        *ret_backlog = w->proc->backlog;
+    }
+    rt_leave(w);
+    return holds;
+}
+
+/*
+ * Who always has something to run polls in passing, but not again before all that could run has had its turn: there may be
+ * more edges than can be served.
+ */
+GO_TEST_PROCS(who_is_busy_polls_once_a_turn, 1)
+{
+    enum { BUSY = 200, POLLS = 10 };
+    struct pair p = sockets_new();
+    _Atomic bool woken = false, stop = false;
+    uint32_t before, then, tick, backlog;
+    rn_wg wg = {0};
+
+    rn_wg_go(&wg, await_edge, p.at[1], &woken);
+    AWAIT(rn__netpoll_awaited());
+    for (int i = 0; i < BUSY; i++)
+        rn_wg_go(&wg, yields_until, &stop);
+    while (!polled_last(&before, &then) || then < BUSY / 2)
+        rn_yield();
+    for (int polls = 0; polls < POLLS;) {
+        rn_yield();
+        if (!polled_last(&tick, &backlog) || tick == before)
+            continue;
+        CHECK(tick - before >= then);
+        CHECK(backlog >= BUSY / 2);
+        before = tick;
+        then = backlog;
+        polls++;
+    }
+    stop = true;
+    put(p.at[0]);
+    rn_wg_wait(&wg);
+    pair_end(p);
 }
 
 /* ---- When the next timer is due ------------------------------------------------------------------------- */

@@ -73,7 +73,8 @@ GO_TEST(sel_13_fair_among_many)
     for (int i = 0; i < TRIALS; i++)
         count[rn_select_array(cases, CASES)]++;
     for (int i = 0; i < CASES; i++)
-        CHECK(abs(count[i] - 100) < 60); /* six times sqrt(100): missed once in some millions */
+        CHECK(abs(count[i] - 100) <
+              60); /* six times sqrt(100): missed about once in a million times */
     rn_chan_release(ready);
 }
 
