@@ -125,36 +125,6 @@ GO_TEST_PROCS(an_edge_has_waited, 2)
     pair_end(p);
 }
 
-/* Shorter than the monitor sees, but again and again: who is busy finds out by itself. */
-static void computes_briefly(void)
-{
-    rn_time until = rn_now() + 200 * RN_MICROSECOND;
-
-    while (rn_now() < until)
-        ;
-}
-
-GO_TEST_PROCS(edges_have_waited_briefly, 2)
-{
-    struct pair p = sockets_new();
-    rn_time bound = rn_now() + 60 * RN_SECOND;
-    _Atomic bool woken;
-    rn_wg wg = {0};
-
-    cover();
-    while (vain() >= 0) {
-        if (rn_now() > bound)
-            test_fail(__FILE__, __LINE__, "edges are left to who is busy: %d", (int)vain());
-        woken = false;
-        rn_wg_go(&wg, await_edge, p.at[1], &woken);
-        AWAIT(rn__netpoll_awaited());
-        put(p.at[0]);
-        computes_briefly();
-        rn_wg_wait(&wg);
-    }
-    pair_end(p);
-}
-
 GO_TEST_PROCS(a_timer_is_due, 2)
 {
     for (int i = 0; i < test_times(20); i++) {
