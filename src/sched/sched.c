@@ -1568,8 +1568,7 @@ static struct worker *stand_in_leaves(struct rt *rt, struct worker *w)
 static void found_edges(struct rt *rt, struct proc *p, int n)
 {
     note_source(p, EVENT_POLL, n);
-    if (covered(rt))
-        p->polled_ticks = ticks_now();
+    p->polled_ticks = covered(rt) ? ticks_now() : 0;
     if (n >= AHEAD_FROM)
         p->ahead = (uint32_t)n;
 }
@@ -1826,7 +1825,8 @@ static int poll_now(struct rt *rt, struct proc *p)
     uint32_t global = load_relaxed(&rt->global_len);
 
     found_edges(rt, p, n);
-    if (unlikely(before && n > 0 && p->polled_ticks - before > COVERED_US * arch_ticks_in_us() &&
+    if (unlikely(before && p->polled_ticks && n > 0 &&
+                 p->polled_ticks - before > COVERED_US * arch_ticks_in_us() &&
                  load_relaxed(&rt->idle_procs) > 0))
         edges_were_late(rt, p, p->polled_ticks - before);
     store_relaxed(&p->polled, p->tick); /* for the monitor */
