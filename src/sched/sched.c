@@ -50,9 +50,9 @@
  * an edge had, and another one gave up its processor while that was seen to. After VAIN_MAX such times in a row
  * (covered) none is appointed unless a timer is due soon, and one that is there while somebody is busy minds timers alone.
  * The last to go idle polls. That ends, for VAIN_AGAIN times that must pass first, when edges have waited for who was busy,
- * each for more than COVERED_US, for LATE_US in all, or if the monitor finds one, or a timer that is due. So it is with goroutines that sleep, too,
- * and do little when they wake: who was woken for their timer is idle again before a second thread has got up. A keeper
- * that came for a timer while somebody was busy was of use.
+ * each for more than COVERED_US, for LATE_US in all, or if the monitor finds one, or a timer that is due. So it is with
+ * goroutines that sleep, too, and do little when they wake: who was woken for their timer is idle again before a second
+ * thread has got up. A keeper that came for a timer while somebody was busy was of use.
  *
  * Refused threads. The kernel may refuse a thread, or there is no memory for one. It is asked again by the next wake.
  * While somebody else picks tasks that is a matter of latency; if nobody does (nobody_minds), a thread that waits for
@@ -104,8 +104,8 @@ enum {
     LEFT_US = 200,    /* see above for this and what follows */
     VAIN_AGAIN = 64,
     COVERED_US = 50,
-    LATE_US = 250,  /* less a */
-    LATE_PART = 50, /* of the time that passes */
+    LATE_US = 250,  /* of which is forgotten */
+    LATE_PART = 50, /* this part of the time that passes */
     GLOBAL_BATCH = 64,
     GLOBAL_FAIR = 8 /* taken from the global queue while there is work of our own */
 };
