@@ -446,7 +446,7 @@ int rn_select_array(rn_case *cases, size_t n)
             if (unlikely(dflt >= 0))
                 rn__panic("reflect.Select: multiple default cases");
             dflt = (int)i;
-        } else if (kind != RN__CASE_NIL) {
+        } else if (kind == RN__CASE_TIMEOUT || kind == RN__CASE_DEADLINE) {
             int64_t when;
 
             if (!now)

@@ -50,7 +50,7 @@ struct proc {
     uint32_t looked;          /* tick at the last look at the global queue */
     uint32_t polled;          /* atomic, likewise: tick at the last look at the descriptors */
     uint64_t polled_ticks;    /* and of the CPU's clock, while it polls for all; 0: not known */
-    uint64_t late, late_at;   /* for how long edges have waited, by then; see poll_now */
+    uint64_t late, late_at;   /* for how long edges have waited, by then; see edges_were_late */
     uint32_t backlog;         /* how many could run after that */
     uint32_t ahead;           /* picks until which who is next is fetched into the caches */
     uint32_t ready_streak;    /* picks of those that are not new since somebody else had a turn */

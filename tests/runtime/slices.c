@@ -994,40 +994,30 @@ PLAIN_TEST(cpus_no_company_while_the_only_holder_is_inside)
 
 /* ---- Edges that are left to who is busy -------------------------------------------------------------------- */
 
-static void await_edge(int fd)
-{
-    char c;
-
-    CHECK_EQ(rn_wait_fd(fd, RN_READ, NULL), RN_READ);
-    CHECK_EQ(read(fd, &c, 1), 1);
-}
-
 /* They wait for less than the monitor would see, who does not look here, but again and again: who is busy finds that out. */
 GO_TEST_PROCS(edges_have_waited_briefly, 2)
 {
     int64_t bound = rn__os_now() + 60000 * ms;
     struct rt *rt = rn__rt;
+    struct waiting w = {0};
     bool found = false;
-    int fds[2];
 
-    CHECK_EQ(pipe(fds), 0);
+    CHECK_EQ(pipe(w.fds), 0);
     gate();
     while (!found && rn__os_now() < bound) {
         int64_t until;
-        rn_wg wg = {0};
 
         store_relaxed(&rt->vain, VAIN_MAX);
-        rn_wg_go(&wg, await_edge, fds[0]);
+        rn_wg_go(&w.wg, await_pipe, &w);
         AWAIT(rn__netpoll_awaited());
-        CHECK_EQ(write(fds[1], "x", 1), 1);
+        write_one(&w);
         until = rn__os_now() + ms / 5;
         while (rn__os_now() < until)
             ;
-        rn_wg_wait(&wg);
+        rn_wg_wait(&w.wg);
         found = load_relaxed(&rt->vain) < 0;
     }
     ungate();
     CHECK(found);
-    close(fds[0]);
-    close(fds[1]);
+    wait_ends(&w);
 }
