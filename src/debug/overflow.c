@@ -132,8 +132,7 @@ static void on_fault(const struct os_fault *f)
 
     if (!g || g->kind != G_GOROUTINE || rn__ending_here())
         return; /* the last: a report that faults is not to wait for itself */
-    if (g->stack_class == STACK_CLASS_SMALL &&
-        f->address < (uintptr_t)g->stack_lo + signal_room(f) &&
+    if (g_on_small_stack(g) && f->address < (uintptr_t)g->stack_lo + signal_room(f) &&
         f->address + SMALL_FAR > (uintptr_t)g->stack_lo)
         small_report(g);
     lo = (uintptr_t)g->stack_lo - rn__stack_guard(g->stack_class);

@@ -137,20 +137,13 @@ static NOINLINE void report_here(void *arg)
     rn__report_rest(&o, &pool, rt, g, all);
 }
 
-static bool on_small_stack(void)
-{
-    const struct g *g = rn__self();
-
-    return g->kind == G_GOROUTINE && g->stack_class == STACK_CLASS_SMALL;
-}
-
 static void report(const char *what, const char *text, bool all, uintptr_t fp)
     __attribute__((noreturn));
 static NOINLINE void report(const char *what, const char *text, bool all, uintptr_t fp)
 {
     struct failure f = {what, text, all, 3, 0};
 
-    if (unlikely(on_small_stack())) {
+    if (unlikely(g_on_small_stack(rn__self()))) {
         f.fp = fp;
         rn__with_room(report_here, &f);
     } else {
@@ -218,7 +211,7 @@ void rn_panic(const char *fmt, ...)
     va_list args;
 
     va_start(args, fmt);
-    if (unlikely(on_small_stack()))
+    if (unlikely(g_on_small_stack(rn__self())))
         panic_small(fmt, &args, (uintptr_t)__builtin_frame_address(0));
     panic_formatted(fmt, &args);
     va_end(args);

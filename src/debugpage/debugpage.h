@@ -46,21 +46,21 @@ void rn__report_place(const char *frame, char *to, size_t size);
 /* Where the program is: the innermost frame that is not the library's; empty if there is none. */
 void rn__report_at(const struct entry *e, char *to, size_t size);
 
-/* ---- text.c: text that grows ---------------------------------------------------------------------------- */
+/* ---- body.c: the body of a reply, which grows ---------------------------------------------------------- */
 
-struct text {
+struct body {
     char *at;
     size_t used, room;
     bool failed; /* no memory: it is cut */
 };
-void rn__text_add(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void rn__body_add(struct body *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* For HTML and SVG: <, >, & and quotes escaped; what no XML may hold is '?'. */
-void rn__text_escaped(struct text *t, const char *s);
+void rn__body_escaped(struct body *t, const char *s);
 /* The bytes of s, at most so many, that end with a character. */
-int rn__text_cut(const char *s, size_t most);
+int rn__body_cut(const char *s, size_t most);
 
 /* ---- waits.c --------------------------------------------------------------------------------------------- */
 
-void rn__waits_draw(struct text *t, const struct report *r);
+void rn__waits_draw(struct body *t, const struct report *r);
 
 #endif

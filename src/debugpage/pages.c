@@ -82,7 +82,7 @@ static bool read_report(struct report *r)
     return text && rn__report_read(r, text);
 }
 
-static void reply_text(rn_httpd_response *rs, struct text *t)
+static void reply_text(rn_httpd_response *rs, struct body *t)
 {
     if (t->failed || !t->at)
         no_memory(rs);
@@ -111,7 +111,7 @@ static void page_metrics(rn_httpd_request *rq, rn_httpd_response *rs)
 /* A line for each kind: the stack from outside in, below it the state, and how many. */
 static void page_folded(rn_httpd_response *rs)
 {
-    struct text t = {0};
+    struct body t = {0};
     struct report r;
 
     if (!read_report(&r)) {
@@ -129,9 +129,9 @@ static void page_folded(rn_httpd_response *rs)
             for (char *c = place; *c; c++)
                 if (*c == ';')
                     *c = ',';
-            rn__text_add(&t, "%s;", place);
+            rn__body_add(&t, "%s;", place);
         }
-        rn__text_add(&t, "[%.*s] %" PRIu64 "\n", (int)strcspn(e->state, ","), e->state, e->count);
+        rn__body_add(&t, "[%.*s] %" PRIu64 "\n", (int)strcspn(e->state, ","), e->state, e->count);
     }
     rn__report_free(&r);
     reply_text(rs, &t);
@@ -159,7 +159,7 @@ static void page_goroutines(rn_httpd_request *rq, rn_httpd_response *rs)
 
 static void page_waits(rn_httpd_request *rq, rn_httpd_response *rs)
 {
-    struct text t = {0};
+    struct body t = {0};
     struct report r;
 
     (void)rq;
@@ -237,9 +237,9 @@ static void page_trace(rn_httpd_request *rq, rn_httpd_response *rs)
     close(fd);
 }
 
-static void overview_kinds(struct text *t, const struct report *r)
+static void overview_kinds(struct body *t, const struct report *r)
 {
-    rn__text_add(t, "<table><tr><th>count<th>state<th>longest<th>at<th>started at<th>ids\n");
+    rn__body_add(t, "<table><tr><th>count<th>state<th>longest<th>at<th>started at<th>ids\n");
     for (size_t i = 0; i < r->entries && i < KINDS_SHOWN; i++) {
         const struct entry *e = &r->entry[i];
         char at[512] = "", created[512] = "";
@@ -248,28 +248,28 @@ static void overview_kinds(struct text *t, const struct report *r)
         rn__report_at(e, at, sizeof at);
         if (e->created_at)
             rn__report_place(e->created_at, created, sizeof created);
-        rn__text_add(t, "<tr><td class=\"n\">%" PRIu64 "<td>", e->count);
-        rn__text_escaped(t, e->state);
-        rn__text_add(t, "<td class=\"n\">");
-        rn__text_escaped(t, longest ? longest + 4 : e->span ? e->span : "");
-        rn__text_add(t, "<td class=\"c\">");
-        rn__text_escaped(t, at);
-        rn__text_add(t, "<td class=\"c\">");
-        rn__text_escaped(t, created);
-        rn__text_add(t, "<td class=\"c\">");
-        rn__text_escaped(t, e->ids);
-        rn__text_add(t, "\n");
+        rn__body_add(t, "<tr><td class=\"n\">%" PRIu64 "<td>", e->count);
+        rn__body_escaped(t, e->state);
+        rn__body_add(t, "<td class=\"n\">");
+        rn__body_escaped(t, longest ? longest + 4 : e->span ? e->span : "");
+        rn__body_add(t, "<td class=\"c\">");
+        rn__body_escaped(t, at);
+        rn__body_add(t, "<td class=\"c\">");
+        rn__body_escaped(t, created);
+        rn__body_add(t, "<td class=\"c\">");
+        rn__body_escaped(t, e->ids);
+        rn__body_add(t, "\n");
     }
-    rn__text_add(t, "</table>\n");
+    rn__body_add(t, "</table>\n");
     if (r->entries > KINDS_SHOWN)
-        rn__text_add(t, "<p>And %zu more kinds: see <code>goroutines</code>.\n",
+        rn__body_add(t, "<p>And %zu more kinds: see <code>goroutines</code>.\n",
                      r->entries - KINDS_SHOWN);
 }
 
 static void page_overview(rn_httpd_request *rq, rn_httpd_response *rs)
 {
     struct rn_metrics m;
-    struct text t = {0};
+    struct body t = {0};
     struct report r;
     const struct {
         const char *name;
@@ -298,17 +298,17 @@ static void page_overview(rn_httpd_request *rq, rn_httpd_response *rs)
         return;
     }
     begin(rs, "text/html; charset=utf-8");
-    rn__text_add(&t, "<!DOCTYPE html><meta charset=\"utf-8\"><title>runnel</title>%s\n<h1>", style);
-    rn__text_escaped(&t, program_invocation_short_name);
-    rn__text_add(&t, "</h1>\n<nav><a href=\"goroutines\">goroutines</a><a "
+    rn__body_add(&t, "<!DOCTYPE html><meta charset=\"utf-8\"><title>runnel</title>%s\n<h1>", style);
+    rn__body_escaped(&t, program_invocation_short_name);
+    rn__body_add(&t, "</h1>\n<nav><a href=\"goroutines\">goroutines</a><a "
                      "href=\"goroutines?folded=1\">folded</a>"
                      "<a href=\"waits\">waits</a><a href=\"metrics\">metrics</a>"
                      "<a href=\"trace?seconds=1\">trace, one second</a></nav>\n");
-    rn__text_add(&t, "<p>Process %d, runnel %d.%d.%d. Open a trace in ui.perfetto.dev.\n<table>",
+    rn__body_add(&t, "<p>Process %d, runnel %d.%d.%d. Open a trace in ui.perfetto.dev.\n<table>",
                  (int)getpid(), RN_VERSION_MAJOR, RN_VERSION_MINOR, RN_VERSION_PATCH);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        rn__text_add(&t, "<tr><td>%s<td class=\"n\">%" PRIu64 "\n", rows[i].name, rows[i].value);
-    rn__text_add(&t, "</table>\n");
+        rn__body_add(&t, "<tr><td>%s<td class=\"n\">%" PRIu64 "\n", rows[i].name, rows[i].value);
+    rn__body_add(&t, "</table>\n");
     overview_kinds(&t, &r);
     rn__report_free(&r);
     reply_text(rs, &t);

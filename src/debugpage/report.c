@@ -136,7 +136,7 @@ void rn__report_place(const char *frame, char *to, size_t size)
     const char *address = strstr(frame, " [0x");
     size_t n = address ? (size_t)(address - frame) : strlen(frame);
 
-    snprintf(to, size, "%.*s", rn__text_cut(frame, n < size ? n : size - 1), frame);
+    snprintf(to, size, "%.*s", rn__body_cut(frame, n < size ? n : size - 1), frame);
 }
 
 void rn__report_at(const struct entry *e, char *to, size_t size)

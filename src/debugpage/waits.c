@@ -107,12 +107,12 @@ static uint64_t goroutine_of(const char *holder)
     return holder && strncmp(holder, "goroutine ", 10) == 0 ? strtoull(holder + 10, NULL, 10) : 0;
 }
 
-static void draw_box(struct text *t, int x, int y, const char *class, const char *one,
+static void draw_box(struct body *t, int x, int y, const char *class, const char *one,
                      const char *two, const char *three)
 {
     const char *lines[] = {one, two, three};
 
-    rn__text_add(t,
+    rn__body_add(t,
                  "<g class=\"%s\"><rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"4\"/>\n",
                  class, x, y, WIDTH, HEIGHT);
     for (int i = 0; i < 3; i++) {
@@ -128,18 +128,18 @@ static void draw_box(struct text *t, int x, int y, const char *class, const char
                 tail++;
             snprintf(cut, sizeof cut, "...%s", tail);
         }
-        rn__text_add(t, "<text x=\"%d\" y=\"%d\">", x + 8, y + 16 + 17 * i);
-        rn__text_escaped(t, cut);
-        rn__text_add(t, "</text>\n");
+        rn__body_add(t, "<text x=\"%d\" y=\"%d\">", x + 8, y + 16 + 17 * i);
+        rn__body_escaped(t, cut);
+        rn__body_add(t, "</text>\n");
     }
-    rn__text_add(t, "</g>\n");
+    rn__body_add(t, "</g>\n");
 }
 
-static void draw_line(struct text *t, const char *class, int x1, int y1, int x2, int y2)
+static void draw_line(struct body *t, const char *class, int x1, int y1, int x2, int y2)
 {
     int bend = x2 > x1 ? GAP / 2 : -GAP / 2;
 
-    rn__text_add(
+    rn__body_add(
         t, "<path class=\"%s\" d=\"M%d %d C%d %d %d %d %d %d\" marker-end=\"url(#arrow)\"/>\n",
         class, x1, y1, x1 + bend, y1, x2 - bend, y2, x2, y2);
 }
@@ -152,23 +152,23 @@ static int reason(const struct entry *e)
     return n < 60 ? (int)n : 60;
 }
 
-static void draw_waiter(struct text *t, const struct box *b)
+static void draw_waiter(struct body *t, const struct box *b)
 {
     const struct entry *e = b->entry;
     char head[128], state[128], place[256] = "";
 
     if (b->count > 1)
         snprintf(head, sizeof head, "%" PRIu64 " goroutines: %.*s", b->count,
-                 rn__text_cut(b->id, 80), b->id);
+                 rn__body_cut(b->id, 80), b->id);
     else
-        snprintf(head, sizeof head, "goroutine %.*s", rn__text_cut(b->id, 100), b->id);
+        snprintf(head, sizeof head, "goroutine %.*s", rn__body_cut(b->id, 100), b->id);
     snprintf(state, sizeof state, "%.*s, for %.40s", reason(e), e->state, e->span ? e->span : "?");
     rn__report_at(e, place, sizeof place);
     draw_box(t, column(0), b->y, "waiter", head, state, place);
 }
 
 /* Where the box of by is, who is not among the waiters; a goroutine that has several things has one box. */
-static int holder_at(struct text *t, struct held *holder, size_t *holders, const char *by, int y)
+static int holder_at(struct body *t, struct held *holder, size_t *holders, const char *by, int y)
 {
     uint64_t id = goroutine_of(by);
 
@@ -209,7 +209,7 @@ static size_t collect(const struct report *r, struct box *box, uint64_t *ret_res
     return n;
 }
 
-void rn__waits_draw(struct text *t, const struct report *r)
+void rn__waits_draw(struct body *t, const struct report *r)
 {
     struct box box[BOXES];
     struct held holder[BOXES];
@@ -219,7 +219,7 @@ void rn__waits_draw(struct text *t, const struct report *r)
 
     for (size_t i = 0; i < n; i++)
         box[i].y = TOP + (int)i * ROW;
-    rn__text_add(
+    rn__body_add(
         t,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
         "font-family=\"monospace\" "
@@ -233,11 +233,11 @@ void rn__waits_draw(struct text *t, const struct report *r)
         "style=\"fill:#555;stroke:none\"/></marker>"
         "</defs>\n<rect width=\"100%%\" height=\"100%%\" style=\"stroke:none\"/>\n",
         column(3) - GAP + LEFT, height);
-    rn__text_add(t,
+    rn__body_add(t,
                  "<text class=\"head\" x=\"%d\" y=\"30\">wait</text><text class=\"head\" x=\"%d\" "
                  "y=\"30\">on</text>",
                  column(0), column(1));
-    rn__text_add(t, "<text class=\"head\" x=\"%d\" y=\"30\">held by</text>\n", column(2));
+    rn__body_add(t, "<text class=\"head\" x=\"%d\" y=\"30\">held by</text>\n", column(2));
     for (size_t i = 0; i < n; i++)
         draw_waiter(t, &box[i]);
     for (size_t from = 0, to; from < n; from = to) {
@@ -275,10 +275,10 @@ void rn__waits_draw(struct text *t, const struct report *r)
         draw_line(t, "held", column(1) + WIDTH, y + HEIGHT / 2, column(2),
                   holder_at(t, holder, &holders, by, y) + HEIGHT / 2);
     }
-    rn__text_add(t, "<text x=\"%d\" y=\"%d\">", column(0), height - 16);
+    rn__body_add(t, "<text x=\"%d\" y=\"%d\">", column(0), height - 16);
     if (n == BOXES)
-        rn__text_add(t, "The drawing is cut: ");
-    rn__text_add(t,
+        rn__body_add(t, "The drawing is cut: ");
+    rn__body_add(t,
                  "%" PRIu64
                  " goroutine%s more wait%s: for a time, or on what is not drawn.</text>\n</svg>\n",
                  rest, rest == 1 ? "" : "s", rest == 1 ? "s" : "");

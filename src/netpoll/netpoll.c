@@ -51,7 +51,6 @@
  */
 #include "netpoll/netpoll.h"
 
-#include "arch/arch.h"
 #include "base/mem.h"
 #include "ctx/ctx.h"
 #include "os/os.h"

@@ -583,6 +583,11 @@ static inline void g_to_thread(struct g *g, struct worker *w)
     g->by_loop = w || g->stack_class == STACK_CLASS_SMALL;
 }
 
+static inline bool g_on_small_stack(const struct g *g)
+{
+    return g->kind == G_GOROUTINE && g->stack_class == STACK_CLASS_SMALL;
+}
+
 /* Just below the control block lies the call that the goroutine makes, and below that its frames. */
 static inline struct rn__call *g_call(struct g *g)
 {

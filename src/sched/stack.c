@@ -276,7 +276,7 @@ NOINLINE void rn_stack_trim(void)
     uintptr_t here = (uintptr_t)__builtin_frame_address(0);
     uintptr_t end = (here - TRIM_ROOM) & ~(uintptr_t)4095, begin;
 
-    if (g->id == 0 || g->stack_class == STACK_CLASS_SMALL)
+    if (g->kind != G_GOROUTINE || g_on_small_stack(g))
         return; /* a plain thread; pages that others have parts of */
     begin = ((uintptr_t)g->stack_lo + 4095) & ~(uintptr_t)4095;
     if (end > begin)
@@ -288,7 +288,7 @@ NOINLINE void rn_stack_trim(void)
 static void watch_small(struct g *g, enum leave how)
 {
     (void)how;
-    if (unlikely(g->kind == G_GOROUTINE && g->stack_class == STACK_CLASS_SMALL)) {
+    if (unlikely(g_on_small_stack(g))) {
         const uint64_t *low = (const uint64_t *)(const void *)g->stack_lo;
 
         if (low[0] != CANARY || low[1] != CANARY)

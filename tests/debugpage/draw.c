@@ -59,7 +59,7 @@ static const char circle[] =
 static char *draw(const char *text)
 {
     struct report r;
-    struct text t = {0};
+    struct body t = {0};
 
     assert(rn__report_read(&r, strdup(text)));
     rn__waits_draw(&t, &r);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* text.c - text that grows. */
+/* body.c - the body of a reply, which grows. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 #include "debugpage/debugpage.h"
 
-static bool reserve(struct text *t, size_t n)
+static bool reserve(struct body *t, size_t n)
 {
     size_t room = t->room ? t->room : 4096;
     char *more;
@@ -27,7 +27,7 @@ static bool reserve(struct text *t, size_t n)
     return true;
 }
 
-void rn__text_add(struct text *t, const char *fmt, ...)
+void rn__body_add(struct body *t, const char *fmt, ...)
 {
     va_list args;
     int n;
@@ -43,7 +43,7 @@ void rn__text_add(struct text *t, const char *fmt, ...)
     t->used += (size_t)n;
 }
 
-int rn__text_cut(const char *s, size_t most)
+int rn__body_cut(const char *s, size_t most)
 {
     size_t n = strnlen(s, most);
 
@@ -52,7 +52,7 @@ int rn__text_cut(const char *s, size_t most)
     return (int)n;
 }
 
-void rn__text_escaped(struct text *t, const char *s)
+void rn__body_escaped(struct body *t, const char *s)
 {
     for (; *s; s++) {
         char c[2] = {*s, 0};
@@ -64,6 +64,6 @@ void rn__text_escaped(struct text *t, const char *s)
                          : (unsigned char)*s < ' ' || *s == 127 ? "?"
                                                                 : c;
 
-        rn__text_add(t, "%s", as);
+        rn__body_add(t, "%s", as);
     }
 }
