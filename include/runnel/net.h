@@ -146,11 +146,13 @@ RN__API RN__NODISCARD int rn_dial_ctx(struct rn_ctx *ctx, const char *network, c
 
 /*
  * Where names are looked up for rn_dial, rn_listen and rn_bind from now on: librunnel-dns sets it. NULL, the default: by
- * the C library, on a thread that waits for it. For the life of the process.
+ * the C library, on a thread that waits for it. Nothing ends such a lookup early, though nobody waits for it any more: so
+ * there are at most 256 at a time, no more than half of RUNNEL_MAX_THREADS, and others wait for their turn. For the life of
+ * the process.
  *
  * resolve(ctx, host, family, found, arg) calls found(arg, addrs, n) once or more, best as soon as it has addresses of one
- * family (4 or 6; 0: both are wanted), and returns 0 after the last, or an error. It is called on a goroutine's stack, may
- * wait, and ends with ctx.
+ * family (4 or 6; 0: both are wanted), and returns 0 after the last, or an error; 0 without an address becomes -ENOENT. It is
+ * called on a goroutine's stack, may wait, and ends with ctx.
  */
 typedef void rn_found_fn(void *arg, const rn_addr *addrs, int n);
 RN__API void rn_set_resolver(int (*resolve)(struct rn_ctx *ctx, const char *host, int family,
@@ -242,7 +244,8 @@ RN__API int rn_set_deadline(rn_conn *c, rn_time t);
 RN__API int rn_close_write(rn_conn *c);
 RN__API int rn_close_read(rn_conn *c);
 
-/* 0, or -ENOTCONN and the like. */
+/* An IPv4 peer of a socket that takes both families has its IPv4 address, here and in rn_recv_from. 0, or -ENOTCONN and
+ * the like. */
 RN__API int rn_local_addr(const rn_conn *c, rn_addr *ret_addr);
 RN__API int rn_remote_addr(const rn_conn *c, rn_addr *ret_addr);
 /* Its descriptor, borrowed, for options of your own; -1 once it is closed. */

@@ -6,6 +6,11 @@
  * stack that is large enough for it, and the caller waits for that, or no longer than its context lives. The record
  * of a lookup belongs to both. A function that the program, or librunnel-dns, has set looks names up in its stead;
  * services stay with the C library.
+ *
+ * Nothing ends the C library's lookup before it wants to, and each keeps a thread: so there is a bound on those at work,
+ * and the others wait for their turn, or until nobody wants them any more. With a name server that is gone a program
+ * whose contexts end would have thread after thread otherwise. They look again, every 50 ms at the latest, since nobody
+ * can be told that a turn is free: whoever has it may belong to a runtime that has ended.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -28,6 +33,7 @@ _Static_assert(sizeof(struct sockaddr_un) <= ADDR_ROOM, "rn_addr has room");
 _Static_assert(sizeof(struct sockaddr_in6) <= ADDR_ROOM, "rn_addr has room");
 
 enum { HOST_MAX = 256, PORT_MAX = 64 };
+enum { LOOKUPS = 256 }; /* by the C library at a time, at most */
 
 static const struct {
     const char *name;
@@ -52,6 +58,11 @@ int rn__net_kind(const char *network, struct net_kind *ret_kind)
 static int no_address(const char *text, const char *why)
 {
     return rn_errorf(-EINVAL, "address %.60s: %s", text, why);
+}
+
+static int no_such_host(const char *host)
+{
+    return rn_errorf(-ENOENT, "lookup %.80s: no such host", host);
 }
 
 /* ---- Text to address ------------------------------------------------------------------------------------------ */
@@ -272,6 +283,22 @@ int rn_addr_text(const rn_addr *a, char *text, size_t size)
     return n;
 }
 
+void rn__addr_by_kernel(rn_addr *a, socklen_t n)
+{
+    struct sockaddr_in6 six;
+    struct in_addr four;
+
+    addr_set_length(a, n);
+    if (n < sizeof six || addr_family(a) != AF_INET6)
+        return;
+    memcpy(&six, a, sizeof six);
+    if (!IN6_IS_ADDR_V4MAPPED(&six.sin6_addr))
+        return;
+    memcpy(&four, &six.sin6_addr.s6_addr[12], sizeof four);
+    *a = (rn_addr){{0}};
+    put_in4(a, four, ntohs(six.sin6_port));
+}
+
 /* ---- Names ---------------------------------------------------------------------------------------------------- */
 
 struct lookup {
@@ -296,13 +323,51 @@ static void lookup_unref(struct lookup *l)
     rn__mem_free(l);
 }
 
+static uint32_t looking; /* atomic: calls of getaddrinfo, those of ended runtimes too */
+
+/* A turn, if one is free: no more than so many, nor half of the threads that there may be. */
+static bool look_begin(void)
+{
+    uint32_t n = load_relaxed(&looking), most = rn__self()->rt->max_workers / 2;
+
+    if (most > LOOKUPS)
+        most = LOOKUPS;
+    do {
+        if (n >= most)
+            return false;
+    } while (!cas_relaxed(&looking, &n, n + 1));
+    return true;
+}
+
+/* On a thread without a runtime, perhaps for ever: between this and look_begin nothing takes the goroutine away. */
+static void look(struct lookup *l)
+{
+    l->code =
+        getaddrinfo(l->host[0] ? l->host : NULL, l->port[0] ? l->port : "0", &l->hints, &l->list);
+    l->saved = l->code == EAI_SYSTEM ? -errno : 0;
+    sub_release(&looking, 1);
+}
+
+void rn__lookups_fork(void);
+void rn__lookups_fork(void)
+{
+    store_relaxed(&looking, 0); /* those threads are the parent's */
+}
+
 static void lookup_run(void *arg)
 {
+    rn_dur pause = RN_MILLISECOND;
     struct lookup *l = arg;
 
-    l->code = rn_blocking(
-        getaddrinfo(l->host[0] ? l->host : NULL, l->port[0] ? l->port : "0", &l->hints, &l->list));
-    l->saved = l->code == EAI_SYSTEM ? -errno : 0;
+    while (!look_begin()) {
+        if (load_relaxed(&l->refs) == 1) { /* ours: the caller has gone */
+            lookup_unref(l);
+            return;
+        }
+        rn_sleep(pause);
+        pause = pause < 32 * RN_MILLISECOND ? 2 * pause : 50 * RN_MILLISECOND;
+    }
+    rn_blocking(look(l));
     rn_send(l->done, 0);
     lookup_unref(l);
 }
@@ -315,7 +380,7 @@ static int lookup_error(const struct lookup *l)
     case EAI_NONAME:
     case EAI_NODATA:
     case EAI_ADDRFAMILY:
-        return rn_errorf(-ENOENT, "lookup %.80s: no such host", l->host);
+        return no_such_host(l->host);
     case EAI_SERVICE:
         return rn_errorf(-EINVAL, "lookup %.60s: no such service", l->port);
     case EAI_AGAIN:
@@ -364,7 +429,7 @@ static int lookup(struct rn_ctx *ctx, struct net_kind kind, const char *host, co
         ret_addrs[n++] = a;
     }
     if (!err && n == 0)
-        err = rn_errorf(-ENOENT, "lookup %.80s: no such host", host);
+        err = no_such_host(host);
     lookup_unref(l);
     return err ? err : n;
 }
@@ -402,16 +467,33 @@ bool rn__net_is_name(struct net_kind kind, const char *text, char host[NET_HOST]
     return *ret_port >= 0 && !numeric(&a, host, kind.family, *ret_port);
 }
 
+/* A resolver that says 0 and has told of no address has found none. */
+struct found_some {
+    rn_found_fn *found;
+    void *arg;
+    bool any;
+};
+
+static void found_some(void *arg, const rn_addr *addrs, int n)
+{
+    struct found_some *some = arg;
+
+    some->any = some->any || n > 0;
+    some->found(some->arg, addrs, n);
+}
+
 int rn__net_look_up(struct rn_ctx *ctx, struct net_kind kind, const char *host, rn_found_fn *found,
                     void *arg)
 {
+    struct found_some some = {found, arg, false};
     int (*resolve)(struct rn_ctx *, const char *, int, rn_found_fn *, void *) =
         load_acquire(&resolver); /* pairs with rn_set_resolver */
     int family = kind.family == AF_INET ? 4 : kind.family == AF_INET6 ? 6 : 0;
 
     /* It was there; a program that takes it away again finds nobody. */
-    return resolve ? resolve(ctx, host, family, found, arg)
-                   : rn_errorf(-ENOENT, "lookup %.80s: no such host", host);
+    int err = resolve ? resolve(ctx, host, family, found_some, &some) : 0;
+
+    return err || some.any ? err : no_such_host(host);
 }
 
 /* All of them in a row: IPv6 and IPv4 as they came. */

@@ -23,7 +23,8 @@
 #include "os/socket.h"
 
 enum { IOV_ALL = 1024 /* the kernel's own bound */ };
-enum { IOV_ONCE = 64 }; /* buffers of a long list that are written in one go */
+enum { IOV_ONCE = 64 };                /* buffers of a long list that are written in one go */
+static const size_t COPIED = 64 << 10; /* of a file that the kernel cannot send, at a time */
 
 /* In blocking mode: a call that will not block, unless somebody else is faster. */
 static COLD ssize_t call_when_ready(struct op *op, const struct iovec *iov, int count, bool read)
@@ -127,14 +128,9 @@ int rn_wait_read_ctx(struct rn_ctx *ctx, rn_conn *c)
     edges = rn__fd_edges(c->s.desc);
     drained = load_relaxed(&c->s.drained);
     n = -EAGAIN;
-    if (drained != (DRAINED | (uint32_t)edges)) {
-        char byte;
-
-        if (likely(c->s.how == HOW_SOCKET))
-            n = rn__os_peek(c->s.fd, &byte, 1);
-        else if (rn__os_poll(c->s.fd, true, false) != 0) /* an error is for the read to tell */
-            n = 0;
-    }
+    /* Asked without taking anything: a socket tells an error once, and that is for the read. */
+    if (drained != (DRAINED | (uint32_t)edges) && rn__os_poll(c->s.fd, true, false) != 0)
+        n = 0;
     if (n == -EAGAIN)
         err = op_wait(&op, RN_READ, edges);
     err = (int)op_result(&op, err); /* an end and an error are something to read */
@@ -263,7 +259,7 @@ ssize_t rn_recv_from_ctx(struct rn_ctx *ctx, rn_conn *c, void *buf, size_t size,
     op_end(&op);
     have_read(n);
     if (n >= 0 && ret_from) {
-        addr_set_length(&from, m.msg_namelen);
+        rn__addr_by_kernel(&from, m.msg_namelen);
         *ret_from = from;
     }
     if (n > 0)
@@ -399,6 +395,24 @@ ssize_t rn_writev(rn_conn *c, const struct iovec *iov, int count)
     return rn_writev_ctx(NULL, c, iov, count);
 }
 
+/* As rn__os_sendfile, which would wait in the kernel where the descriptor is in blocking mode: by a buffer. */
+static COLD ssize_t send_copied(struct op *op, int fd, int64_t *offset, size_t size)
+{
+    struct iovec iov = {NULL, size < COPIED ? size : COPIED};
+    ssize_t n;
+
+    iov.iov_base = rn__mem_new(iov.iov_len);
+    if (!iov.iov_base)
+        return -ENOMEM;
+    n = rn__os_preadv(fd, &iov, 1, *offset, false);
+    if (n > 0)
+        n = sock_send(op, iov.iov_base, (size_t)n);
+    if (n > 0)
+        *offset += n;
+    rn__mem_free(iov.iov_base);
+    return n == -ESPIPE ? -EINVAL : n;
+}
+
 ssize_t rn_send_file_ctx(struct rn_ctx *ctx, rn_conn *c, int fd, int64_t offset, size_t size)
 {
     size_t done = 0;
@@ -413,7 +427,8 @@ ssize_t rn_send_file_ctx(struct rn_ctx *ctx, rn_conn *c, int fd, int64_t offset,
     while (done < size) {
         uint64_t edges = rn__fd_edges(c->s.desc);
 
-        n = rn__os_sendfile(c->s.fd, fd, &offset, size - done);
+        n = unlikely(c->s.shared) ? send_copied(&op, fd, &offset, size - done)
+                                  : rn__os_sendfile(c->s.fd, fd, &offset, size - done);
         if (n == -EAGAIN) {
             n = op_wait(&op, RN_WRITE, edges);
             if (n == 0)
@@ -532,7 +547,7 @@ static int ask(const struct sock *s, int (*get)(int, void *, socklen_t *), rn_ad
     sock_leave(mine);
     if (err)
         return err;
-    addr_set_length(&a, length);
+    rn__addr_by_kernel(&a, length);
     *ret_addr = a;
     return 0;
 }
@@ -654,6 +669,8 @@ int rn_conn_share(int fd, rn_conn **ret_c)
     err = conn_new(mine, stream, how, ret_c);
     if (err)
         rn__os_close(mine);
+    else
+        (*ret_c)->s.shared = how != HOW_FILE;
     return err;
 }
 

@@ -71,7 +71,7 @@ void rn__sock_cancel(struct sock *s)
                           (n | OPS_CLOSED) + OP_ONE)); /* a call itself: fd stays ours meanwhile */
     if (s->path)
         rn__os_unlink(s->path);
-    rn__fd_close(s->desc, s->gen);
+    rn__fd_close(s->desc, s->gen, s->shared);
     if (n) /* the descriptor stays open a little: let the peer know, and the port go */
         rn__os_shutdown(s->fd, SHUT_RDWR);
     sock_leave(s);

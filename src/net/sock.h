@@ -45,6 +45,8 @@ struct sock {
     bool stream;
     bool tcp;    /* a stream, or a listener for them, of TCP */
     uint8_t how; /* enum sock_how */
+    bool
+        shared; /* somebody else has the same open file description: its mode is not ours, and our close is not its last */
     struct fd_desc *desc;
     uint64_t sent; /* atomic; written by who has the turn */
     /* Atomic: DRAINED and the low half of a count of edges: all that came before the next edge was read. 0: unknown. */
@@ -253,6 +255,9 @@ static inline void addr_set_length(rn_addr *a, socklen_t n)
 {
     memcpy((char *)a + sizeof *a - sizeof n, &n, sizeof n);
 }
+/* As the kernel wrote it, n bytes. What an IPv6 socket knows of an IPv4 peer is that peer's address, as it knows itself; the
+ * kernel takes it from an IPv6 socket's owner, too. */
+void rn__addr_by_kernel(rn_addr *a, socklen_t n);
 static inline int addr_family(const rn_addr *a)
 {
     sa_family_t family;

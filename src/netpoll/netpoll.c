@@ -618,9 +618,9 @@ static void end_generation(struct fd_desc *d, const uint32_t *gen, bool remove)
     woken_ready(&l);
 }
 
-void rn__fd_close(struct fd_desc *d, uint32_t gen)
+void rn__fd_close(struct fd_desc *d, uint32_t gen, bool shared)
 {
-    end_generation(d, &gen, false); /* close(2) takes it out of the instance */
+    end_generation(d, &gen, shared); /* else close(2) takes it out of the instance */
 }
 
 /* ---- The user's descriptors --------------------------------------------------------------------------------- */

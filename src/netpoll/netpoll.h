@@ -92,8 +92,9 @@ struct fd_call {
 struct fd_desc *rn__fd_desc(int fd);
 /* A new owner, who knows of every use; returns its generation. turns: where its turn is, or NULL. */
 uint32_t rn__fd_open(struct fd_desc *d, uint32_t *turns);
-/* The owner's last word, before close(2): all who wait get -ECANCELED, as do those who come later with gen. */
-void rn__fd_close(struct fd_desc *d, uint32_t gen);
+/* The owner's last word, before close(2): all who wait get -ECANCELED, as do those who come later with gen. shared: others
+ * have the open file description, which close(2) leaves in the instance. */
+void rn__fd_close(struct fd_desc *d, uint32_t gen, bool shared);
 /* Edges so far: to be read before trying what may say EAGAIN, and given to rn__fd_wait. */
 static inline uint64_t rn__fd_edges(struct fd_desc *d)
 {

@@ -85,11 +85,6 @@ ssize_t rn__os_recv(int fd, void *buf, size_t size)
     return CALL(SYS_recvfrom, fd, buf, size, MSG_DONTWAIT, NULL, NULL);
 }
 
-ssize_t rn__os_peek(int fd, void *buf, size_t size)
-{
-    return CALL(SYS_recvfrom, fd, buf, size, MSG_PEEK, NULL, NULL);
-}
-
 ssize_t rn__os_send(int fd, const void *buf, size_t size)
 {
     return CALL(SYS_sendto, fd, buf, size, MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0);

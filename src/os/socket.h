@@ -27,7 +27,6 @@ int rn__os_remote(int fd, void *addr, socklen_t *length);
 int rn__os_set_nonblocking(int fd);
 ssize_t rn__os_recv(int fd, void *buf, size_t size);
 /* The same, leaving it there. */
-ssize_t rn__os_peek(int fd, void *buf, size_t size);
 ssize_t rn__os_send(int fd, const void *buf, size_t size);
 ssize_t rn__os_recvmsg(int fd, struct msghdr *m);
 ssize_t rn__os_sendmsg(int fd, const struct msghdr *m);

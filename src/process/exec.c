@@ -281,7 +281,7 @@ static void finish(struct rn_child *c)
         c->err = c->stream[i].err;
     c->result.cut = c->cut;
     if (c->desc)
-        rn__fd_close(c->desc, c->gen);
+        rn__fd_close(c->desc, c->gen, false);
     close_fd(&c->set);
     close_fd(&c->exit_fd);
     for (int i = 0; i < 3; i++)
@@ -681,7 +681,7 @@ static int set_off(struct rn_child *c)
         if (c->next)
             c->next->at = c->at;
         spin_unlock(&children_lock);
-        rn__fd_close(c->desc, c->gen);
+        rn__fd_close(c->desc, c->gen, false);
     }
     return err;
 }

@@ -52,6 +52,7 @@ void rn__signals_stop(void) __attribute__((weak));
 void rn__signals_fork(void) __attribute__((weak));
 void rn__children_stop(void) __attribute__((weak));
 void rn__children_fork(void) __attribute__((weak));
+void rn__lookups_fork(void) __attribute__((weak));
 
 /* ---- Threads ---------------------------------------------------------------------------------------- */
 
@@ -96,6 +97,8 @@ static void fork_child(void)
         rn__signals_fork();
     if (rn__children_fork)
         rn__children_fork();
+    if (rn__lookups_fork)
+        rn__lookups_fork();
     if (!w->cur)
         return;
     if (w->cur->kind == G_GOROUTINE) {

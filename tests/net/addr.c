@@ -403,6 +403,8 @@ static int knows_two(struct rn_ctx *ctx, const char *host, int family, rn_found_
 
     if (strcmp(host, "asleep.test") == 0)
         return rn_sleep_ctx(ctx, RN_HOUR);
+    if (strcmp(host, "empty.test") == 0)
+        return 0;
     if (strcmp(host, "two.test") != 0)
         return rn_errorf(-ENOENT, "lookup %s: no such host", host);
     CHECK_EQ(rn_addr_parse(&a[0], "tcp", "[2001:db8::1]:7"), 0);
@@ -436,6 +438,8 @@ GO_TEST(lookups_of_hosts)
                              *const here[2] = {"127.0.0.1:0"}, *const here6[2] = {"[::1]:0"};
     rn_ctx *ctx = rn_ctx_with_timeout(rn_ctx_background(), RN_MILLISECOND);
     char long_name[400];
+    rn_listener *l;
+    rn_conn *c;
     rn_addr a[2];
 
     looks_up_text("127.0.0.1", 0, here);
@@ -448,6 +452,10 @@ GO_TEST(lookups_of_hosts)
     looks_up_text("two.test", 6, six);
     CHECK_EQ(rn_lookup(NULL, "two.test", 0, a, 1), 1);
     CHECK_EQ(rn_lookup(NULL, "none.test", 0, a, 2), -ENOENT);
+    CHECK_EQ(rn_lookup(NULL, "empty.test", 0, a, 2), -ENOENT); /* said 0, and told of none */
+    CHECK_EQ(rn_dial("tcp", "empty.test:80", &c), -ENOENT);
+    CHECK_EQ(rn_dial("udp", "empty.test:80", &c), -ENOENT);
+    CHECK_EQ(rn_listen("tcp", "empty.test:0", &l), -ENOENT);
     CHECK_EQ(rn_lookup(ctx, "asleep.test", 0, a, 2), -ETIMEDOUT);
     CHECK_EQ(rn_lookup(ctx, "two.test", 0, a, 2), -ETIMEDOUT); /* it had ended before */
     rn_set_resolver(NULL);
@@ -458,4 +466,48 @@ GO_TEST(lookups_of_hosts)
     long_name[sizeof long_name - 1] = 0;
     CHECK_EQ(rn_lookup(NULL, long_name, 0, a, 2), -EINVAL);
     rn_ctx_end(ctx);
+}
+
+/* Who is met on an IPv6 socket has the address that it knows as its own. */
+static void same_address(rn_conn *theirs, const rn_addr *seen)
+{
+    char text[RN_ADDR_TEXT], want[RN_ADDR_TEXT];
+    rn_addr own;
+
+    CHECK_EQ(rn_local_addr(theirs, &own), 0);
+    CHECK(rn_addr_text(&own, want, sizeof want) > 0);
+    CHECK(rn_addr_text(seen, text, sizeof text) > 0);
+    CHECK_STR(text, want);
+    CHECK(rn_addr_equal(seen, &own));
+}
+
+GO_TEST(ipv4_peers_of_ipv6_sockets)
+{
+    rn_conn *client, *server;
+    char at[64], buf[8];
+    rn_listener *l;
+    rn_addr a;
+
+    CHECK_EQ(rn_listen("tcp", ":0", &l), 0);
+    CHECK_EQ(rn_listener_addr(l, &a), 0);
+    snprintf(at, sizeof at, "127.0.0.1:%d", rn_addr_port(&a));
+    CHECK_EQ(rn_dial("tcp", at, &client), 0);
+    CHECK_EQ(rn_accept(l, &server), 0);
+    CHECK_EQ(rn_remote_addr(server, &a), 0);
+    same_address(client, &a);
+    rn_conn_close(client);
+    rn_conn_close(server);
+    rn_listener_close(l);
+
+    CHECK_EQ(rn_bind("udp", ":0", &server), 0);
+    CHECK_EQ(rn_local_addr(server, &a), 0);
+    snprintf(at, sizeof at, "127.0.0.1:%d", rn_addr_port(&a));
+    CHECK_EQ(rn_dial("udp", at, &client), 0);
+    CHECK_EQ(rn_write(client, "there", 5), 5);
+    CHECK_EQ(rn_recv_from(server, buf, sizeof buf, &a), 5);
+    same_address(client, &a);
+    CHECK_EQ(rn_send_to(server, "back", 4, &a), 4); /* it is good for an answer, too */
+    CHECK_EQ(rn_read(client, buf, sizeof buf), 4);
+    rn_conn_close(client);
+    rn_conn_close(server);
 }

@@ -7,6 +7,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -1308,6 +1309,26 @@ static void await_something(rn_conn *c, rn_ctx *ctx, int *result)
     rn_ctx_release(ctx);
 }
 
+static void await_error(const rn_conn *c)
+{
+    struct pollfd p = {.fd = rn_conn_fd(c)};
+
+    CHECK_EQ(rn_blocking(poll(&p, 1, -1)), 1);
+    CHECK(p.revents & POLLERR);
+}
+
+static rn_conn *udp_to(const rn_conn *bound)
+{
+    char at[RN_ADDR_TEXT];
+    rn_conn *c;
+    rn_addr a;
+
+    CHECK_EQ(rn_local_addr(bound, &a), 0);
+    CHECK(rn_addr_text(&a, at, sizeof at) > 0);
+    CHECK_EQ(rn_dial("udp", at, &c), 0);
+    return c;
+}
+
 GO_TEST(wait_read_takes_nothing)
 {
     EACH_NETWORK(n)
@@ -1463,4 +1484,30 @@ PLAIN_TEST(send_file_leaves_no_signal)
     send_into_pipe();
     CHECK_EQ(sigpending(&pending), 0);
     CHECK_EQ(sigismember(&pending, SIGPIPE), 1);
+}
+
+/* An error that has come already is for the read, which a wait before it does not take away. */
+GO_TEST(wait_read_leaves_the_error)
+{
+    struct linger at_once = {.l_onoff = 1};
+    struct ends e = ends_on(TCP4);
+    char byte;
+    rn_conn *c;
+
+    CHECK_EQ(setsockopt(rn_conn_fd(e.server), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+    rn_conn_close(e.server); /* by a reset */
+    await_error(e.client);
+    CHECK_EQ(rn_wait_read(e.client), 0);
+    CHECK_EQ(rn_wait_read(e.client), 0);
+    CHECK_EQ(rn_read(e.client, &byte, 1), -ECONNRESET);
+    rn_conn_close(e.client);
+
+    CHECK_EQ(rn_bind("udp", "127.0.0.1:0", &c), 0); /* a port that is nobody's when c is closed */
+    e.client = udp_to(c);
+    rn_conn_close(c);
+    CHECK_EQ(rn_write(e.client, "?", 1), 1);
+    await_error(e.client);
+    CHECK_EQ(rn_wait_read(e.client), 0);
+    CHECK_EQ(rn_read(e.client, &byte, 1), -ECONNREFUSED);
+    rn_conn_close(e.client);
 }

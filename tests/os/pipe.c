@@ -2,6 +2,7 @@
 /* pipe.c - pipes as connections, and descriptors that others have too. */
 #define _GNU_SOURCE
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -284,6 +285,86 @@ GO_TEST(share_leaves_the_flags)
     share_works(fds[0], fds[1], "socket");
     close(fds[0]);
     close(fds[1]);
+}
+
+enum { BIG = 1 << 20 };
+
+static void send_all_of(rn_ctx *ctx, rn_conn *c, int file, rn_send_only(ssize_t) ch)
+{
+    rn_send(ch, rn_send_file_ctx(ctx, c, file, 1, BIG - 1));
+}
+
+/* How many descriptors the process's instances of epoll watch that have number fd. */
+static int watched(int fd)
+{
+    int n = 0;
+
+    for (int i = 0; i < 1024; i++) {
+        char path[64], line[256];
+        FILE *f;
+
+        snprintf(path, sizeof path, "/proc/self/fdinfo/%d", i);
+        f = fopen(path, "re");
+        while (f && fgets(line, sizeof line, f)) {
+            int tfd;
+
+            n += sscanf(line, "tfd: %d", &tfd) == 1 && tfd == fd;
+        }
+        if (f)
+            fclose(f);
+    }
+    return n;
+}
+
+/* A socket in blocking mode, which stays so: no call waits in the kernel, where nothing could end it. */
+GO_TEST(share_waits_by_the_runtime)
+{
+    char *sent = malloc(BIG), *got = malloc(BIG);
+    rn_chan(ssize_t) ch = rn_chan_make(ssize_t, 1);
+    int fds[2], file = memfd_create("sent", MFD_CLOEXEC), number;
+    rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background());
+    rn_conn *c;
+
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    for (size_t i = 0; i < BIG; i++)
+        sent[i] = (char)(i * 31 + i / 251);
+    CHECK_EQ(write(file, sent, BIG), BIG);
+    CHECK_EQ(rn_conn_share(fds[0], &c), 0);
+    CHECK_EQ(rn_set_deadline(c, rn_now() + RN_MILLISECOND), 0);
+    CHECK_EQ(rn_wait_read(c), -ETIMEDOUT);
+    CHECK_EQ(rn_set_deadline(c, 0), 0);
+    rn_go(send_all_of, ctx, c, file, ch);
+    AWAIT(rn_conn_sent(c) > 0);
+    rn_ctx_cancel(ctx); /* nobody reads, and not all has room */
+    CHECK_EQ(rn_recv(ch), -ECANCELED);
+    CHECK(rn_conn_sent(c) < BIG);
+    CHECK_EQ(read(fds[1], got, BIG), (long long)rn_conn_sent(c));
+    CHECK(memcmp(got, sent + 1, (size_t)rn_conn_sent(c)) == 0);
+
+    rn_go(send_all_of, rn_ctx_background(), c, file, ch);
+    for (size_t n = 0; n < BIG - 1;) {
+        ssize_t k = rn_blocking(read(fds[1], got + n, BIG - n));
+
+        CHECK(k > 0);
+        n += (size_t)k;
+    }
+    CHECK_EQ(rn_recv(ch), BIG - 1);
+    CHECK(memcmp(got, sent + 1, BIG - 1) == 0);
+    CHECK_EQ(rn_send_file(c, file, BIG - 1, 2), -EIO); /* the file ends before */
+    CHECK_EQ(rn_send_file(c, fds[1], 0, 1), -EINVAL);  /* no file */
+    CHECK(!(fcntl(fds[0], F_GETFL) & O_NONBLOCK));
+
+    number = rn_conn_fd(c);
+    CHECK_EQ(watched(number), 1);
+    rn_conn_close(c); /* the socket lives on, and is not watched any more */
+    CHECK_EQ(watched(number), 0);
+    close(file);
+    close(fds[0]);
+    close(fds[1]);
+    rn_ctx_end(ctx);
+    rn_chan_release(ch);
+    free(sent);
+    free(got);
 }
 
 /* Where nothing can be opened by /proc, because it is another's: the same by waiting first. */
