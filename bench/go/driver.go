@@ -197,7 +197,7 @@ func main() {
 	}
 	for _, table := range [][]entry{chanEntries, selectEntries, spawnEntries, syncEntries,
 		ctxEntries, timerEntries, memoryEntries, programEntries, latencyEntries, dumpEntries, stallEntries,
-		netEntries} {
+		netEntries, cancelEntries} {
 		for i := range table {
 			e := &table[i]
 			if !re.MatchString(e.name) {
