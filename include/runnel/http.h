@@ -36,7 +36,7 @@
  *   -EMSGSIZE         the answer's head is beyond max_head
  *   -EFBIG            the answer's body is beyond max_body
  *   -ELOOP            there are more redirects than max_redirects
- *   -ETIMEDOUT        one of the client's times, or the context's deadline
+ *   -ETIMEDOUT        one of the client's times, or the context's deadline; the peer has vanished, says the kernel
  *   the context's error; what a callback returned; -ENOMEM, -EMFILE
  *
  * Connections are kept for the next request to the same server. No goroutine and no timer keeps them, so neither the
@@ -46,6 +46,10 @@
  *
  * A child that a plain thread has forked must make clients of its own: the connections of those from before are its
  * parent's too.
+ *
+ * Sockets have the options of net.h's connections, keep-alive probes among them: who waits for a peer that has vanished
+ * without a word waits for two and a half minutes at most, unless bytes are under way to it, for which the kernel tries
+ * longer.
  *
  * Descriptors: a request under way and a kept connection have three each, of which libcurl makes two for itself.
  *

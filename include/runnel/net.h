@@ -178,6 +178,9 @@ RN__API RN__NODISCARD int rn_bind(const char *network, const char *address, rn_c
  * for which nobody waits), -EBADF, -ENOMEM with fd still yours. */
 RN__API RN__NODISCARD int rn_conn_adopt(int fd, rn_conn **ret_c);
 
+/* The options of every connection of TCP, for a socket of which there is no rn_conn: what librunnel-http connects. */
+RN__API void rn__net_tcp_options(int fd);
+
 /* ---- Reading and writing ---------------------------------------------------------------------- */
 
 /*

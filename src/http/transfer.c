@@ -223,9 +223,13 @@ static int on_seek(void *arg, curl_off_t offset, int origin)
 
 static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
 {
+    int fd = rn__http_socket(a->family, a->socktype, a->protocol);
+
     (void)arg;
     (void)purpose;
-    return rn__http_socket(a->family, a->socktype, a->protocol);
+    if (fd >= 0)
+        rn__net_tcp_options(fd); /* else who waits for a peer that has vanished waits for ever */
+    return fd;
 }
 
 static int on_close(void *arg, curl_socket_t fd)

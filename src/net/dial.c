@@ -22,8 +22,6 @@
 #include "net/sock.h"
 #include "os/socket.h"
 
-void rn__net_tcp_options(int fd);
-
 static const rn_dur attempt_delay = 250 * RN_MILLISECOND;
 static const rn_dur resolution_delay = 50 * RN_MILLISECOND;
 

@@ -17,8 +17,6 @@
 #include "net/sock.h"
 #include "os/socket.h"
 
-void rn__net_tcp_options(int fd);
-
 void rn__net_tcp_options(int fd)
 {
     rn__os_set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);

@@ -5,7 +5,10 @@
 #define _GNU_SOURCE
 #include "peer.h"
 
+#include <linux/filter.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
+#include <runnel/net.h>
 #include <signal.h>
 
 /* See http.h: neither libcurl nor what it uses is instrumented. */
@@ -515,6 +518,70 @@ GO_TEST(http_faults_of_the_peer_are_errors)
         AWAIT(open_sockets() == sockets);
     }
     peer_end(&p);
+}
+
+static const struct {
+    int level, name;
+} probes[] = {{SOL_SOCKET, SO_KEEPALIVE},
+              {IPPROTO_TCP, TCP_KEEPIDLE},
+              {IPPROTO_TCP, TCP_KEEPINTVL},
+              {IPPROTO_TCP, TCP_KEEPCNT},
+              {IPPROTO_TCP, TCP_NODELAY}};
+
+static int option_of(int fd, int i)
+{
+    int value = -1;
+    socklen_t n = sizeof value;
+
+    CHECK_EQ(getsockopt(fd, probes[i].level, probes[i].name, &value, &n), 0);
+    return value;
+}
+
+/* Half an answer, and from then on nothing reaches the peer: it acknowledges nothing and answers no probe. */
+static void vanishing(struct talk *t)
+{
+    struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
+    struct sock_fprog program = {1, &nothing};
+    rn_conn *c = t->peer->arg;
+    int fd;
+
+    if (!talk_head(t))
+        return;
+    fd = other_end(t);
+    CHECK(fd >= 0);
+    for (int i = 0; i < 5; i++)
+        CHECK_EQ(option_of(fd, i), option_of(rn_conn_fd(c), i));
+    for (int i = 1, faster = 1; i < 4; i++)
+        CHECK_EQ(setsockopt(fd, probes[i].level, probes[i].name, &faster, sizeof faster), 0);
+    talk_say(t, HEAD_3 "ab");
+    if (setsockopt(t->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) != 0)
+        test_skip("the kernel takes no filter for a socket");
+    talk_hold(t);
+}
+
+/* A peer that is gone without a word is found out by the probes that connections of net.h have too. */
+GO_TEST(http_a_peer_that_vanishes_is_found_out)
+{
+    struct peer p;
+    rn_http_response *r;
+    rn_listener *l;
+    rn_conn *c;
+    rn_addr a;
+    char at[RN_ADDR_TEXT];
+    int err;
+
+    CHECK_EQ(rn_listen("tcp4", "127.0.0.1:0", &l), 0);
+    CHECK_EQ(rn_listener_addr(l, &a), 0);
+    CHECK(rn_addr_text(&a, at, sizeof at) > 0);
+    CHECK_EQ(rn_dial("tcp", at, &c), 0);
+    peer_start(&p, vanishing);
+    p.arg = c;
+    err = rn_http_get(NULL, p.url, &r);
+    CHECK_EQ(err, -ETIMEDOUT);
+    says(err, "http 127.0.0.1:");
+    peer_end(&p);
+    rn_conn_close(c);
+    rn_listener_close(l);
 }
 
 static void long_header(struct talk *t)

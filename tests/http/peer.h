@@ -197,6 +197,30 @@ static inline int open_sockets(void)
     return n;
 }
 
+/* The client's end of a connection, if it is of this process; else -1. */
+static inline int other_end(const struct talk *t)
+{
+    struct sockaddr_in there, a;
+    socklen_t n = sizeof there;
+    DIR *d = opendir("/proc/self/fd");
+    const struct dirent *e;
+    int found = -1;
+
+    CHECK(d);
+    CHECK_EQ(getpeername(t->fd, (struct sockaddr *)&there, &n), 0);
+    while (found < 0 && (e = readdir(d))) {
+        int fd = atoi(e->d_name);
+
+        n = sizeof a;
+        if (fd != t->fd && getsockname(fd, (struct sockaddr *)&a, &n) == 0 &&
+            a.sin_family == AF_INET && a.sin_port == there.sin_port &&
+            a.sin_addr.s_addr == there.sin_addr.s_addr)
+            found = fd;
+    }
+    closedir(d);
+    return found;
+}
+
 static inline void says(int err, const char *part)
 {
     if (!strstr(rn_errmsg(err), part))
