@@ -15,7 +15,8 @@
  * A request waits as a goroutine does, or as a plain thread, and ends at once with its context, whatever it is doing:
  * looking a name up, connecting, shaking hands, sending or receiving. Nothing of it is left then. Any number may run at
  * the same time, each in the goroutine that makes it, on as many processors as there are. Names are looked up where
- * rn_dial looks them up.
+ * rn_dial looks them up, whenever a connection is made and only then: how long an answer counts is up to whoever is
+ * asked, with librunnel-dns its TTL.
  *
  * What is safe is the default: http and https alone, certificates verified against the system's authorities and the
  * URL's host, at most 10 redirects, bodies in memory of at most 64 MiB, no proxy whatever the environment says, no

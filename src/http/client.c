@@ -100,7 +100,6 @@ static void line_free(struct line *l)
     rn__http_bytes_free(&l->out);
     free(l->url);
     free(l->origin);
-    free(l->resolved);
     free(l);
 }
 

@@ -17,14 +17,18 @@
  * its client's list with the number of its run, and who comes next clears away those whose run is over. `place` decides
  * between that and a goroutine that still computes: who changes it first has the line.
  *
- * Redirects are followed here, not by curl: each hop's name is looked up by rn_lookup, and bodies of redirects are
- * dropped up to a limit.
+ * Redirects are followed here, not by curl: bodies of redirects are dropped up to a limit.
+ *
+ * Names are looked up by rn_lookup when curl makes a connection, which it alone knows beforehand: it begins without
+ * addresses, says so when it wants some, before anything is sent, and begins again with them. They are forgotten at the
+ * next request; no age is given to them here, as whoever looks up knows how old they may be.
  *
  * client->lock guards its lists; it is a thread's mutex, held for short and never across a wait, as the share's are.
  *
  * Rejected: one CURLM for all requests of a client (one processor for all their TLS, a driver that can go with its
  * run, and each cancellation the driver's work; what it would give is many requests on one HTTP/2 connection); curl's
- * share of connections (not for several threads); curl's resolver (a thread for each name, and none of librunnel-dns).
+ * share of connections (not for several threads); curl's resolver (a thread for each name, and none of librunnel-dns);
+ * addresses before each request (a lookup, by the C library on a thread, for those that have their connection).
  */
 #ifndef RN_SRC_HTTP_H
 #define RN_SRC_HTTP_H
@@ -64,8 +68,6 @@ struct line {
     CURL *easy;
     char *origin; /* with whom it began */
     rn_time idle_since;
-    char *resolved; /* host:port that curl has addresses for */
-    rn_time resolved_at;
     uint64_t run;
     uint32_t place; /* atomic: an enum place */
 

@@ -22,7 +22,6 @@
 
 #include "http/http.h"
 
-static const rn_dur lookup_age = 60 * RN_SECOND;
 static const int64_t memory_default = 64 << 20;
 
 struct transfer {
@@ -41,7 +40,8 @@ struct transfer {
     int port;
     const char *method;
     bool has_body, answered, following, cut, paused, wants, source_end, rewind_wanted, again;
-    int err; /* of a callback, or a limit; ends the hop */
+    bool known, unknown; /* the addresses are curl's; are not, and curl wants to connect */
+    int err;             /* of a callback, or a limit; ends the hop */
     const char *why;
     size_t head_size, dropped, sent;
     int64_t max_body, got;
@@ -230,6 +230,18 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockad
     if (fd >= 0)
         rn__net_tcp_options(fd); /* else who waits for a peer that has vanished waits for ever */
     return fd;
+}
+
+/* curl makes a connection, to a name that it has no addresses for. Looking it up waits, and so is not for here: without
+ * them nothing has been sent, and the hop begins again. */
+static int on_resolve(void *state, void *reserved, void *arg)
+{
+    struct transfer *t = arg;
+
+    (void)state;
+    (void)reserved;
+    t->unknown = !t->known;
+    return t->unknown;
 }
 
 static int on_close(void *arg, curl_socket_t fd)
@@ -502,6 +514,8 @@ static int set_options(struct transfer *t)
     curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_seek);
     curl_easy_setopt(e, CURLOPT_SEEKDATA, t);
     curl_easy_setopt(e, CURLOPT_RESOLVE, l->addresses);
+    curl_easy_setopt(e, CURLOPT_RESOLVER_START_FUNCTION, on_resolve);
+    curl_easy_setopt(e, CURLOPT_RESOLVER_START_DATA, t);
     if (curl_easy_setopt(e, CURLOPT_HTTPHEADER, l->headers) ||
         curl_easy_setopt(e, CURLOPT_URL, l->url))
         return -ENOMEM;
@@ -520,27 +534,49 @@ static int ended(const struct transfer *t)
     return err;
 }
 
-/* Have curl know the addresses of (host, port), unless it does, or needs none. */
+/* To whom curl connects, as host and as host:port. */
+static const char *connects_to(const struct transfer *t, char name[300])
+{
+    bool proxied = t->client->proxy_host != NULL;
+    const char *host = proxied ? t->client->proxy_host : t->host;
+
+    snprintf(name, 300, "%s:%d", host, proxied ? t->client->proxy_port : t->port);
+    return host;
+}
+
+static int give_addresses(struct line *l, const char *list)
+{
+    curl_slist_free_all(l->addresses);
+    l->addresses = curl_slist_append(NULL, list);
+    return l->addresses ? 0 : -ENOMEM;
+}
+
+/* Have curl forget what earlier connections were made with, which it would keep for good: it asks then if it makes one. */
+static int forget_addresses(struct transfer *t)
+{
+    char name[300], list[302];
+    const char *host = connects_to(t, name);
+    rn_addr a;
+
+    curl_slist_free_all(t->l->addresses);
+    t->l->addresses = NULL;
+    /* A number, or what curl itself knows for this machine. */
+    t->known = host[0] == '[' || rn_addr_parse(&a, "tcp", name) == 0 ||
+               strcasecmp(host, "localhost") == 0;
+    snprintf(list, sizeof list, "-%s", name);
+    return t->known ? 0 : give_addresses(t->l, list);
+}
+
 static int look_up(struct transfer *t)
 {
     struct line *l = t->l;
-    bool proxied = t->client->proxy_host != NULL;
-    const char *host = proxied ? t->client->proxy_host : t->host;
     char name[300], list[80 + ADDRS * RN_ADDR_TEXT], text[RN_ADDR_TEXT];
+    const char *host = connects_to(t, name);
     rn_addr addrs[ADDRS];
     rn_ctx *bound;
     size_t at;
     int n;
 
-    curl_slist_free_all(l->addresses);
-    l->addresses = NULL;
-    snprintf(name, sizeof name, "%s:%d", host, proxied ? t->client->proxy_port : t->port);
-    /* A number, or what curl itself knows for this machine. */
-    if (host[0] == '[' || rn_addr_parse(&addrs[0], "tcp", name) == 0 ||
-        strcasecmp(host, "localhost") == 0)
-        return 0;
-    if (l->resolved && strcasecmp(l->resolved, name) == 0 && rn_now() - l->resolved_at < lookup_age)
-        return 0;
     l->bound = bound = rn_ctx_with_timeout(t->ctx ? t->ctx : rn_ctx_background(),
                                            t->client->options.connect_timeout);
     outside(l);
@@ -568,11 +604,8 @@ static int look_up(struct transfer *t)
             *end = 0;
         at += (size_t)snprintf(list + at, sizeof list - at, "%c%s", i == 0 ? ':' : ',', text);
     }
-    l->addresses = curl_slist_append(NULL, list);
-    free(l->resolved);
-    l->resolved = strdup(name);
-    l->resolved_at = rn_now();
-    return l->addresses && l->resolved ? 0 : -ENOMEM;
+    t->known = true;
+    return give_addresses(l, list);
 }
 
 /* ---- Driving -------------------------------------------------------------------------------------------------- */
@@ -794,6 +827,29 @@ static int begin_body(struct transfer *t)
     return err < 0 ? err : 0;
 }
 
+/* From the beginning of the request to the end of the answer, or to where curl gives up: *ret_code. */
+static int attempt(struct transfer *t, CURLcode *ret_code)
+{
+    struct line *l = t->l;
+    int err;
+
+    t->answered = t->following = t->cut = t->paused = t->wants = t->rewind_wanted = false;
+    t->unknown = false;
+    t->head_size = t->dropped = 0;
+    t->got = 0;
+    rn__http_response_reset(l->response);
+    l->response->body.size = l->in.size = 0;
+    err = begin_body(t);
+    if (!err)
+        err = set_options(t);
+    if (!err)
+        err = drive(t, ret_code);
+    if (l->added)
+        curl_multi_remove_handle(l->multi, l->easy);
+    l->added = false;
+    return err;
+}
+
 /* One request and its answer. */
 static int hop(struct transfer *t)
 {
@@ -803,32 +859,23 @@ static int hop(struct transfer *t)
 
     t->method = method_of(t);
     t->has_body = sends_body(t);
-    t->answered = t->following = t->cut = t->paused = t->wants = t->rewind_wanted = false;
-    t->head_size = t->dropped = 0;
-    t->got = 0;
-    rn__http_response_reset(l->response);
-    l->response->body.size = l->in.size = 0;
-    err = begin_body(t);
-    if (!err)
-        err = look_up(t);
-    if (!err)
-        err = set_options(t);
-    if (!err)
-        err = drive(t, &code);
-    if (l->added)
-        curl_multi_remove_handle(l->multi, l->easy);
-    l->added = false;
+    t->again = false;
+    err = forget_addresses(t);
+    for (bool begin = true; begin && !err;) {
+        err = attempt(t, &code);
+        begin = !err &&
+                (t->unknown || (code == CURLE_SEND_FAIL_REWIND && t->rewind_wanted && !t->again));
+        if (begin && t->unknown)
+            err = look_up(t);
+        else if (begin)
+            t->again = true; /* begin_body has the user's rewind called */
+    }
     if (err)
         return err;
     if (t->err)
         return t->why ? fail(t, t->err, t->why) : t->err;
     if (t->cut)
         return 0;
-    if (code == CURLE_SEND_FAIL_REWIND && t->rewind_wanted && !t->again) {
-        t->again = true; /* begin_body has the user's rewind called */
-        return hop(t);
-    }
-    t->again = false;
     if (!code && !t->answered) /* curl takes an end in the middle of a head for the head's end */
         return fail(t, -EIO, "the connection ended before the head did");
     return code ? fail(t, rn__http_error_of(l, code),

@@ -840,6 +840,30 @@ GO_TEST(http_keeps_connections)
     peer_end(&p);
 }
 
+/* name.test is where nobody listens, and at name_address. */
+static _Atomic int lookups;
+static const char *name_address = "127.0.0.1:0";
+static int resolves(struct rn_ctx *ctx, const char *host, int family, rn_found_fn *found, void *arg)
+{
+    rn_addr a[2];
+
+    (void)ctx;
+    (void)family;
+    lookups++;
+    if (strcmp(host, "name.test") != 0)
+        return rn_errorf(-ENOENT, "lookup %s: no such host", host);
+    CHECK_EQ(rn_addr_parse(&a[0], "tcp", "[::1]:0"), 0);
+    CHECK_EQ(rn_addr_parse(&a[1], "tcp", name_address), 0);
+    found(arg, a, 2);
+    return 0;
+}
+
+static const char *named(const struct peer *p, char url[100])
+{
+    snprintf(url, 100, "http://name.test:%d/", p->port);
+    return url;
+}
+
 /* One answer a connection, which then stays open until the next request has come, and is closed without an answer. */
 static void ok_once(struct talk *t)
 {
@@ -855,27 +879,38 @@ static void ok_once(struct talk *t)
 
 GO_TEST(http_a_kept_connection_that_is_closed_is_replaced)
 {
-    struct peer p;
-    struct source s = {.left = 3, .self = rn_self_id()};
-    rn_http_response *r;
-    rn_http_request rq;
+    rn_set_resolver(resolves);
+    for (int by_name = 0; by_name < 2; by_name++) {
+        struct peer p;
+        struct source s = {.left = 3, .self = rn_self_id()};
+        rn_http_response *r;
+        rn_http_request rq;
+        char url[100];
 
-    peer_start(&p, ok_once);
-    for (int i = 0; i < 3; i++)
-        rn_http_response_free(answer(NULL, (rn_http_request){.url = p.url}));
-    CHECK_EQ(p.connections, 3);
-    rn_http_response_free(
-        answer(NULL, (rn_http_request){.url = p.url, .body = "abc", .body_size = 3}));
-    CHECK_EQ(p.connections, 4);
-    rq = (rn_http_request){
-        .url = p.url, .read = source_read, .read_size = 30, .rewind = source_rewind, .arg = &s};
-    rn_http_response_free(answer(NULL, rq));
-    CHECK_EQ(s.rewinds, 1);
-    rq.rewind = NULL;
-    s.left = 3;
-    CHECK_EQ(rn_http_do(NULL, NULL, &rq, &r), -ESPIPE);
-    rn_http_client_close_idle(NULL);
-    peer_end(&p);
+        peer_start(&p, ok_once);
+        rq = (rn_http_request){.url = by_name ? named(&p, url) : p.url};
+        for (int i = 0; i < 3; i++)
+            rn_http_response_free(answer(NULL, rq));
+        CHECK_EQ(p.connections, 3);
+        rq.body = "abc";
+        rq.body_size = 3;
+        rn_http_response_free(answer(NULL, rq));
+        CHECK_EQ(p.connections, 4);
+        rq = (rn_http_request){.url = rq.url,
+                               .read = source_read,
+                               .read_size = 30,
+                               .rewind = source_rewind,
+                               .arg = &s};
+        rn_http_response_free(answer(NULL, rq));
+        CHECK_EQ(s.rewinds, 1);
+        rq.rewind = NULL;
+        s.left = 3;
+        CHECK_EQ(rn_http_do(NULL, NULL, &rq, &r), -ESPIPE);
+        CHECK_EQ(lookups, by_name * 6);
+        rn_http_client_close_idle(NULL);
+        peer_end(&p);
+    }
+    rn_set_resolver(NULL);
 }
 
 static int keep_run(struct peer *p)
@@ -1194,38 +1229,33 @@ GO_TEST(http_times)
 
 /* ---- Names ---------------------------------------------------------------------------------------------------- */
 
-static _Atomic int lookups;
-static int resolves(struct rn_ctx *ctx, const char *host, int family, rn_found_fn *found, void *arg)
-{
-    rn_addr a[2];
-
-    (void)ctx;
-    (void)family;
-    lookups++;
-    if (strcmp(host, "name.test") != 0)
-        return rn_errorf(-ENOENT, "lookup %s: no such host", host);
-    CHECK_EQ(rn_addr_parse(&a[0], "tcp", "[::1]:0"), 0); /* where nobody listens */
-    CHECK_EQ(rn_addr_parse(&a[1], "tcp", "127.0.0.1:0"), 0);
-    found(arg, a, 2);
-    return 0;
-}
-
 GO_TEST(http_looks_names_up_as_rn_dial_does)
 {
     struct peer p;
     rn_http_response *r;
+    rn_http_request rq;
     char url[100];
     int err;
 
     peer_start(&p, ok);
     rn_set_resolver(resolves);
-    snprintf(url, sizeof url, "http://name.test:%d/", p.port);
-    for (int i = 0; i < 3; i++) {
-        r = answer(NULL, (rn_http_request){.url = url, .fresh = true});
+    named(&p, url);
+    rq = (rn_http_request){.url = url, .fresh = true};
+    for (int i = 1; i <= 3; i++) {
+        r = answer(NULL, rq);
         CHECK_STR(r->url, url);
         rn_http_response_free(r);
+        CHECK_EQ(lookups, i); /* an answer is as old as its resolver lets it be */
     }
-    CHECK_EQ(lookups, 1);
+    /* A connection that is kept needs none, wherever the host is by now; a new one goes there. */
+    name_address = "127.0.0.2:0";
+    rq.fresh = false;
+    rn_http_response_free(answer(NULL, rq));
+    CHECK_EQ(lookups, 3);
+    CHECK_EQ(p.connections, 3);
+    rq.fresh = true;
+    CHECK_EQ(rn_http_do(NULL, NULL, &rq, &r), -ECONNREFUSED);
+    CHECK_EQ(lookups, 4);
     err = rn_http_get(NULL, "http://other.test/", &r);
     CHECK_EQ(err, -ENOENT);
     says(err, "no such host");
