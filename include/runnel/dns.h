@@ -27,6 +27,7 @@
  *   -EINVAL     what was asked for is no name
  *   -EBADMSG    the answer cannot be read
  *   the context's error; -ENOMEM, -EMFILE
+ *   -EIO, ...   where the C library is asked: it has failed for a reason of its own
  * rn_errmsg names what was looked up. A lookup needs tens of KiB of the goroutine's stack: leave it the default. What a
  * goroutine that the end of its rn_run takes away in the midst of one has of the resolver's, but for memory, the next
  * lookup gives back.

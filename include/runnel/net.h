@@ -169,6 +169,9 @@ RN__API void rn_set_resolver(int (*resolve)(struct rn_ctx *ctx, const char *host
  */
 RN__API RN__NODISCARD int rn_lookup(struct rn_ctx *ctx, const char *host, int family,
                                     rn_addr *ret_addrs, int room);
+/* The same by the C library, whatever resolver is set; host is below 256 bytes, and no number. For librunnel-dns. */
+RN__API RN__NODISCARD int rn__net_ask_libc(struct rn_ctx *ctx, const char *host, int family,
+                                           rn_addr *ret_addrs, int room);
 
 /* A socket of udp or unixgram with a local address, for rn_recv_from and rn_send_to. Errors as rn_listen. */
 RN__API RN__NODISCARD int rn_bind(const char *network, const char *address, rn_conn **ret_c);

@@ -24,7 +24,6 @@
  */
 #define _GNU_SOURCE
 #include <ares.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <runnel/chan.h>
@@ -924,70 +923,6 @@ static int by_dns(struct rn_ctx *ctx, rn_dns *r, const char *host, int family, s
     return err;
 }
 
-/* ---- The C library -------------------------------------------------------------------------------------------- */
-
-struct system_lookup {
-    uint32_t refs; /* atomic: the caller's and the goroutine's */
-    char host[256];
-    struct addrinfo hints, *list;
-    int code;
-    rn_chan(int) done;
-};
-
-static void system_unref(struct system_lookup *l)
-{
-    if (sub_acq_rel(&l->refs, 1) != 1) /* pairs with the other's */
-        return;
-    if (l->list)
-        freeaddrinfo(l->list);
-    rn_chan_release(l->done);
-    free(l);
-}
-
-static void system_run(void *arg)
-{
-    struct system_lookup *l = arg;
-
-    l->code = rn_blocking(getaddrinfo(l->host, NULL, &l->hints, &l->list));
-    rn_send(l->done, 0);
-    system_unref(l);
-}
-
-static int by_system(struct rn_ctx *ctx, const char *host, int family, struct finding *to)
-{
-    struct system_lookup *l = calloc(1, sizeof *l);
-    int ignored, err;
-
-    if (!l)
-        return -ENOMEM;
-    l->refs = 2;
-    snprintf(l->host, sizeof l->host, "%s", host);
-    l->hints = (struct addrinfo){.ai_family = family == 4   ? AF_INET
-                                              : family == 6 ? AF_INET6
-                                                            : AF_UNSPEC,
-                                 .ai_socktype = SOCK_STREAM};
-    if (rn_chan_make_err(&l->done, 1)) {
-        free(l);
-        return -ENOMEM;
-    }
-    rn_go_with(RN_ATTR(.stack_size = 256 << 10, .name = "lookup"), system_run, l);
-    err = rn_recv_ctx(ctx, l->done, &ignored);
-    if (!err && l->code)
-        err = l->code == EAI_AGAIN ? -EAGAIN : l->code == EAI_MEMORY ? -ENOMEM : -ENOENT;
-    for (const struct addrinfo *i = l->list; !err && i; i = i->ai_next) {
-        socklen_t n = i->ai_addrlen;
-        rn_addr a = {{0}};
-
-        if (i->ai_family != AF_INET && i->ai_family != AF_INET6)
-            continue;
-        memcpy(&a, i->ai_addr, n);
-        memcpy((char *)&a + sizeof a - sizeof n, &n, sizeof n);
-        found(to, &a, 1);
-    }
-    system_unref(l);
-    return err ? err : to->any ? 0 : -ENOENT;
-}
-
 /* ---- All sources ---------------------------------------------------------------------------------------------- */
 
 static bool is_localhost(const char *host)
@@ -1013,6 +948,15 @@ static int by_files(rn_dns *r, const char *host, int family, struct finding *to)
     found(to, addrs[1], n[1]);
     found(to, addrs[0], n[0]);
     return to->any ? 0 : -ENOENT;
+}
+
+static int by_system(struct rn_ctx *ctx, const char *host, int family, struct finding *to)
+{
+    rn_addr addrs[ADDRS];
+    int n = rn__net_ask_libc(ctx, host, family, addrs, ADDRS);
+
+    found(to, addrs, n);
+    return n < 0 ? n : 0;
 }
 
 static int sources_of(rn_dns *r, const char *host, enum dns_source sources[4])

@@ -558,14 +558,24 @@ int rn__net_resolve(struct rn_ctx *ctx, struct net_kind kind, const char *networ
     return lookup(ctx, kind, host, port, passive, ret_addrs, room);
 }
 
-int rn_lookup(struct rn_ctx *ctx, const char *host, int family, rn_addr *ret_addrs, int room)
+static struct net_kind stream_kind(int family)
 {
-    struct net_kind kind = {
+    return (struct net_kind){
         .family = family == 4   ? AF_INET
                   : family == 6 ? AF_INET6
                                 : AF_UNSPEC,
         .type = SOCK_STREAM,
     };
+}
+
+int rn__net_ask_libc(struct rn_ctx *ctx, const char *host, int family, rn_addr *ret_addrs, int room)
+{
+    return lookup(ctx, stream_kind(family), host, "", false, ret_addrs, room);
+}
+
+int rn_lookup(struct rn_ctx *ctx, const char *host, int family, rn_addr *ret_addrs, int room)
+{
+    struct net_kind kind = stream_kind(family);
     struct found_all all = {ret_addrs, 0, room, 0};
     int err = rn_ctx_err(ctx);
 
@@ -578,7 +588,7 @@ int rn_lookup(struct rn_ctx *ctx, const char *host, int family, rn_addr *ret_add
     if (numeric(&ret_addrs[0], host, kind.family, 0))
         return 1;
     if (!load_relaxed(&resolver))
-        return lookup(ctx, kind, host, "", false, ret_addrs, room);
+        return rn__net_ask_libc(ctx, host, family, ret_addrs, room);
     err = rn__net_look_up(ctx, kind, host, found_all, &all);
     return err ? err : all.n;
 }

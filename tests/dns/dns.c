@@ -6,7 +6,9 @@
 #include "server.h"
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <runnel/dns.h>
@@ -410,6 +412,34 @@ static void write_file(const char *path, const char *text)
     CHECK_EQ(fclose(f), 0);
 }
 
+/* What the C library says of N.libc.test, and what becomes of it. */
+static const struct {
+    int code, err;
+    const char *text;
+} system_says[] = {
+    {EAI_NONAME, -ENOENT, "lookup 0.libc.test: no such host"},
+    {EAI_AGAIN, -EAGAIN, "lookup 1.libc.test: no server has an answer"},
+    {EAI_FAIL, -EIO, "lookup 2.libc.test: "},
+    {EAI_SYSTEM, -EMFILE, "lookup 3.libc.test: "},
+    {EAI_MEMORY, -ENOMEM, "lookup 4.libc.test: "},
+};
+
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                struct addrinfo **ret_list)
+{
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    void *at;
+    int i, end = 0;
+
+    if (name && sscanf(name, "%d.libc.test%n", &i, &end) == 1 && end > 0 && !name[end]) {
+        errno = EMFILE;
+        return system_says[i].code;
+    }
+    at = dlsym(RTLD_NEXT, "getaddrinfo");
+    memcpy(&real, &at, sizeof real);
+    return real(name, service, hints, ret_list);
+}
+
 GO_TEST(dns_search_and_hosts)
 {
     struct dns_server *s = dns_server_new();
@@ -449,6 +479,11 @@ GO_TEST(dns_search_and_hosts)
     /* What the C library has to be asked for it is asked. */
     write_file(nsswitch, "hosts: ldap files\n");
     expect_error(r, "printer.invalid", -ENOENT, "no such host");
+    CHECK_EQ(s->asked, asked);
+    for (size_t i = 0; i < sizeof system_says / sizeof *system_says; i++) {
+        snprintf(name, sizeof name, "%zu.libc.test", i);
+        expect_error(r, name, system_says[i].err, system_says[i].text);
+    }
     CHECK_EQ(s->asked, asked);
     unlink(hosts);
     unlink(nsswitch);
