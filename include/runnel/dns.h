@@ -22,7 +22,8 @@
  *
  * All calls take a resolver r; NULL is the system's, made at the first use. Results are counts, or
  *   -ENOENT     there is no such name
- *   -ENODATA    there is, but without what was asked for
+ *   -ENODATA    there is, but without what was asked for, such as an address of the family; -ENOENT where it is the C
+ *               library that is asked, and of rn_dial and rn_lookup
  *   -EAGAIN     no server has answered, or only with failures: later it may
  *   -EINVAL     what was asked for is no name
  *   -EBADMSG    the answer cannot be read

@@ -868,12 +868,24 @@ static int no_such(const char *name, int err)
     return err;
 }
 
+/* There is no such host, or it has no such address: somebody else may know better. */
+static bool is_none(int err)
+{
+    return err == -ENOENT || err == -ENODATA;
+}
+
+/* What is known after before, and then err: that it exists is more than that it does not, a failure more than both. */
+static int known_of(int before, int err)
+{
+    return err == -ENOENT || (err == -ENODATA && before != -ENOENT) ? before : err;
+}
+
 static void arrived(void *arg, const rn_addr *addrs, int n)
 {
     found(arg, addrs, n);
 }
 
-/* One candidate. 0: found; -ENOENT: try the next. */
+/* One candidate. 0: found; is_none: try the next. */
 static int ask_host(struct rn_ctx *ctx, rn_dns *r, const char *name, int family, struct finding *to)
 {
     static const int both[] = {RN_DNS_AAAA, RN_DNS_A};
@@ -882,17 +894,13 @@ static int ask_host(struct rn_ctx *ctx, rn_dns *r, const char *name, int family,
                      .count = family ? 1 : 2,
                      .found = arrived,
                      .arg = to};
-    int err = ask(ctx, r, &w), worst = 0;
+    int err = ask(ctx, r, &w), known = -ENOENT;
 
-    for (int i = 0; i < w.count; i++) {
-        int e = w.told[i] ? w.errs[i] : -ENOMEM;
-
-        if (e && e != -ENOENT && e != -ENODATA)
-            worst = e;
-    }
     if (err)
         return err;
-    return to->any ? 0 : worst ? worst : -ENOENT;
+    for (int i = 0; i < w.count && !to->any; i++)
+        known = known_of(known, w.told[i] ? w.errs[i] : -ENOMEM);
+    return to->any ? 0 : known;
 }
 
 static int by_dns(struct rn_ctx *ctx, rn_dns *r, const char *host, int family, struct finding *to)
@@ -914,12 +922,12 @@ static int by_dns(struct rn_ctx *ctx, rn_dns *r, const char *host, int family, s
     snprintf(name, sizeof name, "%.*s", (int)(host[n - 1] == '.' ? n - 1 : n), host);
     if (as_is_first || count == 0)
         err = ask_host(ctx, r, name, family, to);
-    for (int i = 0; err == -ENOENT && i < count; i++) {
-        snprintf(name, sizeof name, "%s.%s", host, domains[i]);
-        err = is_name(name) ? ask_host(ctx, r, name, family, to) : -ENOENT;
+    for (int i = 0; is_none(err) && i < count; i++) {
+        snprintf(name, sizeof name, "%s.%.255s", host, domains[i]);
+        err = known_of(err, is_name(name) ? ask_host(ctx, r, name, family, to) : -ENOENT);
     }
-    if (err == -ENOENT && !as_is_first && count > 0)
-        err = ask_host(ctx, r, host, family, to);
+    if (is_none(err) && !as_is_first && count > 0)
+        err = known_of(err, ask_host(ctx, r, host, family, to));
     return err;
 }
 
@@ -938,16 +946,17 @@ static bool is_localhost(const char *host)
 static int by_files(rn_dns *r, const char *host, int family, struct finding *to)
 {
     rn_addr addrs[2][ADDRS];
-    int n[2] = {0, 0};
+    int n[2];
 
     pthread_mutex_lock(&r->lock);
     for (int i = 0; i < 2; i++)
-        if (family == 0 || family == (i ? 6 : 4))
-            n[i] = rn__dns_hosts(rn__dns_file(&r->hosts, NULL), host, i ? 6 : 4, addrs[i], ADDRS);
+        n[i] = rn__dns_hosts(rn__dns_file(&r->hosts, NULL), host, i ? 6 : 4, addrs[i], ADDRS);
     pthread_mutex_unlock(&r->lock);
-    found(to, addrs[1], n[1]);
-    found(to, addrs[0], n[0]);
-    return to->any ? 0 : -ENOENT;
+    if (family != 4)
+        found(to, addrs[1], n[1]);
+    if (family != 6)
+        found(to, addrs[0], n[0]);
+    return to->any ? 0 : n[0] + n[1] > 0 ? -ENODATA : -ENOENT;
 }
 
 static int by_system(struct rn_ctx *ctx, const char *host, int family, struct finding *to)
@@ -982,7 +991,7 @@ static int host_of(struct rn_ctx *ctx, rn_dns *r, const char *host, int family, 
 
         memcpy(&its, &a, sizeof its);
         if (family && (family == 6) != (its == AF_INET6))
-            return no_such(host, -ENOENT);
+            return no_such(host, -ENODATA);
         found(to, &a, 1);
         return 0;
     }
@@ -1004,8 +1013,7 @@ static int host_of(struct rn_ctx *ctx, rn_dns *r, const char *host, int family, 
 
         if (ctx && rn_ctx_err(ctx))
             return rn_ctx_err(ctx);
-        if (e != -ENOENT)
-            err = e;
+        err = known_of(err, e);
     }
     return to->any ? 0 : no_such(host, err);
 }
@@ -1214,7 +1222,8 @@ static int resolve(struct rn_ctx *ctx, const char *host, int family, rn_found_fn
         return -ENOMEM;
     err = host_of(ctx, r, host, family, &to);
     rn_dns_release(r);
-    return err;
+    /* Who dials asks for no family as such: nothing to dial is nobody there, as with the C library. */
+    return err == -ENODATA ? no_such(host, -ENOENT) : err;
 }
 
 void rn_dns_use(rn_dns *r)

@@ -105,6 +105,9 @@ GO_TEST(dns_hosts_and_errors)
     CHECK_EQ(rn_dns_host(NULL, r, "a.test", 0, a, 1), 2); /* more than there is room for */
     expect_error(r, "none.test", -ENOENT, "lookup none.test: no such host");
     expect_error(r, "v6only.none.test", -ENOENT, "no such host");
+    CHECK_EQ(rn_dns_host(NULL, r, "v4.test", 6, a, 1), -ENODATA);
+    CHECK(strstr(rn_errmsg(-ENODATA), "lookup v4.test: no such record"));
+    expect_error(r, "mx.test", -ENODATA, "no such record"); /* of either family */
     expect_error(r, "fail.test", -EAGAIN, "lookup fail.test: no server has an answer");
     expect_error(r, "ring.test", -EBADMSG, "lookup ring.test: the answer cannot be read");
     expect_error(r, "", -EINVAL, "this is no name");
@@ -115,7 +118,7 @@ GO_TEST(dns_hosts_and_errors)
     expect_error(r, longest, -EINVAL, "this is no name");
     CHECK(rn_dns_retain(r) == r);
     rn_dns_release(r); /* another's: ours is as it was */
-    CHECK_EQ(rn_dns_host(NULL, r, "192.0.2.77", 6, a, 1), -ENOENT);
+    CHECK_EQ(rn_dns_host(NULL, r, "192.0.2.77", 6, a, 1), -ENODATA);
     CHECK(rn_dns_retain(r) == r);
     rn_dns_release(r);
     expect(r, "a.test", 4, "192.0.2.1:0"); /* one reference is left */
@@ -463,6 +466,8 @@ GO_TEST(dns_search_and_hosts)
     expect(r, "v4", 0, "192.0.2.4:0"); /* v4.nowhere.test, v4.test */
     CHECK_EQ(s->asked, 4);
     expect_error(r, "v4.", -ENOENT, "no such host");
+    /* That one of the candidates is there is known although the others are not. */
+    CHECK_EQ(rn_dns_host(NULL, r, "v4", 6, &a, 1), -ENODATA);
     expect(r, "corp.a", 0, BOTH); /* has a dot: as it is, then corp.a.nowhere.test, corp.a.test */
     CHECK_EQ(rn_addr_parse(&a, "tcp", "192.0.2.50:1"), 0);
     CHECK_EQ(rn_dns_name(NULL, r, &a, name, sizeof name), 7);
@@ -470,6 +475,7 @@ GO_TEST(dns_search_and_hosts)
     /* A change is noticed. */
     write_file(hosts, "192.0.2.60 printer\n");
     expect(r, "printer", 0, "192.0.2.60:0");
+    CHECK_EQ(rn_dns_host(NULL, r, "printer", 6, &a, 1), -ENODATA);
     write_file(nsswitch, "passwd: files\nhosts: dns\n");
     expect(r, "a.test", 0, BOTH);
     write_file(nsswitch, "hosts: files\n");
@@ -487,6 +493,10 @@ GO_TEST(dns_search_and_hosts)
     CHECK_EQ(s->asked, asked);
     unlink(hosts);
     unlink(nsswitch);
+    rn_dns_release(r);
+    /* One that has no such address does not end the search. */
+    r = resolver_with(s, (rn_dns_options){.search = "v4.test,a.test"});
+    expect(r, "corp", 6, "[2001:db8::1]:0");
     rn_dns_release(r);
     dns_server_end(s);
 }
@@ -519,6 +529,7 @@ GO_TEST(dns_dial)
     CHECK_EQ(rn_dial("udp", at, &c), 0);
     rn_conn_close(c);
     CHECK_EQ(rn_dial("tcp6", at, &c), -ENOENT);
+    CHECK(strstr(rn_errmsg(-ENOENT), "lookup here.test: no such host"));
     CHECK_EQ(rn_dial("tcp", "none.test:1", &c), -ENOENT);
     CHECK(strstr(rn_errmsg(-ENOENT), "lookup none.test: no such host"));
     ctx = rn_ctx_with_timeout(rn_ctx_background(), RN_MILLISECOND);

@@ -3,7 +3,7 @@
  * server.h - a DNS server for tests, on a port of 127.0.0.1, UDP and TCP. Names tell it how to behave; all are under .test:
  *
  *   a           192.0.2.1 and 2001:db8::1, TTL 60
- *   v4          192.0.2.4 alone; NODATA otherwise, kept 30 s
+ *   v4          192.0.2.4 alone; NODATA otherwise, kept 30 s. corp.v4 too; corp.a is as a
  *   none        NXDOMAIN, kept 20 s; bare: without a SOA
  *   alias       -> middle -> a, TTL 10 of the first; ring -> ring2 -> ring
  *   big         cut off by UDP, 40 addresses by TCP; torn: reset in the middle of these; mute: nothing by TCP
@@ -179,7 +179,7 @@ static inline enum verdict make_reply(struct dns_server *s, const unsigned char 
             put_a(r, "", 60, 0xc0000201);
         if (type == 28)
             put_aaaa(r, "", 60);
-    } else if (strcasecmp(name, "v4") == 0) {
+    } else if (strcasecmp(name, "v4") == 0 || strcasecmp(name, "corp.v4") == 0) {
         if (type == 1)
             put_a(r, "", 60, 0xc0000204);
         else
