@@ -31,6 +31,8 @@ int rn__http_error_of(const struct line *l, CURLcode code)
     curl_easy_getinfo(l->easy, CURLINFO_OS_ERRNO, &os);
     if (code != CURLE_COULDNT_CONNECT && (os == ECONNREFUSED || os == ENETUNREACH))
         os = 0; /* of an address before the one that it took */
+    if (os == EPIPE)
+        os = ECONNRESET; /* of a send after that, be it the goodbye's */
     switch ((int)code) {
     case CURLE_OUT_OF_MEMORY:
         return -ENOMEM;
@@ -48,7 +50,11 @@ int rn__http_error_of(const struct line *l, CURLcode code)
     case CURLE_PEER_FAILED_VERIFICATION:
         return why_not_verified(l);
     case CURLE_SSL_CONNECT_ERROR:
-        return os == ECONNRESET ? -ECONNRESET : -EPROTO;
+        if (os == ECONNRESET)
+            return -ECONNRESET;
+        /* The stream has ended, in the words of curl and in OpenSSL's; curl has no code of its own for this. */
+        return strstr(l->text, "SSL_ERROR_SYSCALL") || strstr(l->text, "unexpected eof") ? -EIO
+                                                                                         : -EPROTO;
     case CURLE_HTTP2:
     case CURLE_HTTP2_STREAM:
     case CURLE_SSL_CIPHER:
