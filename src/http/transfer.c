@@ -106,6 +106,22 @@ static bool is_redirect(int status)
     return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
+/* How long the body is, is said once or alike, and is a number. Of several curl takes one, and somebody on the way may
+ * have taken another (RFC 9112, 6.3). */
+static bool length_is_clear(const rn_http_response *r)
+{
+    const char *name, *value, *first = NULL;
+
+    for (int i = 0; rn_http_header_at(r, i, &name, &value); i++) {
+        if (strcasecmp(name, "Content-Length") != 0)
+            continue;
+        if (value[strspn(value, "0123456789")] || (first && strcmp(first, value) != 0))
+            return false;
+        first = value;
+    }
+    return true;
+}
+
 /* The head is complete. 0, or an error that ends the hop. */
 static int on_head(struct transfer *t)
 {
@@ -121,6 +137,10 @@ static int on_head(struct transfer *t)
                                                       : 11;
     if (status < 200)
         return 0; /* an interim one */
+    if (!length_is_clear(&r->pub)) {
+        t->why = "the head says no one length of the body";
+        return -EBADMSG;
+    }
     t->answered = true;
     t->following = !t->rq->no_redirect && is_redirect((int)status) &&
                    rn_http_header(&r->pub, "Location");

@@ -492,7 +492,11 @@ static const struct fault faults[] = {
     {"no chunk", HEAD_CHUNKED "zz\r\nabc\r\n", false, -EBADMSG},
     {"HTTP/0.9", "hello", false, -EBADMSG},
     {"no HTTP", "\r\n\r\n220 mail ready\r\n", false, -EBADMSG},
-    {"two lengths", "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", false, -EBADMSG},
+    {"no length", "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", false, -EBADMSG},
+    {"a length with a tail", "HTTP/1.1 200 OK\r\nContent-Length: 3x\r\n\r\nabc", false, -EBADMSG},
+    {"two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabcde", false,
+     -EBADMSG},
+    {"two lengths in one", "HTTP/1.1 200 OK\r\nContent-Length: 3, 5\r\n\r\nabcde", false, -EBADMSG},
     {"no gzip", "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", false,
      -EBADMSG},
 };
@@ -517,6 +521,28 @@ GO_TEST(http_faults_of_the_peer_are_errors)
         says(err, "http 127.0.0.1:");
         AWAIT(open_sockets() == sockets);
     }
+    peer_end(&p);
+}
+
+static void ok_twice_over(struct talk *t)
+{
+    while (talk_head(t))
+        talk_say(t, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\ncontent-length: 3 \r\n\r\nabc");
+}
+
+GO_TEST(http_a_length_that_is_said_twice)
+{
+    struct peer p;
+    rn_http_response *r;
+
+    peer_start(&p, ok_twice_over);
+    for (int i = 0; i < 2; i++) {
+        r = answer(NULL, (rn_http_request){.url = p.url});
+        CHECK_STR(r->body, "abc");
+        rn_http_response_free(r);
+    }
+    CHECK_EQ(p.connections, 1);
+    rn_http_client_close_idle(NULL);
     peer_end(&p);
 }
 
