@@ -34,7 +34,8 @@
  *   -ECONNRESET       the peer has cut the connection
  *   -EIO              it has closed it before the answer was complete
  *   -EBADMSG          the answer is malformed
- *   -EMSGSIZE         the answer's head is beyond max_head
+ *   -EMSGSIZE         the answer's head is beyond max_head; a line of it, or the request's head, beyond what libcurl takes
+ *                     (100 KiB, 1 MiB)
  *   -EFBIG            the answer's body is beyond max_body
  *   -ELOOP            there are more redirects than max_redirects
  *   -ETIMEDOUT        one of the client's times, or the context's deadline; the peer has vanished, says the kernel

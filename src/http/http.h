@@ -118,6 +118,9 @@ int rn__http_poll_new(void);
 bool rn__http_poll_add(int poll, int fd, int events);
 int rn__http_poll_get(int poll, int fds[SOCKETS], int events[SOCKETS]);
 int rn__http_file_error(const char *path);
+/* Before curl works; whether it has run out of memory since, on this thread. */
+void rn__http_begin_work(void);
+bool rn__http_short_of_memory(void);
 
 /* ---- client.c --- */
 

@@ -63,3 +63,13 @@ int rn__http_file_error(const char *path)
     close(fd);
     return 0;
 }
+
+void rn__http_begin_work(void)
+{
+    errno = 0;
+}
+
+bool rn__http_short_of_memory(void)
+{
+    return errno == ENOMEM;
+}

@@ -23,6 +23,8 @@
 #include "http/http.h"
 
 static const int64_t memory_default = 64 << 20;
+/* CURLE_TOO_LARGE, which older headers do not have. */
+static const CURLcode too_large = (CURLcode)100;
 
 struct transfer {
     rn_ctx *ctx; /* of the caller, with the timeout; NULL: none */
@@ -708,6 +710,7 @@ static void work(struct line *l, const struct ready *ready)
 {
     int running;
 
+    rn__http_begin_work();
     for (int i = 0; i < ready->count; i++)
         curl_multi_socket_action(l->multi, ready->fds[i],
                                  (ready->events[i] & RN_READ ? CURL_CSELECT_IN : 0) |
@@ -757,6 +760,9 @@ static bool finished(const struct line *l, CURLcode *ret_code)
     if (!m || m->msg != CURLMSG_DONE)
         return false;
     *ret_code = m->data.result;
+    /* What is beyond one of its limits has no code of its own before libcurl 8.6. */
+    if (*ret_code == CURLE_OUT_OF_MEMORY && !rn__http_short_of_memory())
+        *ret_code = too_large;
     return true;
 }
 
@@ -898,6 +904,9 @@ static int hop(struct transfer *t)
         return 0;
     if (!code && !t->answered) /* curl takes an end in the middle of a head for the head's end */
         return fail(t, -EIO, "the connection ended before the head did");
+    if (code == too_large)
+        return fail(t, -EMSGSIZE,
+                    "the request's head, or a line of the answer's, is larger than libcurl takes");
     return code ? fail(t, rn__http_error_of(l, code),
                        l->text[0] ? l->text : curl_easy_strerror(code))
                 : 0;
