@@ -32,7 +32,8 @@
  *   -ECONNREFUSED, -EHOSTUNREACH, ...   of connecting, as rn_dial's
  *   -EKEYREJECTED, -EKEYEXPIRED, -EKEYREVOKED, -EPROTO   of TLS, as in tls.h; the last of HTTP/2 too
  *   -ECONNRESET       the peer has cut the connection
- *   -EIO              it has closed it before the answer was complete
+ *   -EIO              it has closed it before the answer was complete, or where its end is the answer's, without the
+ *                     goodbye of TLS
  *   -EBADMSG          the answer is malformed
  *   -EMSGSIZE         the answer's head is beyond max_head; a line of it, or the request's head, beyond what libcurl takes
  *                     (100 KiB, 1 MiB)

@@ -81,6 +81,7 @@ static int on_timer(CURLM *multi, long ms, void *arg)
 /* Nobody can use it any more. */
 static void line_free(struct line *l)
 {
+    l->t = NULL; /* it was on a stack, which may be gone */
     if (l->added)
         curl_multi_remove_handle(l->multi, l->easy);
     curl_easy_cleanup(l->easy);
@@ -280,7 +281,12 @@ X509_STORE *rn__http_store(rn_http_client *c)
 
 /* ---- Clients -------------------------------------------------------------------------------------------------- */
 
-static int library_error;
+static int library_error, ssl_index;
+
+int rn__http_ssl_index(void)
+{
+    return ssl_index;
+}
 
 static void library_init(void)
 {
@@ -294,6 +300,9 @@ static void library_init(void)
     v = curl_version_info(CURLVERSION_NOW);
     if (!v->ssl_version || strncmp(v->ssl_version, "OpenSSL/", 8) != 0)
         library_error = -ENOSYS;
+    ssl_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+    if (ssl_index < 0 && !library_error)
+        library_error = -ENOMEM;
 }
 
 static void share_lock(CURL *easy, curl_lock_data what, curl_lock_access access, void *arg)

@@ -131,6 +131,8 @@ void rn__http_client_end(rn_http_client *c);
 int rn__http_line_take(rn_http_client *c, const char *origin, struct line **ret_l);
 /* Give it back; keep: its connections are good. Its client's reference goes. */
 void rn__http_line_give(struct line *l, bool keep);
+/* Where an SSL_CTX has its line. */
+int rn__http_ssl_index(void);
 /* The authorities that the client trusts, borrowed; NULL: none can be had. */
 X509_STORE *rn__http_store(rn_http_client *c);
 

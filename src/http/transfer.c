@@ -42,6 +42,9 @@ struct transfer {
     int port;
     const char *method;
     bool has_body, answered, following, cut, paused, wants, source_end, rewind_wanted, again;
+    bool until_end;      /* the body has no other end than the connection's */
+    bool goodbye;        /* TLS has said that it comes */
+    const SSL *ssl;      /* of the connection; NULL: none */
     bool known, unknown; /* the addresses are curl's; are not, and curl wants to connect */
     int err;             /* of a callback, or a limit; ends the hop */
     const char *why;
@@ -124,6 +127,23 @@ static bool length_is_clear(const rn_http_response *r)
     return true;
 }
 
+static bool is_until_end(const struct transfer *t)
+{
+    const rn_http_response *r = &t->l->response->pub;
+
+    return r->version != 20 && r->status != 204 && r->status != 304 &&
+           strcmp(t->method, "HEAD") != 0 && !rn_http_header(r, "Content-Length") &&
+           !rn_http_header(r, "Transfer-Encoding");
+}
+
+static const SSL *ssl_of(CURL *easy)
+{
+    const struct curl_tlssessioninfo *tls = NULL;
+
+    curl_easy_getinfo(easy, CURLINFO_TLS_SSL_PTR, &tls);
+    return tls && tls->backend == CURLSSLBACKEND_OPENSSL ? tls->internals : NULL;
+}
+
 /* The head is complete. 0, or an error that ends the hop. */
 static int on_head(struct transfer *t)
 {
@@ -144,6 +164,8 @@ static int on_head(struct transfer *t)
         return -EBADMSG;
     }
     t->answered = true;
+    t->until_end = is_until_end(t);
+    t->ssl = ssl_of(t->l->easy);
     t->following = !t->rq->no_redirect && is_redirect((int)status) &&
                    rn_http_header(&r->pub, "Location");
     if (!t->following && t->max_body >= 0 && length && strcmp(t->method, "HEAD") != 0 &&
@@ -273,11 +295,28 @@ static int on_close(void *arg, curl_socket_t fd)
     return 0;
 }
 
+/* curl takes an end of the stream without a goodbye for the body's, although whoever sits in between could make it. */
+static void on_alert(const SSL *ssl, int what, int alert)
+{
+    const struct line *l = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), rn__http_ssl_index());
+
+    if (l && l->t && l->t->ssl == ssl && what == SSL_CB_READ_ALERT &&
+        (alert & 0xff) == SSL_AD_CLOSE_NOTIFY)
+        l->t->goodbye = true;
+}
+
 static CURLcode on_ssl(CURL *easy, void *ssl_ctx, void *arg)
 {
-    X509_STORE *store = rn__http_store(arg);
+    struct transfer *t = arg;
+    X509_STORE *store;
 
     (void)easy;
+    if (SSL_CTX_set_ex_data(ssl_ctx, rn__http_ssl_index(), t->l) != 1)
+        return CURLE_OUT_OF_MEMORY;
+    SSL_CTX_set_info_callback(ssl_ctx, on_alert);
+    if (t->client->options.insecure)
+        return CURLE_OK;
+    store = rn__http_store(t->client);
     if (!store)
         return CURLE_SSL_CACERT_BADFILE;
     SSL_CTX_set1_cert_store(ssl_ctx, store);
@@ -458,7 +497,7 @@ static long ms_of(rn_dur d)
     return d <= 0 ? 0 : (long)((d + RN_MILLISECOND - 1) / RN_MILLISECOND);
 }
 
-static void set_tls(const struct transfer *t, CURL *e)
+static void set_tls(struct transfer *t, CURL *e)
 {
     const rn_http_options *o = &t->client->options;
 
@@ -468,10 +507,8 @@ static void set_tls(const struct transfer *t, CURL *e)
     curl_easy_setopt(e, CURLOPT_CAINFO, NULL);
     curl_easy_setopt(e, CURLOPT_CAPATH, NULL);
     curl_easy_setopt(e, CURLOPT_CA_CACHE_TIMEOUT, 0L);
-    if (!o->insecure) {
-        curl_easy_setopt(e, CURLOPT_SSL_CTX_FUNCTION, on_ssl);
-        curl_easy_setopt(e, CURLOPT_SSL_CTX_DATA, t->client);
-    }
+    curl_easy_setopt(e, CURLOPT_SSL_CTX_FUNCTION, on_ssl);
+    curl_easy_setopt(e, CURLOPT_SSL_CTX_DATA, t);
     curl_easy_setopt(e, CURLOPT_SSLCERT, t->client->cert_file);
     curl_easy_setopt(e, CURLOPT_SSLKEY, t->client->key_file);
 }
@@ -860,7 +897,8 @@ static int attempt(struct transfer *t, CURLcode *ret_code)
     int err;
 
     t->answered = t->following = t->cut = t->paused = t->wants = t->rewind_wanted = false;
-    t->unknown = false;
+    t->unknown = t->until_end = t->goodbye = false;
+    t->ssl = NULL;
     t->head_size = t->dropped = 0;
     t->got = 0;
     rn__http_response_reset(l->response);
@@ -904,6 +942,8 @@ static int hop(struct transfer *t)
         return 0;
     if (!code && !t->answered) /* curl takes an end in the middle of a head for the head's end */
         return fail(t, -EIO, "the connection ended before the head did");
+    if (!code && t->until_end && t->ssl && !t->goodbye && !t->following)
+        return fail(t, -EIO, "the connection ended without a goodbye");
     if (code == too_large)
         return fail(t, -EMSGSIZE,
                     "the request's head, or a line of the answer's, is larger than libcurl takes");
