@@ -164,7 +164,8 @@ typedef struct rn_http_options {
     bool https_only; /* http is -EPROTONOSUPPORT, also for redirects */
     bool no_http2;
     /* "http://[user:password@]host:port", https, socks5h and what else libcurl knows. Default: none, whatever the
-     * environment says. Its name and its password are in no message. */
+     * environment says. Its name and its password are in no message. With socks4 and socks5 libcurl itself looks the
+     * servers' names up, on a thread; with the others the proxy does. */
     const char *proxy;
     const char *user_agent; /* default "runnel"; "": none */
     int max_redirects;      /* default 10; -1: none, each is -ELOOP */
