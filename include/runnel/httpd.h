@@ -20,7 +20,7 @@
  * together on one connection (pipelining) are handled in turn. A handler that panics ends the process, as all panics.
  *
  * What is malformed, ambiguous or beyond a limit is answered by the server itself and the connection closed, before a
- * handler sees it: 400, 408, 413, 414, 431, 501, 505. In particular a request with both Content-Length and
+ * handler sees it: 400, 408, 413, 414, 417, 431, 501, 505. In particular a request with both Content-Length and
  * Transfer-Encoding, with two lengths, two hosts or none, with folded lines, bare line ends, or a space before a colon.
  *
  * A request and its response belong to the handler until it returns, and to its goroutine alone. Strings that they hand
@@ -125,8 +125,9 @@ RN__API int64_t rn_httpd_content_length(const rn_httpd_request *rq);
 RN__API int rn_httpd_remote(const rn_httpd_request *rq, rn_addr *ret_addr);
 
 /*
- * Read some of the body, waiting for it. How many bytes; 0 at its end. -EFBIG beyond max_body, -EBADMSG if it is
- * malformed, -EIO if the client went away in the middle, -ETIMEDOUT, -ECANCELED when cut off at the end of the grace.
+ * Read some of the body, waiting for it. How many bytes; 0 at its end. -EFBIG beyond max_body, or max_head for trailers,
+ * -EBADMSG if it is malformed: after these the answer is the server's, 413, 431 or 400, if none has begun. -EIO if the
+ * client went away in the middle, -ETIMEDOUT, -ECANCELED when cut off at the end of the grace.
  * A body that the handler does not read is skipped, or the connection closed if it is long.
  */
 RN__API RN__NODISCARD ssize_t rn_httpd_read(rn_httpd_request *rq, void *buf, size_t size);

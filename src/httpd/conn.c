@@ -325,7 +325,7 @@ static ssize_t read_chunked(rn_httpd_request *rq, char *buf, size_t size)
         ssize_t n;
 
         if (used < 0)
-            return body_failed(rq, -EBADMSG);
+            return body_failed(rq, h->status ? -EFBIG : -EBADMSG);
         rq->rb_at += (size_t)used;
         if (h->part_len)
             break;
@@ -599,7 +599,11 @@ static bool one(struct conn *c, struct block *b, bool *linger)
     call_handler(c, b);
     if (rq->body_err == -EFBIG || rq->body_err == -EBADMSG) {
         if (!rs->sealed) /* what the handler says of a part is void */
-            rn_httpd_error(rs, rq->body_err == -EFBIG ? 413 : 400, NULL);
+            rn_httpd_error(rs,
+                           h->status                ? h->status /* of its trailers */
+                           : rq->body_err == -EFBIG ? 413
+                                                    : 400,
+                           NULL);
         rs->close = true;
     } else if (rq->body_err == -ETIMEDOUT && !rs->sealed && rs->written == 0) {
         rn_httpd_error(rs, 408, NULL);

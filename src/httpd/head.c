@@ -31,8 +31,10 @@ static int on_target(llhttp_t *p, const char *at, size_t n)
 
 static int trailer_add(struct head *h, const char *at, size_t n)
 {
-    if (h->trailer_len + n > h->trailer_max) /* not a matter of how the bytes came */
+    if (h->trailer_len + n > h->trailer_max) { /* not a matter of how the bytes came */
+        h->status = 431;
         return HPE_USER;
+    }
     if (h->trailer_len + n > h->trailer_room) {
         size_t room = (h->trailer_len + n) * 2;
         char *more = realloc(h->trailer, room);
