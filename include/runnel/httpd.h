@@ -134,7 +134,9 @@ RN__API RN__NODISCARD ssize_t rn_httpd_read(rn_httpd_request *rq, void *buf, siz
 
 /*
  * The request's context: ended when the client goes away, when the server has been ending for the time grace, and when
- * the handler returns. Borrowed. The first call makes it, and has somebody watch the connection once the body is read.
+ * the handler returns. Borrowed. The first call makes it, and has somebody read ahead once the body is read: the end of
+ * what the client sends, or an error, is how it is known that it went away. That is seen behind further requests too, but
+ * for a client that has sent more of them than there is room for, some KiB.
  */
 RN__API struct rn_ctx *rn_httpd_ctx(rn_httpd_request *rq);
 
@@ -185,7 +187,8 @@ RN__API int64_t rn_httpd_written(const rn_httpd_response *rs);
 
 /* ---- Streams of your own, TLS for one ----------------------------------------------------------- */
 
-/* Each as its namesake in net.h. The deadlines and cancel are called with locks held, and must not wait. */
+/* Each as its namesake in net.h. The deadlines and cancel are called with locks held, and must not wait. read is called
+ * while writev writes, by another goroutine, once a handler has asked for its context; a deadline ends it. */
 typedef struct rn_httpd_stream {
     ssize_t (*read)(void *stream, void *buf, size_t size);
     ssize_t (*writev)(void *stream, const struct iovec *iov, int count);

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
 
 #include "httpd/httpd.h"
 
@@ -258,10 +257,10 @@ const char *rn_httpd_param(rn_httpd_request *rq, const char *name)
 
 /* ---- Its body ------------------------------------------------------------------------------------------------ */
 
-/* Room to read chunks into: what lies behind the head, which must stay where it is, or a piece of its own. */
+/* Room to read chunks into, or ahead: what lies behind the head, which must stay where it is, or a piece of its own. */
 static void body_room(rn_httpd_request *rq)
 {
-    if (rq->rb_room - rq->rb_end >= 512)
+    if (rq->rb_room - rq->rb_end >= READ_AHEAD)
         return;
     if (rq->rb != rq->b->in && rq->rb_at > 0) {
         memmove(rq->rb, rq->rb + rq->rb_at, rq->rb_end - rq->rb_at);
@@ -285,11 +284,19 @@ static void body_done(rn_httpd_request *rq)
         watch(rq);
 }
 
+/* In the middle of a body: of what is wrong with it, and of waiting too long for it, the client can still be told. */
+static bool client_gone(int err)
+{
+    return err && err != -EBADMSG && err != -EFBIG && err != -ETIMEDOUT;
+}
+
 static ssize_t body_failed(rn_httpd_request *rq, ssize_t err)
 {
     if (err == 0)
         err = -EIO; /* the stream has ended in the middle */
     rq->body_err = (int)err;
+    if (rq->ctx && client_gone(rq->body_err))
+        rn_ctx_cancel(rq->ctx);
     return err;
 }
 
@@ -374,37 +381,56 @@ ssize_t rn_httpd_read(rn_httpd_request *rq, void *buf, size_t size)
 
 /* ---- Its context ------------------------------------------------------------------------------------------------ */
 
-/* The client has gone when there is an end to read. More requests are no reason to end this one. */
+/*
+ * Reads ahead, behind the request: at an end or an error the client has gone; bytes are the next request's, and no reason to
+ * end this one. From when the body is done until the watcher has ended nobody else reads the stream, nor touches rb from
+ * rb_end on, or rb_end. request_end stops it by a deadline; one that the sweeper set about what is over looks the same,
+ * and is taken back: after that the watcher looks at stop again, for it may have been the other.
+ */
 static void watcher(rn_httpd_request *rq)
 {
     struct conn *c = rq->c;
-    int err;
-    char byte;
 
-    for (;;) {
-        err = c->ops->wait_read(rq->watch, c->stream);
-        if (err == -ETIMEDOUT && !rn_ctx_err(rq->watch)) {
+    while (rq->rb_end < rq->rb_room) {
+        ssize_t n = c->ops->read(c->stream, rq->rb + rq->rb_end, rq->rb_room - rq->rb_end);
+
+        if (n > 0) {
+            rq->rb_end += (size_t)n;
+        } else if (n == -ETIMEDOUT) {
+            if (load_relaxed(&rq->stop))
+                return;
             c->ops->set_read_deadline(c->stream, 0);
-            continue;
-        }
-        break;
-    }
-    if (err == 0 && c->ops == &rn__httpd_tcp) {
-        ssize_t n = recv(rn_conn_fd(c->stream), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-
-        if (n == 0 || (n < 0 && errno != EAGAIN))
+            fence_seq_cst(); /* pairs with watch_end */
+        } else {
             rn_ctx_cancel(rq->ctx);
-    } else if (err < 0 && !rn_ctx_err(rq->watch)) {
-        rn_ctx_cancel(rq->ctx);
+            return;
+        }
+        if (load_relaxed(&rq->stop))
+            return;
     }
 }
 
 static void watch(rn_httpd_request *rq)
 {
-    if (rq->watch || rq->rb_at < rq->rb_end)
+    if (rq->watched)
         return;
-    rq->watch = rn_ctx_with_cancel(rn_ctx_background());
+    rq->watched = true;
+    if (rq->rb_end - rq->rb_at <= IN_SIZE - READ_AHEAD)
+        body_room(rq);
     rn_wg_go(&rq->watcher, watcher, rq);
+}
+
+static void watch_end(rn_httpd_request *rq)
+{
+    struct conn *c = rq->c;
+
+    if (!rq->watched)
+        return;
+    store_relaxed(&rq->stop, 1);
+    fence_seq_cst(); /* pairs with watcher */
+    c->ops->set_read_deadline(c->stream, 1);
+    rn_wg_wait(&rq->watcher);
+    c->ops->set_read_deadline(c->stream, 0);
 }
 
 rn_ctx *rn_httpd_ctx(rn_httpd_request *rq)
@@ -413,6 +439,8 @@ rn_ctx *rn_httpd_ctx(rn_httpd_request *rq)
         rq->ctx = rn_ctx_with_cancel(rq->c->sv->cut);
         if (rq->done)
             watch(rq);
+        else if (client_gone(rq->body_err))
+            rn_ctx_cancel(rq->ctx);
     }
     return rq->ctx;
 }
@@ -432,14 +460,9 @@ static void request_end(rn_httpd_request *rq)
 {
     struct block *b = rq->b;
 
-    if (rq->ctx) {
-        if (rq->watch) {
-            rn_ctx_cancel(rq->watch);
-            rn_wg_wait(&rq->watcher);
-            rn_ctx_end(rq->watch);
-        }
+    watch_end(rq);
+    if (rq->ctx)
         rn_ctx_end(rq->ctx);
-    }
     /* What came behind the request is the next one's. */
     if (rq->rb && rq->rb != b->in) {
         memmove(b->in, rq->rb + rq->rb_at, rq->rb_end - rq->rb_at);

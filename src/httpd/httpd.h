@@ -8,6 +8,8 @@
  * byte has come and given back when there is no more to do. An idle connection that has called a handler gives the rest of
  * its stack back when the sweeper comes by.
  *
+ * Beside a handler that has asked for its request's context a goroutine reads ahead: see watcher.
+ *
  * Time limits. A connection never looks at the clock. It changes its word with every step: a number that is never the
  * same, and the phase. The sweeper notes when it first saw a word, and where one is too old, it writes it down as the
  * verdict and lets the read or write in progress end, by a deadline in the past. The connection compares: a verdict about
@@ -33,6 +35,7 @@
 #include "httpd/head.h"
 
 enum { IN_SIZE = 8192, OUT_SIZE = 8192, GATHER = 4096, ARENA = 1024, LINES = 1024, POOLS = 8 };
+enum { READ_AHEAD = 512 }; /* bytes that there should be room for */
 enum {
     SKIP_MAX = 256 * 1024
 }; /* bytes of a body nobody wants, read so that the connection can go on */
@@ -123,10 +126,11 @@ struct rn_httpd_request {
     char *rb;
     size_t rb_at, rb_end, rb_room;
     int64_t left, got; /* of a body with a length; all bytes so far */
-    bool done, continued;
+    bool done, continued, watched;
     int body_err;
-    rn_ctx *ctx, *watch;
+    rn_ctx *ctx;
     rn_wg watcher;
+    uint32_t stop; /* atomic: the watcher shall end */
 };
 
 /* Lines of headers, as they are sent. */

@@ -836,12 +836,15 @@ GO_TEST(httpd_without_descriptors)
 
 /* ---- A stream of one's own ------------------------------------------------------------------------------ */
 
+static _Atomic size_t upside_taken;
 static ssize_t upside_read(void *c, void *buf, size_t size)
 {
     ssize_t n = rn_read(c, buf, size);
 
     for (ssize_t i = 0; i < n; i++)
         ((char *)buf)[i] ^= 0x55;
+    if (n > 0)
+        upside_taken += (size_t)n;
     return n;
 }
 static ssize_t upside_writev(void *c, const struct iovec *iov, int count)
@@ -849,10 +852,13 @@ static ssize_t upside_writev(void *c, const struct iovec *iov, int count)
     ssize_t total = 0;
 
     for (int i = 0; i < count; i++)
-        for (size_t k = 0; k < iov[i].iov_len; k++, total++) {
-            char b = (char)(((const char *)iov[i].iov_base)[k] ^ 0x55);
+        for (size_t at = 0, n; at < iov[i].iov_len; at += n, total += (ssize_t)n) {
+            char part[64];
 
-            if (rn_write(c, &b, 1) < 0)
+            n = iov[i].iov_len - at < sizeof part ? iov[i].iov_len - at : sizeof part;
+            for (size_t k = 0; k < n; k++)
+                part[k] = (char)(((const char *)iov[i].iov_base)[at + k] ^ 0x55);
+            if (rn_write(c, part, n) < 0)
                 return -EPIPE;
         }
     return total;
@@ -932,6 +938,242 @@ GO_TEST(httpd_stream)
     }
     server_end(&s);
 }
+
+/* ---- The client's going, over sockets and streams -------------------------------------------------------- */
+
+/* A connection to s: a socket, or one end of a stream. */
+struct link {
+    rn_conn *c, *its; /* its: NULL for a socket */
+    rn_wg wg;
+};
+
+static void link_new(struct server *s, bool stream, struct link *k)
+{
+    *k = (struct link){0};
+    k->c = stream ? stream_new(s->h, s->ctx, &k->wg, &k->its) : dial(s);
+}
+static void link_say(struct link *k, const char *in, size_t n)
+{
+    if (k->its)
+        CHECK_EQ(upside_writev(k->c, &(struct iovec){(char *)(uintptr_t)in, n}, 1), n);
+    else
+        CHECK_EQ(rn_write(k->c, in, n), n);
+}
+/* What comes, up to tail. */
+static void link_read(struct link *k, char *out, size_t room, const char *tail)
+{
+    size_t n = 0, t = strlen(tail);
+
+    do {
+        ssize_t got = k->its ? upside_read(k->c, out + n, room - n - 1)
+                             : rn_read(k->c, out + n, room - n - 1);
+
+        CHECK(got > 0);
+        n += (size_t)got;
+        out[n] = 0;
+    } while (n < t || strcmp(out + n - t, tail) != 0);
+}
+static void link_end(struct link *k)
+{
+    rn_conn_close(k->c);
+    rn_wg_wait(&k->wg);
+    rn_conn_close(k->its);
+}
+
+static void reads_and_waits(rn_httpd_request *rq, rn_httpd_response *rs, _Atomic int *state,
+                            bool late)
+{
+    rn_ctx *ctx = late ? NULL : rn_httpd_ctx(rq);
+    char buf[100];
+
+    (void)rs;
+    while (rn_httpd_read(rq, buf, sizeof buf) > 0)
+        ;
+    *state = 1;
+    while (rn_sleep_ctx(late ? rn_httpd_ctx(rq) : ctx, RN_SECOND) == 0)
+        ;
+    *state = 2;
+}
+
+/* A context ends with the client wherever it stands: behind its request, whatever that was read from and into, behind a part
+ * of the next one or some, and in the middle of its body. */
+GO_TEST(httpd_notices_who_goes_away)
+{
+    static const char *const behind[] = {"", "GET /a HT",
+                                         "GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /a HT"};
+    static _Atomic int state;
+    char *in = malloc(20000);
+    struct server s;
+
+    server_start(&s, NULL);
+    rn_httpd_handle(s.h, "/wait", reads_and_waits, &state, false);
+    rn_httpd_handle(s.h, "/late", reads_and_waits, &state, true);
+    for (int i = 0; i < 2 * 2 * 6 * 3; i++) {
+        bool stream = i & 1;
+        const char *path = i & 2 ? "late" : "wait", *more = behind[i / 4 % 3];
+        int body = i / 12, n;
+        struct link k;
+
+        n = sprintf(in, "POST /%s HTTP/1.1\r\nHost: x\r\n", path);
+        if (body == 0) /* none */
+            n += sprintf(in + n, "\r\n");
+        else if (body == 1) /* a short one */
+            n += sprintf(in + n, "Content-Length: 3\r\n\r\nabc");
+        else if (body == 2) /* in chunks, more than one piece of memory */
+            n += sprintf(in + n, "Transfer-Encoding: chunked\r\n\r\n2ee0\r\n%012000d\r\n0\r\n\r\n",
+                         0);
+        else if (body == 3) /* a head that leaves no room behind it */
+            n += sprintf(in + n, "X: %0*d\r\n\r\n", 8192 - 7 - n, 0);
+        else if (body == 4) /* a part of it */
+            n += sprintf(in + n, "Content-Length: 9\r\n\r\nabc");
+        else
+            n += sprintf(in + n, "Transfer-Encoding: chunked\r\n\r\n9\r\nabc");
+        state = 0;
+        link_new(&s, stream, &k);
+        if (body < 4 && i % 5) /* at the same time, or later */
+            n += sprintf(in + n, "%s", more);
+        link_say(&k, in, (size_t)n);
+        if (body < 4) {
+            AWAIT(state == 1);
+            if (i % 5 == 0)
+                link_say(&k, more, strlen(more));
+            test_let_run();
+            CHECK_EQ(state, 1);
+        }
+        rn_close_write(k.c);
+        AWAIT(state == 2);
+        link_end(&k);
+    }
+    free(in);
+    server_end(&s);
+}
+
+static void asks_for_context(rn_httpd_request *rq, rn_httpd_response *rs)
+{
+    char buf[10];
+
+    (void)rn_httpd_ctx(rq);
+    while (rn_httpd_read(rq, buf, sizeof buf) > 0)
+        ;
+    rn_yield();
+    rn_httpd_printf(rs, "%s", rn_httpd_target(rq));
+}
+
+static void held(rn_httpd_request *rq, rn_httpd_response *rs, rn_recv_only(rn_unit) go_on)
+{
+    (void)rn_httpd_ctx(rq);
+    (void)rn_recv(go_on);
+    rn_httpd_printf(rs, "held");
+}
+
+/* What was read behind a request to see its client go is the next one's: a part that was surely read, and wherever the end of
+ * the request and of the reading cuts it. */
+GO_TEST(httpd_keeps_what_it_read_ahead)
+{
+    static const char begin[] = "GET /held HTTP/1.1\r\nHost: x\r\n\r\n"
+                                "GET /c/behind HTTP/1.1\r\nHo";
+    enum { REQUESTS = 30 };
+    static char in[REQUESTS * 100], all[REQUESTS * 300];
+    char want[20];
+    rn_chan(rn_unit) go_on = rn_chan_make(rn_unit, 0);
+    struct server s;
+    struct link k;
+    size_t n = 0;
+
+    server_start(&s, NULL);
+    rn_httpd_handle(s.h, "/c/", asks_for_context);
+    rn_httpd_handle(s.h, "/held", held, go_on);
+    link_new(&s, true, &k);
+    link_say(&k, begin, sizeof begin - 1);
+    AWAIT(upside_taken == sizeof begin - 1);
+    rn_send(go_on, (rn_unit){0});
+    link_say(&k, "st: x\r\n\r\n", 9);
+    link_read(&k, all, sizeof all, "\r\n\r\n/c/behind");
+    CHECK(strstr(all, "\r\n\r\nheld"));
+    link_end(&k);
+    for (int i = 0; i < REQUESTS; i++)
+        n += (size_t)sprintf(in + n, "POST /c/%d HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n%s", i,
+                             i % 3 == 0   ? "X: y"
+                             : i % 3 == 1 ? "Content-Length: 1"
+                                          : "Transfer-Encoding: chunked",
+                             i % 3 == 0   ? ""
+                             : i % 3 == 1 ? "x"
+                                          : "1\r\nx\r\n0\r\n\r\n");
+    n += (size_t)sprintf(in + n, "GET /a HTTP/1.1\r\n" CLOSE);
+    for (size_t i = 0, step = 1; i < 40; i++, step = step * 3 / 2 + 1) {
+        char *at = all;
+
+        if (step > n)
+            step = 1;
+        link_new(&s, i & 1, &k);
+        for (size_t from = 0; from < n; from += step) {
+            link_say(&k, in + from, n - from < step ? n - from : step);
+            if (i % 4 < 2)
+                rn_yield();
+        }
+        link_read(&k, all, sizeof all, "\r\n\r\na");
+        for (int r = 0; r < REQUESTS; r++) {
+            sprintf(want, "\r\n\r\n/c/%d", r);
+            at = strstr(at, want);
+            CHECK(at);
+        }
+        link_end(&k);
+    }
+    server_end(&s);
+    rn_chan_release(go_on);
+}
+
+/* A stream whose first read ahead ends for a deadline that nobody has set now, as a late one of the sweeper's does; while
+ * that is taken back the handler returns, and the next deadline is set. */
+static _Atomic int
+    ahead; /* 0; 1: the handler runs; 2: it may return; 3: and its reader shall end */
+static ssize_t ahead_read(void *c, void *buf, size_t size)
+{
+    return ahead == 1 ? -ETIMEDOUT : upside_read(c, buf, size);
+}
+static int ahead_deadline(void *c, rn_time t)
+{
+    int running = 1, returns = 2;
+
+    if (t == 0 && atomic_compare_exchange_strong(&ahead, &running, 2))
+        AWAIT(ahead == 3);
+    if (t == 1) {
+        CHECK_EQ(rn_set_read_deadline(c, 1), 0);
+        atomic_compare_exchange_strong(&ahead, &returns, 3);
+        return 0;
+    }
+    return rn_set_read_deadline(c, t);
+}
+static void returns_when(rn_httpd_request *rq, rn_httpd_response *rs)
+{
+    (void)rs;
+    ahead = 1;
+    (void)rn_httpd_ctx(rq);
+    AWAIT(ahead == 2);
+}
+GO_TEST(httpd_reading_ahead_ends)
+{
+    static const rn_httpd_stream ops = {
+        ahead_read,         upside_writev, upside_wait, ahead_deadline, upside_write_deadline,
+        upside_close_write, upside_cancel, NULL};
+    rn_httpd *h = rn_httpd_new(NULL);
+    rn_conn *mine, *its;
+    rn_wg wg = {0};
+    int fds[2];
+
+    rn_httpd_handle(h, "/", returns_when);
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    CHECK_EQ(rn_conn_adopt(fds[0], &mine), 0);
+    CHECK_EQ(rn_conn_adopt(fds[1], &its), 0);
+    rn_wg_go(&wg, rn_httpd_serve_stream, (rn_ctx *)NULL, h, &ops, (void *)its);
+    upside_ask(mine, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "\r\n\r\n");
+    rn_conn_close(mine);
+    rn_wg_wait(&wg);
+    rn_conn_close(its);
+    rn_httpd_free(h);
+}
+
+/* ---- Streams by number ------------------------------------------------------------------------------------ */
 
 enum { STREAMS = 20 };
 static void streams(rn_httpd *h, rn_ctx *ctx, size_t helpers)
