@@ -53,7 +53,7 @@ typedef struct rn_httpd_options {
     rn_dur head_timeout;  /* from a request's first byte to its head's end; 10 s; then 408 */
     rn_dur body_timeout;  /* without a byte of a body that is being read; 30 s */
     rn_dur idle_timeout;  /* between requests; 60 s */
-    rn_dur write_timeout; /* without progress of a response; 30 s */
+    rn_dur write_timeout; /* without progress of a response, 16 KiB on streams of your own; 30 s */
     rn_dur drain;         /* when ending: how long what is under way is waited for; 100 ms */
     rn_dur
         grace; /* when ending: how long handlers may go on after that; 30 s; then they are cut off */

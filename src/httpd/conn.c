@@ -120,18 +120,64 @@ static ssize_t c_read(struct conn *c, enum phase phase, void *buf, size_t size)
     return n;
 }
 
-ssize_t rn__c_writev(struct conn *c, struct iovec *iov, int count)
+/* A write has ended. The sweeper may have let it end, or be about to: one of the two sees the other, and no deadline is
+ * left for the next. */
+void rn__c_wrote(struct conn *c)
+{
+    uint32_t word = load_owned(&c->word);
+
+    rn__c_phase(c, BUSY);
+    fence_seq_cst(); /* pairs with sweep */
+    if (load_relaxed(&c->verdict) == word) {
+        rn_mutex_lock(&c->sv->lock); /* the sweeper holds it until the deadline is set */
+        rn_mutex_unlock(&c->sv->lock);
+        c->ops->set_write_deadline(c->stream, 0);
+    }
+}
+
+static ssize_t write_now(struct conn *c, const struct iovec *iov, int count)
 {
     ssize_t n;
 
-    if (c->err)
-        return c->err;
     rn__c_phase(c, WRITING);
     n = c->ops->writev(c->stream, iov, count);
-    rn__c_phase(c, BUSY);
+    rn__c_wrote(c);
     if (n < 0)
         c->err = (int)n;
     return n;
+}
+
+/* To a stream of one's own, of which nobody can tell how far a write has come, in pieces: each is progress. */
+ssize_t rn__c_writev(struct conn *c, struct iovec *iov, int count)
+{
+    ssize_t total = 0;
+
+    if (c->err)
+        return c->err;
+    if (c->ops == &rn__httpd_tcp)
+        return write_now(c, iov, count);
+    while (count > 0) {
+        size_t size = 0, over;
+        int k = 0;
+        ssize_t n;
+
+        while (k < count && size < PIECE)
+            size += iov[k++].iov_len;
+        over = size > PIECE ? size - PIECE : 0;
+        iov[k - 1].iov_len -= over;
+        n = write_now(c, iov, k);
+        if (n < 0)
+            return n;
+        total += n;
+        if (over) {
+            k--;
+            iov[k].iov_base = (char *)iov[k].iov_base + iov[k].iov_len;
+            iov[k].iov_len = over;
+        }
+        iov += k;
+        count -= k;
+    }
+    return total;
 }
 
 ssize_t rn__c_flush(struct conn *c)

@@ -254,7 +254,7 @@ static int send_part(rn_httpd_response *rs, int fd, int64_t from, int64_t n)
     if (c->ops == &rn__httpd_tcp) {
         rn__c_phase(c, WRITING);
         k = rn_send_file(c->stream, fd, from, (size_t)n);
-        rn__c_phase(c, BUSY);
+        rn__c_wrote(c);
         if (k > 0)
             rs->written += k;
         if (k < 0 && k != -EINVAL) {

@@ -13,7 +13,8 @@
  * Time limits. A connection never looks at the clock. It changes its word with every step: a number that is never the
  * same, and the phase. The sweeper notes when it first saw a word, and where one is too old, it writes it down as the
  * verdict and lets the read or write in progress end, by a deadline in the past. The connection compares: a verdict about
- * another word is about what is over, and the deadline is taken back.
+ * another word is about what is over, and the deadline is taken back. For a read that is done when one has ended for it; a
+ * write that has ended so cannot be taken up again, and so no write begins before its deadline is known to be gone.
  *
  * Ending: see the stages. A connection says that it is idle before it looks at the stage, and the stage is set before
  * the idle ones are told, with a fence on both sides: one of the two sees the other.
@@ -36,6 +37,7 @@
 
 enum { IN_SIZE = 8192, OUT_SIZE = 8192, GATHER = 4096, ARENA = 1024, LINES = 1024, POOLS = 8 };
 enum { READ_AHEAD = 512 }; /* bytes that there should be room for */
+enum { PIECE = 16384 };    /* a record's of TLS */
 enum {
     SKIP_MAX = 256 * 1024
 }; /* bytes of a body nobody wants, read so that the connection can go on */
@@ -185,6 +187,7 @@ int rn__rs_seal(rn_httpd_response *rs, int64_t length);
 /* Bytes of the body go out in another way: the head, and what was written, first. */
 ssize_t rn__c_writev(struct conn *c, struct iovec *iov, int count);
 void rn__c_phase(struct conn *c, enum phase phase);
+void rn__c_wrote(struct conn *c);
 const char *rn__status_text(int status);
 void rn__date_text(time_t t, char out[40]);
 /* server.c */

@@ -266,6 +266,9 @@ static void sweep(struct serving *sv, rn_time now)
             c->seen_at = now;
         } else if (phase != BUSY && now - c->seen_at >= limits[phase]) {
             store_release(&c->verdict, word); /* pairs with the load in timed_out */
+            fence_seq_cst();                  /* pairs with rn__c_wrote */
+            if (load_relaxed(&c->word) != word)
+                continue; /* it has just gone on */
             if (phase == WRITING)
                 c->ops->set_write_deadline(c->stream, 1);
             else

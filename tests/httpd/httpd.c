@@ -1173,6 +1173,83 @@ GO_TEST(httpd_reading_ahead_ends)
     rn_httpd_free(h);
 }
 
+/* A stream whose first write stalls until the sweeper ends it, and is through just then. */
+static struct {
+    _Atomic rn_time deadline;
+    _Atomic bool ended;
+    rn_chan(rn_unit) through;
+    size_t most, total;
+} stall;
+static ssize_t stall_writev(void *c, const struct iovec *iov, int count)
+{
+    size_t size = 0;
+
+    (void)c;
+    if (stall.deadline)
+        return -ETIMEDOUT;
+    if (stall.total == 0)
+        (void)rn_recv(stall.through);
+    for (int i = 0; i < count; i++)
+        size += iov[i].iov_len;
+    if (size > stall.most)
+        stall.most = size;
+    stall.total += size;
+    return (ssize_t)size;
+}
+static int stall_deadline(void *c, rn_time t)
+{
+    (void)c;
+    if (t && atomic_exchange(&stall.ended, true))
+        return 0; /* another write, which was not run for so long */
+    stall.deadline = t;
+    if (t)
+        (void)rn_try_send(stall.through, (rn_unit){0});
+    return 0;
+}
+static void writes(rn_httpd_request *rq, rn_httpd_response *rs, int *err)
+{
+    enum { SIZE = 100000 };
+    char *some = calloc(1, SIZE);
+
+    (void)rq;
+    *err = rn_httpd_flush(rs);
+    for (int i = 0; i < 3 && *err == 0; i++)
+        if (rn_httpd_write(rs, some, SIZE) != SIZE || rn_httpd_write(rs, some, 10) != 10)
+            *err = 1;
+    free(some);
+}
+
+/* The end that was meant for a write is none of the next one's; and much goes out in pieces, each of which is progress. */
+GO_TEST(httpd_writes_to_streams)
+{
+    static const rn_httpd_stream ops = {
+        upside_read,    stall_writev,       upside_wait,   upside_read_deadline,
+        stall_deadline, upside_close_write, upside_cancel, NULL};
+    rn_httpd_options o = {.write_timeout = RN_MILLISECOND};
+    rn_httpd *h = rn_httpd_new(&o);
+    rn_conn *mine, *its;
+    rn_wg wg = {0};
+    int fds[2], err = 1;
+
+    stall.through = rn_chan_make(rn_unit, 1);
+    rn_httpd_handle(h, "/", writes, &err);
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    CHECK_EQ(rn_conn_adopt(fds[0], &mine), 0);
+    CHECK_EQ(rn_conn_adopt(fds[1], &its), 0);
+    rn_wg_go(&wg, rn_httpd_serve_stream, (rn_ctx *)NULL, h, &ops, (void *)its);
+    CHECK(upside_writev(mine, &(struct iovec){"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 27}, 1) > 0);
+    rn_close_write(mine);
+    rn_wg_wait(&wg);
+    CHECK_EQ(err, 0);
+    CHECK_EQ(stall.deadline, 0);
+    CHECK_EQ(stall.most, 16384);
+    CHECK(stall.total > 3 * 100010);
+    rn_conn_close(mine);
+    rn_conn_close(its);
+    rn_httpd_free(h);
+    rn_chan_release(stall.through);
+}
+
 /* ---- Streams by number ------------------------------------------------------------------------------------ */
 
 enum { STREAMS = 20 };
