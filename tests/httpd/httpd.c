@@ -517,6 +517,58 @@ GO_TEST(httpd_timeouts)
     server_end(&s);
 }
 
+/* How a dribbled body was read: how long its last wait for a byte was, and what it said. */
+struct dribble {
+    _Atomic bool over;
+    rn_dur last;
+    ssize_t result;
+};
+static void dribbled(rn_httpd_request *rq, rn_httpd_response *rs, struct dribble *d)
+{
+    rn_time at;
+    char b;
+
+    do {
+        at = rn_now();
+        d->result = rn_httpd_read(rq, &b, 1);
+        d->last = rn_now() - at;
+    } while (d->result > 0);
+    rn_httpd_printf(rs, "read");
+    d->over = true;
+}
+
+/* The time for a body counts from its last byte: one that comes byte by byte may take many times as long. Where the machine lets
+ * somebody stand for so long, a read may be cut, but none that has not waited for that time itself; then it is tried again. */
+GO_TEST(httpd_body_byte_by_byte)
+{
+    static const char head[] = "POST /dribbled HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                               "Transfer-Encoding: chunked\r\n\r\n";
+    static const char chunk[] = "1\r\nx\r\n";
+    rn_httpd_options o = {.body_timeout = (test_is_slow() ? 1000 : 100) * RN_MILLISECOND};
+    struct dribble d = {.result = -1};
+    struct server s;
+
+    server_start(&s, &o);
+    rn_httpd_handle(s.h, "/dribbled", dribbled, &d);
+    while (d.result != 0) {
+        rn_conn *c = dial(&s);
+        rn_time begin = rn_now();
+
+        d.over = false;
+        CHECK_EQ(rn_write(c, head, sizeof head - 1), sizeof head - 1);
+        while (!d.over && rn_now() - begin < 4 * o.body_timeout) {
+            for (const char *b = chunk; *b; b++)
+                rn_write(c, b, 1);
+            rn_sleep(o.body_timeout / 20);
+        }
+        rn_write(c, "0\r\n\r\n", 5);
+        AWAIT(d.over);
+        CHECK(d.result == 0 || (d.result == -ETIMEDOUT && d.last >= o.body_timeout / 2));
+        rn_conn_close(c);
+    }
+    server_end(&s);
+}
+
 /* Clients that vanish without a word, in each phase: a filter drops what would reach them, so that they acknowledge nothing.
  * The server is rid of each by itself. */
 GO_TEST(httpd_half_open_clients)
