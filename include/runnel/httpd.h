@@ -74,9 +74,10 @@ RN__API void rn_httpd_free(rn_httpd *h);
  * serve at the same time, each its listener. l is closed, and its reference given up.
  *
  * In order means: for the time drain connections are still accepted, and requests on all are answered, with
- * "Connection: close". Then l is closed, and connections without a request are. Handlers go on for the time grace; then
- * their contexts end and their connections are cut. It returns when the last has returned, so a handler that never does
- * keeps it.
+ * "Connection: close". Then l is closed, and connections without a request are: what had come on an accepted one by then is
+ * answered, and those that the kernel had made, but nobody had accepted yet, are reset. Handlers go on for the time grace;
+ * then their contexts end and their connections are cut. It returns when the last has returned, so a handler that never
+ * does keeps it.
  *
  * Returns 0, or the error that made accepting impossible.
  */

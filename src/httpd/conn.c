@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include "httpd/httpd.h"
 
@@ -700,24 +701,35 @@ static bool one(struct conn *c, struct block *b, bool *linger)
 
 /* ---- The connection ---------------------------------------------------------------------------------------------------- */
 
+/* Whether the kernel has something for a socket of which we have not been told yet. */
+static bool has_come(const struct conn *c)
+{
+    char byte;
+
+    return c->ops == &rn__httpd_tcp &&
+           recv(rn_conn_fd(c->stream), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+}
+
 /* Wait for the first byte of a request, holding nothing. False: there will be none. */
 static bool wait_idle(struct conn *c)
 {
     for (;;) {
+        bool last;
         int err;
 
         rn__c_phase(c, IDLE);
         fence_seq_cst(); /* pairs with stage_set */
-        if (load_relaxed(&c->sv->stage) >= CLOSING)
+        last = load_relaxed(&c->sv->stage) >= CLOSING;
+        if (last)
             c->ops->set_read_deadline(c->stream,
                                       rn_now() + RN_MILLISECOND); /* has one come already? */
         err = c->ops->wait_read(NULL, c->stream);
         if (err == 0)
             return true;
-        if (err != -ETIMEDOUT)
+        if (err != -ETIMEDOUT || timed_out(c))
             return false;
-        if (timed_out(c) || load_relaxed(&c->sv->stage) >= CLOSING)
-            return false;
+        if (last)
+            return has_come(c);
         if (load_acquire(&c->nudged)) {
             store_relaxed(&c->deep, 0);
             store_relaxed(&c->nudged, 0);

@@ -762,6 +762,34 @@ GO_TEST(httpd_drains)
     server_end(&s);
 }
 
+/* What has been sent on connections that were kept is answered, also if the end comes at once, and before anybody has been
+ * told of it: one processor, which ends the server before it looks. */
+GO_TEST_PROCS(httpd_answers_what_had_come, 1)
+{
+    enum { N = 50 };
+    static const char request[] = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
+    rn_httpd_options o = {.drain = -1};
+    struct server s;
+    rn_conn *c[N];
+    char *all;
+
+    server_start(&s, &o);
+    for (int i = 0; i < N; i++) {
+        c[i] = dial(&s);
+        CHECK(!last_answer(c[i], request, "\r\n\r\na"));
+    }
+    for (int i = 0; i < N; i++)
+        CHECK_EQ(rn_write(c[i], request, sizeof request - 1), sizeof request - 1);
+    rn_ctx_cancel(s.ctx);
+    for (int i = 0; i < N; i++) {
+        all = read_all(c[i]);
+        CHECK(strstr(all, "\r\n\r\na"));
+        free(all);
+        rn_conn_close(c[i]);
+    }
+    server_end(&s);
+}
+
 static void slowly(rn_httpd_request *rq, rn_httpd_response *rs, _Atomic bool *began,
                    rn_recv_only(rn_unit) go_on)
 {
