@@ -2,9 +2,11 @@
 """httpd from outside, by curl and wrk: python3 test_httpd.py HTTPD"""
 import os
 import re
+import select
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -12,6 +14,24 @@ import threading
 import unittest
 
 HTTPD = sys.argv[1]
+
+
+def bytes_acked(s):
+    """Bytes that the other side's kernel has acknowledged: tcpi_bytes_acked of struct tcp_info."""
+    return struct.unpack_from("=Q", s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 128), 120)[0]
+
+
+def was_reset(s):
+    """Whether the end that was read is also a reset: so a socket ends that is closed before all that came is read."""
+    poll = select.poll()
+    poll.register(s, 0)
+    return bool(poll.poll(1000))
+
+
+def whole(answer):
+    """Whether answer has a head, and the body of the length that it says."""
+    head, end, body = answer.partition(b"\r\n\r\n")
+    return bool(end) and len(body) >= int(re.search(rb"\r\nContent-Length: (\d+)", head).group(1))
 
 
 class Files(unittest.TestCase):
@@ -91,70 +111,104 @@ class Files(unittest.TestCase):
         host, port = self.url[len("http://"):].split(":")
         return host, int(port)
 
-    def ask(self, path):
-        """The whole answer over a connection of its own; b"" if it is refused: at the call, or without a word."""
-        answer = bytearray()
-        try:
-            with socket.create_connection(self.address(), timeout=60) as s:
-                s.sendall(("GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % path).encode())
-                while True:
-                    part = s.recv(1 << 16)
-                    if not part:
-                        break
-                    answer += part
-        except (ConnectionRefusedError, ConnectionResetError, BrokenPipeError):
-            pass
-        return bytes(answer)
-
     def test_sigterm_under_load(self):
-        """Who asks when the end is called for is answered or refused, none by half; and the log knows of each."""
-        counts, lock, enough = {"a.txt": 0, "large.bin": 0}, threading.Lock(), threading.Event()
-        problems = []
+        """Who asks when the end is called for is answered or refused, none by half; and the log knows of each.
 
-        def load(name, body):
-            while True:
-                answer = self.ask("/" + name)
+        Nobody is refused before the end is called for. Who has been answered on a connection, and asks again on it before,
+        is answered. Later a connection may be closed or reset before its request is read; one that was read is answered.
+        """
+        counts, lock, enough = {"a.txt": 0, "large.bin": 0}, threading.Lock(), threading.Event()
+        problems, ending, bodies = [], threading.Event(), {"a.txt": b"hello\n", "large.bin": self.data}
+
+        def connect():
+            s = socket.socket()
+            self.addCleanup(s.close)
+            s.settimeout(60)
+            s.connect(self.address())
+            return s
+
+        def ask(s, name, header="", answer=b""):
+            """Whether the connection goes on after a whole answer, of which answer has come already; None: there is none."""
+            request = ("GET /%s HTTP/1.1\r\nHost: x\r\n%s\r\n" % (name, header)).encode()
+            acked = bytes_acked(s)
+            try:
                 if not answer:
+                    s.sendall(request)
+                while not whole(answer) and (part := s.recv(1 << 16)):
+                    answer += part
+                dropped = not answer and bytes_acked(s) - acked >= len(request) and not was_reset(s)
+            except (ConnectionResetError, BrokenPipeError):
+                dropped = False
+            if not answer:
+                if dropped or not ending.is_set():
+                    problems.append((name, "read, and dropped" if dropped else "refused too early"))
+                return None
+            if not answer.startswith(b"HTTP/1.1 200") or answer.split(b"\r\n\r\n", 1)[1] != bodies[name]:
+                problems.append((name, len(answer), answer[:100]))
+                return None
+            with lock:
+                counts[name] += 1
+                if counts["a.txt"] > 300 and counts["large.bin"] > 10:
+                    enough.set()
+            return b"\r\nConnection: close\r\n" not in answer
+
+        def load(name, header):
+            while True:
+                try:
+                    s = connect()
+                except (ConnectionRefusedError, ConnectionResetError):
+                    if not ending.is_set():
+                        problems.append((name, "no connection"))
                     return
-                if not answer.startswith(b"HTTP/1.1 200") or answer.split(b"\r\n\r\n", 1)[1] != body:
-                    problems.append((name, len(answer), answer[:100]))
+                while more := ask(s, name, header):
+                    pass
+                s.close()
+                if more is None:
                     return
-                with lock:
-                    counts[name] += 1
-                    if counts["a.txt"] > 300 and counts["large.bin"] > 10:
-                        enough.set()
 
         def slow():
             """Reads the rest of an answer when nobody listens any more."""
             answer = begun.recv(1000)
-            while self.ask("/none"):
+            try:
+                while True:
+                    connect().close()
+            except (ConnectionRefusedError, ConnectionResetError):
                 pass
-            while part := begun.recv(1 << 16):
-                answer += part
-            if answer.split(b"\r\n\r\n", 1)[1] != self.data:
-                problems.append(("slow", len(answer)))
-            begun.close()
-            with lock:
-                counts["large.bin"] += 1
+            ask(begun, "large.bin", answer=answer)
 
         begun = socket.socket()
+        self.addCleanup(begun.close)
         begun.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # so that most of it waits in the server
-        begun.connect(self.address())
         begun.settimeout(60)
+        begun.connect(self.address())
         begun.sendall(b"GET /large.bin HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        kept = [connect() for _ in range(20)]
+        for s in kept:
+            self.assertTrue(ask(s, "a.txt"), problems)
+        once = "Connection: close\r\n"
         threads = [threading.Thread(target=load, args=args)
-                   for args in [("a.txt", b"hello\n")] * 8 + [("large.bin", self.data)] * 4]
+                   for args in [("a.txt", once), ("a.txt", "")] * 4 + [("large.bin", once), ("large.bin", "")] * 2]
         for t in threads:
             t.start()
         self.assertTrue(enough.wait(120))
         threads.append(threading.Thread(target=slow))
         threads[-1].start()
+        for s in kept:
+            s.sendall(b"GET /a.txt HTTP/1.1\r\nHost: x\r\n\r\n")
+        ending.set()
         out = self.stop()
         for t in threads:
             t.join()
+        for s in kept:
+            answer = b""
+            while not whole(answer):
+                part = s.recv(1 << 16)
+                self.assertTrue(part, "no answer on a connection that was kept")
+                answer += part
+            counts["a.txt"] += 1
         self.assertEqual(problems, [])
-        for name, size in (("a.txt", 6), ("large.bin", 3000000)):
-            self.assertEqual(out.count('"GET /%s" 200 %d\n' % (name, size)), counts[name])
+        for name, body in bodies.items():
+            self.assertEqual(out.count('"GET /%s" 200 %d\n' % (name, len(body))), counts[name])
 
     def test_wrk(self):
         """Under the load of wrk every answer is right, and the log has a line for each."""
