@@ -88,8 +88,9 @@ static void give_up(int most)
     for (int i = 0; i < 2 * most; i++)
         rn_wg_go(&wg, look_up_once, ctx, -ECANCELED);
     AWAIT(in_progress() == most);
-    rn_ctx_end(ctx);
+    rn_ctx_cancel(ctx);
     rn_wg_wait(&wg);
+    rn_ctx_end(ctx);
     AWAIT(rn_count() == (size_t)most + 1); /* those that had no turn are gone, those at work stay */
     CHECK_EQ(in_progress(), most);
 
