@@ -124,12 +124,11 @@ PLAIN_TEST(lookups_leave_threads)
 }
 
 /* Those of a runtime that has ended count as long as they last. */
-static int leave_behind(void)
+static void leave_behind(void)
 {
     for (int i = 0; i < 10; i++)
         rn_go(look_up_once, rn_ctx_background(), 1);
     AWAIT(in_progress() == 10);
-    return 0;
 }
 static int come_after(void)
 {
@@ -147,7 +146,7 @@ static int come_after(void)
 PLAIN_TEST(lookups_outlast_a_runtime)
 {
     setenv("RUNNEL_MAX_THREADS", "20", 1);
-    CHECK_EQ(rn_run(leave_behind), 0);
+    CHECK_EQ(rn_run(test_run_body, __FILE__, __LINE__, leave_behind, true), 0);
     CHECK_EQ(in_progress(), 10);
     CHECK_EQ(rn_run(come_after), 0);
 }
