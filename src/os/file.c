@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <time.h>
 
 #include "base/atomic.h"
@@ -65,6 +66,13 @@ int rn__os_stat(int fd, struct stat *ret_stat)
 ssize_t rn__os_readv(int fd, const struct iovec *iov, int count)
 {
     return CALL(SYS_readv, fd, iov, count);
+}
+
+size_t rn__os_pending(int fd)
+{
+    int n = 0;
+
+    return CALL(SYS_ioctl, fd, FIONREAD, &n) == 0 && n > 0 ? (size_t)n : 0;
 }
 
 static COLD ssize_t write_without_signal(int fd, const struct iovec *iov, int count)

@@ -24,6 +24,8 @@ int rn__os_stat(int fd, struct stat *ret_stat);
 
 /* At the file's position. A write raises no SIGPIPE. */
 ssize_t rn__os_readv(int fd, const struct iovec *iov, int count);
+/* How many bytes lie in a pipe; 0 where that cannot be known. */
+size_t rn__os_pending(int fd);
 ssize_t rn__os_writev(int fd, const struct iovec *iov, int count);
 /* At an offset, or at the position with -1. now: -EAGAIN where it would wait for the disk, -EOPNOTSUPP where that
  * cannot be known. */

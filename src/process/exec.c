@@ -12,6 +12,10 @@
  *   exited    until its output has been read to the end, or `drain` is over
  *   done      reaped; who waits is told by a channel that is closed
  *
+ * A child, or one of its group, may keep its output full for ever. So the context and the periods are looked at in every
+ * turn, whatever else there was to do, and the end of the runtime, which finds the minder only where it waits. The end of
+ * `drain` leaves nothing behind that was in the pipes at the exit: that is the child's own, and was counted then.
+ *
  * The exit is seen by a pidfd, or, where the kernel has none, by a thread in waitid that sets an event. It does not
  * reap. The child stays a zombie until it is done, so that its number, which is that of its group, is nobody else's
  * while signals are sent there: what the end of a context sends last, SIGKILL to whoever is left of the group, comes
@@ -75,9 +79,10 @@ struct stream {
     size_t size;      /* of data; or read so far */
     char *buf;        /* output: kept, with room bytes */
     size_t room, limit;
-    bool over; /* more came than the limit */
-    bool lost; /* there was no memory for it */
-    int err;   /* of reading or writing; 0 */
+    size_t owed; /* of what was there at the exit, still to be read */
+    bool over;   /* more came than the limit */
+    bool lost;   /* there was no memory for it */
+    int err;     /* of reading or writing; 0 */
 };
 
 struct rn_child {
@@ -357,16 +362,21 @@ static bool grow(struct stream *s)
 
 static void drain(struct rn_child *c, struct stream *s)
 {
-    char nowhere[4096];
-    struct iovec iov = {nowhere, sizeof nowhere};
+    char nowhere[4096]; /* for one piece after the other: stacks are small */
+    struct iovec iov[READ_AT_ONCE / sizeof nowhere];
+    int count = 1;
     bool keep = grow(s);
     ssize_t n;
 
     if (keep)
-        iov = (struct iovec){s->buf + s->size, s->room - 1 - s->size};
-    n = rn__os_readv(s->fd, &iov, 1);
+        iov[0] = (struct iovec){s->buf + s->size, s->room - 1 - s->size};
+    else
+        for (count = 0; count < (int)(sizeof iov / sizeof *iov); count++)
+            iov[count] = (struct iovec){nowhere, sizeof nowhere};
+    n = rn__os_readv(s->fd, iov, count);
     if (n == -EAGAIN)
         return;
+    s->owed -= n > 0 && (size_t)n < s->owed ? (size_t)n : s->owed;
     if (n <= 0) {
         s->err = (int)n;
         stream_close(c, s);
@@ -398,13 +408,15 @@ static bool drive(struct rn_child *c)
         if (c->phase != RUNS && c->group)
             (void)send_signal(c, SIGKILL,
                               true); /* the rest of the group; what it wrote is still read */
+        for (int i = 1; i < 3; i++)
+            c->stream[i].owed = c->stream[i].fd < 0 ? 0 : rn__os_pending(c->stream[i].fd);
         c->until = c->drain < 0 ? INT64_MAX : time_after(now_ns(), c->drain);
     }
     return ready != 0;
 }
 
-/* The context has ended, or a period is over. True: nothing more is waited for. */
-static bool advance(struct rn_child *c)
+/* The context has ended, or a period is over. busy: something was ready. True: nothing more is waited for. */
+static bool advance(struct rn_child *c, bool busy)
 {
     int64_t now = now_ns();
 
@@ -428,7 +440,7 @@ static bool advance(struct rn_child *c)
     if (c->exited) {
         if (c->stream[1].fd < 0 && c->stream[2].fd < 0)
             return true;
-        if (now < c->until)
+        if (now < c->until || (busy && (c->stream[1].owed || c->stream[2].owed)))
             return false;
         c->cut = true;
         return true;
@@ -470,12 +482,13 @@ static void minder(uint64_t id)
     m.call = (struct fd_call){.desc = c->desc, .gen = c->gen, .dropped = minder_dropped};
     for (;;) {
         uint64_t edges = rn__fd_edges(c->desc);
+        bool busy = drive(c);
         int n;
 
-        if (drive(c))
-            continue;
-        if (advance(c))
+        if (advance(c, busy))
             break;
+        if (busy && !load_relaxed(&rn__self()->rt->stopping))
+            continue;
         m.call.ctx = c->phase == RUNS ? c->ctx : NULL;
         n = rn__fd_wait_until(&m.call, RN_READ, edges, c->until);
         if (n < 0 &&

@@ -266,6 +266,7 @@ static const struct failing calls[] = {
     {SYS_fchmod, EPERM},
     {SYS_renameat2, EIO},
     {SYS_lseek, ESPIPE},
+    {SYS_ioctl, ENOTTY},
     {SYS_pidfd_open, EMFILE},
     {SYS_execve, EACCES},
     {SYS_dup3, EBUSY},

@@ -106,6 +106,8 @@ void __wrap_freeaddrinfo(struct addrinfo *list);
 
 static void (*refuse_wait)(void); /* before the answer that there is no thread */
 static bool meets_itself; /* connect: the socket gets the address that it is to connect to */
+static bool is_endless; /* pipe2: what is read from the next one never ends, and is always there */
+static _Atomic int vector_reads;
 
 long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
@@ -118,6 +120,19 @@ long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f)
     if (number == SYS_connect && meets_itself) {
         meets_itself = false;
         CHECK_EQ(bind((int)a, (const struct sockaddr *)b, (socklen_t)c), 0);
+    }
+    if (number == SYS_readv)
+        vector_reads++;
+    if (number == SYS_pipe2 && is_endless) {
+        const int *fds = (const int *)a;
+        int endless = __real_open("/dev/random", O_RDONLY | O_NONBLOCK);
+
+        is_endless = false;
+        if (__real_syscall(number, a, b, c, d, e, f) != 0 || endless < 0)
+            abort();
+        CHECK_EQ(dup3(endless, fds[0], O_CLOEXEC), fds[0]);
+        close(endless);
+        return 0;
     }
     return __real_syscall(number, a, b, c, d, e, f);
 }
@@ -1135,6 +1150,51 @@ GO_TEST(refused_report_interrupted)
     CHECK(strstr(text, "goroutine 1 [running]:"));
     refuse(WRITE_CALL, EPIPE, 0, 1000);
     CHECK_STR(dumped(), "");
+}
+
+/* ---- Child processes ---------------------------------------------------------------------------------------------- */
+
+/* A child whose output always has more to be read: its context ends it, and `drain` what is left of it. */
+static const char *const idler[] = {"sleep", "1000", NULL};
+static const rn_exec_options idler_options = {
+    .argv = idler, .out = RN_STDIO_KEEP(100), .drain = RN_MILLISECOND};
+
+GO_TEST(refused_child_writes_without_end)
+{
+    rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background());
+    rn_exec_result r;
+    rn_child *c;
+
+    is_endless = true;
+    CHECK_EQ(rn_exec_start(ctx, &idler_options, &c), 0);
+    AWAIT(vector_reads > 3);
+    rn_ctx_cancel(ctx);
+    CHECK_EQ(rn_child_wait(c, &r), -ECANCELED);
+    CHECK_EQ(r.signal, SIGTERM);
+    CHECK(r.cut);
+    CHECK_EQ(r.out_size, 100);
+    rn_child_release(c);
+    rn_ctx_end(ctx);
+}
+
+/* And so does the end of the runtime. */
+static rn_child *left_child;
+static int leaves_a_child(void)
+{
+    is_endless = true;
+    CHECK_EQ(rn_exec_start(NULL, &idler_options, &left_child), 0);
+    AWAIT(vector_reads > 3);
+    return 0;
+}
+PLAIN_TEST(refused_child_writes_beyond_the_end)
+{
+    rn_exec_result r;
+
+    CHECK_EQ(rn_run(leaves_a_child), 0);
+    CHECK_EQ(kill(rn_child_pid(left_child), 0), -1); /* killed and reaped by now */
+    CHECK_EQ(rn_child_wait(left_child, &r), -ECANCELED);
+    CHECK_EQ(r.signal, SIGKILL);
+    rn_child_release(left_child);
 }
 
 /* ---- How many CPUs ------------------------------------------------------------------------------------------------ */

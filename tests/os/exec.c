@@ -540,6 +540,63 @@ GO_TEST(exec_timeout)
     no_children();
 }
 
+/* A child that writes all the time, and so keeps its pipe full: its context ends it, and so does a time; and a grandchild
+ * that goes on writing holds nobody up longer than `drain`. faults-refused has a pipe that is never empty. */
+GO_TEST(exec_ends_who_writes_all_the_time)
+{
+    rn_exec_options o = {
+        .argv = SHELL("exec yes"), .out = RN_STDIO_KEEP(1000), .drain = RN_MILLISECOND};
+    rn_dur d = RN_MILLISECOND;
+    rn_exec_result r;
+    rn_child *c;
+    rn_ctx *ctx;
+
+    for (int timed = 0; timed < 2; timed++) {
+        int err;
+
+        do { /* a time may be over before the child has begun */
+            d *= 2;
+            ctx = timed ? rn_ctx_with_timeout(rn_ctx_background(), d)
+                        : rn_ctx_with_cancel(rn_ctx_background());
+            err = rn_exec_start(ctx, &o, &c);
+            if (err)
+                rn_ctx_end(ctx);
+        } while (timed && err == -ETIMEDOUT);
+        CHECK_EQ(err, 0);
+        if (!timed)
+            rn_ctx_cancel(ctx);
+        CHECK_EQ(rn_child_wait(c, &r), timed ? -ETIMEDOUT : -ECANCELED);
+        CHECK_EQ(r.signal, SIGTERM);
+        rn_child_release(c);
+        rn_ctx_end(ctx);
+    }
+    o.argv = SHELL("yes &");
+    CHECK_EQ(rn_exec_with(NULL, &o, &r), 0);
+    CHECK(r.cut);
+    rn_exec_free(&r); /* that one has no reader any more, and ends by itself */
+    no_children();
+}
+
+/* What the child has written is all there, however short `drain` is. */
+GO_TEST(exec_drain_cuts_nothing_of_the_childs)
+{
+    for (int i = 0; i < test_times(20); i++) {
+        rn_exec_result r;
+        rn_exec_options o = {.argv = SHELL("sleep 1000 & head -c 60000 /dev/zero; echo $! >&2"),
+                             .out = RN_STDIO_KEEP(1 << 20),
+                             .err = RN_STDIO_KEEP(0),
+                             .drain = 1};
+
+        CHECK_EQ(rn_exec_with(NULL, &o, &r), 0);
+        CHECK_EQ(r.out_size, 60000);
+        CHECK(r.cut); /* others had it open */
+        CHECK(atoi(r.err) > 0);
+        kill(atoi(r.err), SIGKILL);
+        rn_exec_free(&r);
+    }
+    no_children();
+}
+
 /* A child that handles the signal and exits in good order has that status; the context's error all the same. */
 GO_TEST(exec_ends_in_good_order)
 {
