@@ -576,19 +576,23 @@ int rn_file_replace(struct rn_ctx *ctx, const char *path, const void *data, size
                     mode_t mode)
 {
     char beside[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    size_t folder_size = slash ? (size_t)(slash - path) + 1 : 0;
     struct stat old;
     bool had = false;
     rn_file *f = NULL, *folder;
     int err;
 
-    if (strlen(path) + 20 > sizeof beside)
+    if (folder_size + 20 > sizeof beside)
         return -ENAMETOOLONG;
     err =
         open_folder(ctx, path, &folder); /* first: what fails shall fail with the old file there */
     if (err)
         return err;
     for (int tries = 0;; tries++) {
-        snprintf(beside, sizeof beside, "%s.%08x.new", path, (unsigned)rn__random());
+        /* A name of its own: one made of path's would be too long where that is as long as may be. */
+        snprintf(beside, sizeof beside, "%.*s.%08x.new", (int)folder_size, path,
+                 (unsigned)rn__random());
         err = rn_file_open_ctx(ctx, beside, O_WRONLY | O_CREAT | O_EXCL, mode, &f);
         if (err != -EEXIST || tries == 100)
             break;

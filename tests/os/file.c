@@ -341,6 +341,8 @@ FILE_TEST(file_corners)
     unlink(path_of("f"));
     memset(long_path, 'x', sizeof long_path - 1);
     CHECK_EQ(rn_file_replace(NULL, long_path, "", 0, 0600), -ENAMETOOLONG);
+    long_path[sizeof long_path - 2] = '/';
+    CHECK_EQ(rn_file_replace(NULL, long_path, "", 0, 0600), -ENAMETOOLONG);
     err = rn_file_replace(NULL, "/dev", "", 0,
                           0600); /* of the root folder, where root alone may write */
     CHECK(err == -EISDIR || err == -EACCES || err == -EROFS);
@@ -478,6 +480,24 @@ FILE_TEST(file_whole)
         rn_ctx_end(ctx);
     }
     free(in);
+    folder_gone();
+}
+
+/* A name that is as long as the filesystem takes. */
+FILE_TEST(file_replaced_whose_name_is_long)
+{
+    char name[256], path[300], *text;
+
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = 0;
+    snprintf(path, sizeof path, "%.30s%s", path_of(""), name);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(rn_file_replace(NULL, path, i ? "new" : "old", 3, 0600), 0);
+        CHECK_EQ(rn_file_load(NULL, path, 0, &text, NULL), 0);
+        CHECK_STR(text, i ? "new" : "old");
+        free(text);
+    }
+    CHECK_EQ(unlink(path), 0);
     folder_gone();
 }
 
