@@ -173,7 +173,8 @@ RN__API RN__NODISCARD int rn_lookup(struct rn_ctx *ctx, const char *host, int fa
 RN__API RN__NODISCARD int rn__net_ask_libc(struct rn_ctx *ctx, const char *host, int family,
                                            rn_addr *ret_addrs, int room);
 
-/* A socket of udp or unixgram with a local address, for rn_recv_from and rn_send_to. Errors as rn_listen. */
+/* A socket of udp or unixgram with a local address, for rn_recv_from and rn_send_to. A path must not exist, and is removed
+ * when the socket is closed. Errors as rn_listen. */
 RN__API RN__NODISCARD int rn_bind(const char *network, const char *address, rn_conn **ret_c);
 
 /* A connection from a socket of yours, or a pipe, a terminal or another device, which it owns from then on; it is made

@@ -26,6 +26,21 @@ void rn__net_tcp_options(int fd)
     rn__os_set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 9);
 }
 
+/* The file that a socket bound to a has made, or NULL. */
+static const char *path_of(const rn_addr *a)
+{
+    const char *path = (const char *)a + offsetof(struct sockaddr_un, sun_path);
+
+    return addr_family(a) == AF_UNIX && path[0] ? path : NULL;
+}
+
+static void close_bound(int fd, const rn_addr *a)
+{
+    rn__os_close(fd);
+    if (path_of(a))
+        rn__os_unlink(path_of(a));
+}
+
 /* A bound socket at a, listening if it is a stream; its descriptor. */
 static int open_at(const rn_addr *a, struct net_kind kind, const rn_listen_options *o, bool dual)
 {
@@ -45,10 +60,14 @@ static int open_at(const rn_addr *a, struct net_kind kind, const rn_listen_optio
     }
     if (!err)
         err = rn__os_bind(fd, a, addr_length_of(a));
-    if (!err && kind.type == SOCK_STREAM)
-        err = rn__os_listen(fd, o && o->backlog > 0 ? o->backlog : INT_MAX);
     if (err) {
         rn__os_close(fd);
+        return err;
+    }
+    if (kind.type == SOCK_STREAM)
+        err = rn__os_listen(fd, o && o->backlog > 0 ? o->backlog : INT_MAX);
+    if (err) {
+        close_bound(fd, a);
         return err;
     }
     return fd;
@@ -91,6 +110,25 @@ static int open_text(const char *network, const char *text, const rn_listen_opti
     return fd;
 }
 
+/* The bound socket's struct sock, size bytes with what follows; it removes what bind has made. NULL: no memory, and
+ * nothing is left. */
+static void *bound_new(size_t size, int fd, const rn_addr *at)
+{
+    const char *path = path_of(at);
+    char *copy = path ? rn__mem_new(strlen(path) + 1) : NULL;
+    struct sock *s = path && !copy ? NULL : rn__sock_new(size, fd, false);
+
+    if (!s) {
+        close_bound(fd, at);
+        rn__mem_free(copy);
+        return NULL;
+    }
+    if (copy)
+        memcpy(copy, path, strlen(path) + 1);
+    s->path = copy;
+    return s;
+}
+
 int rn_listen_with(const char *network, const char *address, const rn_listen_options *options,
                    rn_listener **ret_l)
 {
@@ -100,21 +138,10 @@ int rn_listen_with(const char *network, const char *address, const rn_listen_opt
 
     if (fd < 0)
         return fd;
-    l = rn__sock_new(sizeof *l, fd, false);
-    if (!l) {
-        rn__os_close(fd);
+    l = bound_new(sizeof *l, fd, &at);
+    if (!l)
         return -ENOMEM;
-    }
     l->s.tcp = addr_family(&at) != AF_UNIX;
-    if (addr_family(&at) == AF_UNIX) {
-        const char *path = (const char *)&at + offsetof(struct sockaddr_un, sun_path);
-
-        if (path[0]) {
-            l->s.path = rn__mem_new(strlen(path) + 1);
-            if (l->s.path)
-                memcpy(l->s.path, path, strlen(path) + 1);
-        }
-    }
     *ret_l = l;
     return 0;
 }
@@ -132,11 +159,9 @@ int rn_bind(const char *network, const char *address, rn_conn **ret_c)
 
     if (fd < 0)
         return fd;
-    c = rn__sock_new(sizeof *c, fd, false);
-    if (!c) {
-        rn__os_close(fd);
+    c = bound_new(sizeof *c, fd, &at);
+    if (!c)
         return -ENOMEM;
-    }
     *ret_c = c;
     return 0;
 }

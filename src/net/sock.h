@@ -55,7 +55,7 @@ struct sock {
 
     struct spin hands;
     struct timer timer[2]; /* of the deadlines; their start and stop under hands */
-    char *path;            /* to be removed with a listener, or NULL */
+    char *path;            /* that binding has made, to be removed at the close, or NULL */
 };
 _Static_assert(offsetof(struct sock, hands) == CACHE_LINE, "what each call touches");
 enum { OPS_CLOSED = 1, OP_ONE = 8 };

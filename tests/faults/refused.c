@@ -371,6 +371,35 @@ GO_TEST(refused_listen)
     }
 }
 
+/* Nor does the path of a Unix socket stay behind; it goes with the close, of whoever it was. */
+GO_TEST(refused_path)
+{
+    static const long ways[] = {SYS_listen, MEMORY, MEMORY};
+    char dir[] = "/tmp/runnel-path-XXXXXX", path[40];
+
+    CHECK(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/s", dir);
+    for (int i = 0; i < 4; i++) {
+        rn_listener *l = NULL;
+        rn_conn *c = NULL;
+
+        if (i < 3)
+            refuse(ways[i], ENOMEM, i == 2, 1);
+        CHECK_EQ(rn_listen("unix", path, &l), i < 3 ? -ENOMEM : 0);
+        refuse_no_more();
+        CHECK_EQ(access(path, F_OK), i < 3 ? -1 : 0);
+        rn_listener_close(l);
+        CHECK_EQ(access(path, F_OK), -1);
+        if (i > 0 && i < 3)
+            refuse(ways[i], ENOMEM, i == 2, 1);
+        CHECK_EQ(rn_bind("unixgram", path, &c), i > 0 && i < 3 ? -ENOMEM : 0);
+        refuse_no_more();
+        rn_conn_close(c);
+        CHECK_EQ(access(path, F_OK), -1);
+    }
+    CHECK_EQ(rmdir(dir), 0);
+}
+
 /* A machine without IPv6 listens on IPv4 when no host is given. */
 GO_TEST(refused_family)
 {
