@@ -176,6 +176,9 @@ RN__API RN__NODISCARD int rn__net_ask_libc(struct rn_ctx *ctx, const char *host,
 /* A socket of udp or unixgram with a local address, for rn_recv_from and rn_send_to. A path must not exist, and is removed
  * when the socket is closed. Errors as rn_listen. */
 RN__API RN__NODISCARD int rn_bind(const char *network, const char *address, rn_conn **ret_c);
+/* options may be NULL; of them reuse_port counts: the kernel gives what comes from one address to one of the sockets. */
+RN__API RN__NODISCARD int rn_bind_with(const char *network, const char *address,
+                                       const rn_listen_options *options, rn_conn **ret_c);
 
 /* A connection from a socket of yours, or a pipe, a terminal or another device, which it owns from then on; it is made
  * non-blocking, for all who share its open file description: see rn_conn_share in os.h. 0, or -EINVAL (a regular file,

@@ -151,10 +151,11 @@ int rn_listen(const char *network, const char *address, rn_listener **ret_l)
     return rn_listen_with(network, address, NULL, ret_l);
 }
 
-int rn_bind(const char *network, const char *address, rn_conn **ret_c)
+int rn_bind_with(const char *network, const char *address, const rn_listen_options *options,
+                 rn_conn **ret_c)
 {
     rn_addr at;
-    int fd = open_text(network, address, NULL, SOCK_DGRAM, &at);
+    int fd = open_text(network, address, options, SOCK_DGRAM, &at);
     rn_conn *c;
 
     if (fd < 0)
@@ -164,6 +165,11 @@ int rn_bind(const char *network, const char *address, rn_conn **ret_c)
         return -ENOMEM;
     *ret_c = c;
     return 0;
+}
+
+int rn_bind(const char *network, const char *address, rn_conn **ret_c)
+{
+    return rn_bind_with(network, address, NULL, ret_c);
 }
 
 int rn_accept_ctx(struct rn_ctx *ctx, rn_listener *l, rn_conn **ret_c)

@@ -511,3 +511,37 @@ GO_TEST(ipv4_peers_of_ipv6_sockets)
     rn_conn_close(client);
     rn_conn_close(server);
 }
+
+/* Datagrams too may come to several sockets of one port: all that is sent comes, each to one of them. */
+GO_TEST(datagrams_of_a_shared_port)
+{
+    enum { SOCKETS = 4, CLIENTS = 64 };
+    const rn_listen_options shared = {.reuse_port = true};
+    rn_conn *c, *s[SOCKETS];
+    char at[RN_ADDR_TEXT], b;
+    int got = 0, of = 0;
+    rn_addr a;
+
+    CHECK_EQ(rn_bind_with("udp4", "127.0.0.1:0", &shared, &s[0]), 0);
+    CHECK_EQ(rn_local_addr(s[0], &a), 0);
+    CHECK(rn_addr_text(&a, at, sizeof at) > 0);
+    for (int i = 1; i < SOCKETS; i++)
+        CHECK_EQ(rn_bind_with("udp4", at, &shared, &s[i]), 0);
+    CHECK_EQ(rn_bind("udp4", at, &c), -EADDRINUSE); /* who does not share it has no part in it */
+    for (int i = 0; i < CLIENTS; i++) {
+        CHECK_EQ(rn_dial("udp4", at, &c), 0);
+        CHECK_EQ(rn_write(c, "x", 1), 1);
+        rn_conn_close(c);
+    }
+    for (int i = 0; i < SOCKETS; i++) {
+        int before = got;
+
+        CHECK_EQ(rn_set_deadline(s[i], rn_now() + RN_MILLISECOND), 0);
+        while (rn_read(s[i], &b, 1) == 1)
+            got++;
+        of += got > before;
+        rn_conn_close(s[i]);
+    }
+    CHECK_EQ(got, CLIENTS);
+    CHECK(of > 1); /* 64 ports that all lead to one of four */
+}
