@@ -4,8 +4,12 @@
  *
  * The handler may only do what is async-signal-safe: it sets a bit and posts a semaphore. A thread of ours waits for
  * that, cancels the contexts that watch the signal, and sends its number to the channels that do, without waiting. It
- * is made with the first watcher and stopped at the end of the runtime; a signal's former disposition comes back with
- * the end of its last watcher. Until then the program's own handler is not called: who watches has taken the signal
+ * is made with the first watcher and stopped at the end of the runtime, in this order: the former dispositions come back,
+ * so that no handler begins any more; the thread delivers what the handlers have noted, and is joined; the watchers go.
+ * Each signal so has the one effect or the other. A handler that another thread has only just entered may come after all
+ * that: the semaphore is never destroyed, and the bit is dropped by the next thread's start.
+ *
+ * A signal's former disposition comes back with the end of its last watcher. Until then the program's own handler is not called: who watches has taken the signal
  * over, and a handler that ends the process, as many do, would make the watching useless.
  *
  * Each watching context has a record in a list, from its making until its last user's reference has gone: until
@@ -51,7 +55,9 @@ static struct sigaction former[SIGNALS];
 static uint64_t pending; /* atomic: set by the handler, taken by the thread */
 static uint32_t stop;    /* atomic */
 static bool started;     /* guarded by lock */
+static bool stopping;    /* guarded by lock: who comes meanwhile waits */
 static sem_t wake;
+static pthread_once_t wake_once = PTHREAD_ONCE_INIT;
 static pthread_t thread;
 
 static const volatile void *sending; /* guarded by lock: the channel that is being sent to */
@@ -69,7 +75,7 @@ static void on_signal(int n)
 static void unlisten(uint64_t mask)
 {
     for (int i = 0; i < SIGNALS; i++)
-        if (mask >> i & 1 && --watching[i] == 0)
+        if (mask >> i & 1 && watching[i] && --watching[i] == 0)
             sigaction(i + 1, &former[i], NULL);
 }
 
@@ -146,14 +152,15 @@ static void send_to_all(int n)
 
 static void *signal_thread(void *arg)
 {
+    bool last = false;
+
     (void)arg;
-    for (;;) {
+    while (!last) {
         uint64_t now;
 
         while (sem_wait(&wake) != 0)
             ;
-        if (load_acquire(&stop))
-            return NULL;
+        last = load_acquire(&stop); /* before the look: what was noted by then is delivered */
         now = swap_acq_rel(&pending, 0);
         for (int n = 1; n <= SIGNALS; n++)
             if (now >> (n - 1) & 1) {
@@ -161,6 +168,12 @@ static void *signal_thread(void *arg)
                 send_to_all(n);
             }
     }
+    return NULL;
+}
+
+static void wake_make(void)
+{
+    sem_init(&wake, 0, 0);
 }
 
 /* False: no thread is to be had. */
@@ -168,13 +181,11 @@ static bool start_thread(void)
 {
     if (started)
         return true;
-    sem_init(&wake, 0, 0);
+    pthread_once(&wake_once, wake_make);
     store_relaxed(&stop, 0);
     store_relaxed(&pending, 0); /* of a former thread's watchers */
-    if (rn__os_thread_new(&thread, 0, true, signal_thread, NULL) != 0) {
-        sem_destroy(&wake);
+    if (rn__os_thread_new(&thread, 0, true, signal_thread, NULL) != 0)
         return false;
-    }
     add_acq_rel(&rn__threads_own, 1);
     started = true;
     return true;
@@ -190,6 +201,11 @@ static bool can_be_caught(int n)
 static bool watch_begin(struct watch *w, const int *signals, size_t n)
 {
     spin_lock(&lock);
+    for (unsigned k = 0; stopping; k++) {
+        spin_unlock(&lock);
+        rn__wait_shortly(k);
+        spin_lock(&lock);
+    }
     if (!start_thread()) {
         spin_unlock(&lock);
         return false;
@@ -307,8 +323,10 @@ void rn__signals_stop(void)
     bool was;
 
     spin_lock(&lock);
-    was = started;
-    started = false;
+    was = started && !stopping;
+    stopping = stopping || was;
+    for (w = was ? watches : NULL; w; w = w->next)
+        unlisten(w->mask);
     spin_unlock(&lock);
     if (!was)
         return;
@@ -316,13 +334,11 @@ void rn__signals_stop(void)
     sem_post(&wake);
     pthread_join(thread, NULL);
     sub_acq_rel(&rn__threads_own, 1);
-    sem_destroy(&wake);
     /* Contexts and channels that outlive the runtime keep their state, but no signal reaches them any more. */
     spin_lock(&lock);
     w = watches;
     watches = NULL;
-    for (next = w; next; next = next->next)
-        unlisten(next->mask);
+    started = stopping = false;
     spin_unlock(&lock);
     for (; w; w = next) {
         next = w->next;
@@ -343,6 +359,7 @@ void rn__signals_fork(void)
         }
     watches = NULL;
     sending = NULL;
-    started = false;
+    started = stopping = false;
+    wake_once = (pthread_once_t)PTHREAD_ONCE_INIT; /* the count may be anything */
     pending = 0;
 }

@@ -17,6 +17,7 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -104,6 +105,11 @@ int __wrap_getaddrinfo(const char *host, const char *service, const struct addri
 void __real_freeaddrinfo(struct addrinfo *list);
 void __wrap_freeaddrinfo(struct addrinfo *list);
 
+int __real_sem_wait(sem_t *sem);
+int __wrap_sem_wait(sem_t *sem);
+int __real_pthread_join(pthread_t thread, void **ret);
+int __wrap_pthread_join(pthread_t thread, void **ret);
+
 static void (*refuse_wait)(void); /* before the answer that there is no thread */
 static bool meets_itself; /* connect: the socket gets the address that it is to connect to */
 static bool is_endless; /* pipe2: what is read from the next one never ends, and is always there */
@@ -160,6 +166,29 @@ int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *attr, void *(*fn)(
     if (err && refuse_wait)
         refuse_wait();
     return err ? err : __real_pthread_create(t, attr, fn, arg);
+}
+
+/* The thread that waits for signals: it comes late, when the next post is there too; and what happens once it is gone. */
+static _Atomic bool comes_late, has_waited;
+static pthread_t waited;
+static void (*once_gone)(void);
+int __wrap_sem_wait(sem_t *sem)
+{
+    int result = __real_sem_wait(sem), posts = 0;
+
+    waited = pthread_self();
+    has_waited = true;
+    while (comes_late && sem_getvalue(sem, &posts) == 0 && posts == 0)
+        sched_yield();
+    return result;
+}
+int __wrap_pthread_join(pthread_t thread, void **ret)
+{
+    int result = __real_pthread_join(thread, ret);
+
+    if (has_waited && once_gone && pthread_equal(thread, waited))
+        once_gone();
+    return result;
 }
 ssize_t __wrap_read(int fd, void *buf, size_t size)
 {
@@ -937,6 +966,40 @@ GO_TEST(refused_signal_notify)
     CHECK(rn_recv_ok(ch, &v));
     CHECK_EQ(v, SIGUSR2);
     rn_signal_stop(ch);
+    rn_chan_release(ch);
+}
+
+/* The end of rn_run loses no signal: what was noted before is delivered, however late the thread is that does so, and what
+ * comes once that is gone has its former effect. */
+static _Atomic int formerly;
+static void former(int n)
+{
+    (void)n;
+    formerly++;
+}
+static void raises(void)
+{
+    once_gone = NULL;
+    CHECK_EQ(raise(SIGUSR2), 0);
+}
+static int watches_and_ends(rn_chan(int) ch)
+{
+    CHECK_EQ(rn_signal_notify(ch, SIGUSR2), 0);
+    comes_late = true;
+    once_gone = raises;
+    CHECK_EQ(raise(SIGUSR2), 0);
+    return 0;
+}
+PLAIN_TEST(refused_signal_at_the_end)
+{
+    rn_chan(int) ch = rn_chan_make(int, 2);
+
+    signal(SIGUSR2, former);
+    CHECK_EQ(rn_run(watches_and_ends, ch), 0);
+    CHECK(!once_gone);
+    CHECK_EQ(rn_len(ch), 1);
+    CHECK_EQ(rn_recv(ch), SIGUSR2);
+    CHECK_EQ(formerly, 1);
     rn_chan_release(ch);
 }
 
