@@ -52,6 +52,8 @@ RN__API RN__NODISCARD rn_ctx *rn_ctx_with_owned_value(rn_ctx *parent, const void
 /* The parent's values without its cancellation and deadline. */
 RN__API RN__NODISCARD rn_ctx *rn_ctx_without_cancel(rn_ctx *parent);
 
+/* As rn_ctx_with_timeout, INT64_MAX: without a time; but -ENOMEM, where that panics. */
+RN__API RN__NODISCARD int rn__ctx_with_timeout_err(rn_ctx *parent, rn_dur d, rn_ctx **ret_ctx);
 RN__API RN__NODISCARD rn_ctx *rn__ctx_with_signals(rn_ctx *parent, const int *signals, size_t n);
 
 RN__API void rn_ctx_cancel(rn_ctx *ctx); /* cancel and keep the reference; again: no effect */

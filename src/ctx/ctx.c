@@ -407,6 +407,17 @@ static void deadline_drop(struct timer *t)
     rn__ctx_unref(container_of(t, rn_ctx, timer)); /* the timer's */
 }
 
+static const char no_memory[] = "out of memory for a context";
+
+/* Of a constructor that has no result for want of memory. */
+static rn_ctx *made(rn_ctx *ctx)
+{
+    if (!ctx)
+        rn__panic(no_memory);
+    return ctx;
+}
+
+/* NULL: no memory. */
 static rn_ctx *ctx_new(rn_ctx *parent, enum ctx_kind kind)
 {
     rn_ctx *ctx;
@@ -417,7 +428,7 @@ static rn_ctx *ctx_new(rn_ctx *parent, enum ctx_kind kind)
     alive(parent);
     ctx = rn__mem_new_zero(size, 16);
     if (!ctx)
-        rn__panic("out of memory for a context");
+        return NULL;
     ctx->kind = kind;
     ctx->refs = ctx->users = 1;
     ctx->parent = parent;
@@ -427,20 +438,22 @@ static rn_ctx *ctx_new(rn_ctx *parent, enum ctx_kind kind)
     rn__ctx_ref(parent);
 #ifndef RN_EXPLORE
     {
-        void (*made)(rn_ctx *) = load_relaxed(&rn__ctx_made);
+        void (*tell)(rn_ctx *) = load_relaxed(&rn__ctx_made);
 
-        if (unlikely(made != NULL))
-            made(ctx);
+        if (unlikely(tell != NULL))
+            tell(ctx);
     }
 #endif
     return ctx;
 }
 
-/* A cancellable context, hooked into its parent's scope; done at once if that is. */
+/* A cancellable context, hooked into its parent's scope; done at once if that is. NULL: no memory. */
 static rn_ctx *cancel_new(rn_ctx *parent, enum ctx_kind kind)
 {
     rn_ctx *ctx = ctx_new(parent, kind);
 
+    if (!ctx)
+        return NULL;
     ctx->scope = ctx;
     ctx->hooks.next = ctx->hooks.prev = &ctx->hooks;
     ctx->link.fire = child_fire;
@@ -459,38 +472,72 @@ static rn_ctx *cancel_new(rn_ctx *parent, enum ctx_kind kind)
 
 rn_ctx *rn_ctx_with_cancel(rn_ctx *parent)
 {
-    return cancel_new(parent, CTX_CANCEL);
+    return made(cancel_new(parent, CTX_CANCEL));
 }
 
 rn_ctx *rn_ctx_with_cancel_cause(rn_ctx *parent)
 {
-    return cancel_new(parent, CTX_CANCEL);
+    return made(cancel_new(parent, CTX_CANCEL));
+}
+
+/* NULL: *ret_ctx is there; or what there is no memory for. */
+static const char *deadline_try(rn_ctx *parent, rn_time t, int cause, rn_ctx **ret_ctx)
+{
+    rn_ctx *ctx;
+
+    if (parent && parent->has_deadline && parent->deadline <= t) {
+        ctx = cancel_new(parent, CTX_CANCEL); /* the parent's comes first: no timer of its own */
+        *ret_ctx = ctx;
+        return ctx ? NULL : no_memory;
+    }
+    ctx = cancel_new(parent, CTX_DEADLINE);
+    if (!ctx)
+        return no_memory;
+    *ret_ctx = ctx;
+    ctx->has_deadline = true;
+    ctx->deadline = t;
+    ctx->expiry = cause < 0 ? rn_error_of(cause) : (rn_error){.code = -ETIMEDOUT};
+    if (chan_is_closed(&ctx->done))
+        return NULL;
+    if (t <= now_ns()) {
+        end_all(ctx, -ETIMEDOUT, &ctx->expiry);
+        return NULL;
+    }
+    rn__ctx_ref(ctx); /* the timer's */
+    edge_release(&ctx->timer);
+    if (rn__timer_start(&ctx->timer, t) < 0) {
+        rn__ctx_unref(ctx);
+        rn_ctx_end(ctx);
+        return "out of memory for a context's timer";
+    }
+    /* Ended by its parent meanwhile: then nobody has stopped the timer. */
+    if (chan_is_closed(&ctx->done) && rn__timer_stop(&ctx->timer))
+        rn__ctx_unref(ctx);
+    return NULL;
 }
 
 static rn_ctx *deadline_new(rn_ctx *parent, rn_time t, int cause)
 {
     rn_ctx *ctx;
+    const char *lack = deadline_try(parent, t, cause, &ctx);
 
-    if (parent && parent->has_deadline && parent->deadline <= t)
-        return cancel_new(parent, CTX_CANCEL); /* the parent's comes first: no timer of its own */
-    ctx = cancel_new(parent, CTX_DEADLINE);
-    ctx->has_deadline = true;
-    ctx->deadline = t;
-    ctx->expiry = cause < 0 ? rn_error_of(cause) : (rn_error){.code = -ETIMEDOUT};
-    if (chan_is_closed(&ctx->done))
-        return ctx;
-    if (t <= now_ns()) {
-        end_all(ctx, -ETIMEDOUT, &ctx->expiry);
-        return ctx;
-    }
-    rn__ctx_ref(ctx); /* the timer's */
-    edge_release(&ctx->timer);
-    if (rn__timer_start(&ctx->timer, t) < 0)
-        rn__panic("out of memory for a context's timer");
-    /* Ended by its parent meanwhile: then nobody has stopped the timer. */
-    if (chan_is_closed(&ctx->done) && rn__timer_stop(&ctx->timer))
-        rn__ctx_unref(ctx);
+    if (lack)
+        rn__panic(lack);
     return ctx;
+}
+
+int rn__ctx_with_timeout_err(rn_ctx *parent, rn_dur d, rn_ctx **ret_ctx)
+{
+    rn_ctx *ctx = NULL;
+
+    if (d == INT64_MAX)
+        ctx = cancel_new(parent, CTX_CANCEL);
+    else if (deadline_try(parent, time_after(now_ns(), d), 0, &ctx))
+        ctx = NULL;
+    if (!ctx)
+        return -ENOMEM;
+    *ret_ctx = ctx;
+    return 0;
 }
 
 rn_ctx *rn_ctx_with_timeout(rn_ctx *parent, rn_dur d)
@@ -515,7 +562,7 @@ rn_ctx *rn_ctx_with_deadline_cause(rn_ctx *parent, rn_time t, int cause)
 
 rn_ctx *rn_ctx_with_owned_value(rn_ctx *parent, const void *key, void *value, void (*drop)(void *))
 {
-    rn_ctx *ctx = ctx_new(parent, CTX_VALUE);
+    rn_ctx *ctx = made(ctx_new(parent, CTX_VALUE));
 
     if (!key)
         rn__panic("nil key");
@@ -532,7 +579,7 @@ rn_ctx *rn_ctx_with_value(rn_ctx *parent, const void *key, const void *value)
 
 rn_ctx *rn_ctx_without_cancel(rn_ctx *parent)
 {
-    rn_ctx *ctx = ctx_new(parent, CTX_WITHOUT);
+    rn_ctx *ctx = made(ctx_new(parent, CTX_WITHOUT));
 
     ctx->scope = NULL;
     ctx->has_deadline = false;

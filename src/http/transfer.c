@@ -636,8 +636,11 @@ static int look_up(struct transfer *t)
     size_t at;
     int n;
 
-    l->bound = bound = rn_ctx_with_timeout(t->ctx ? t->ctx : rn_ctx_background(),
-                                           t->client->options.connect_timeout);
+    n = rn__ctx_with_timeout_err(t->ctx ? t->ctx : rn_ctx_background(),
+                                 t->client->options.connect_timeout, &bound);
+    if (n)
+        return n;
+    l->bound = bound;
     outside(l);
     n = rn_lookup(bound, host, 0, addrs, ADDRS);
     inside(l);
@@ -711,8 +714,12 @@ static int wait_ready(struct transfer *t, struct ready *ready)
         t->progress = now;
     if (stall > 0 && (until == 0 || t->progress + stall < until))
         until = t->progress + stall;
-    if (until)
-        l->bound = ctx = rn_ctx_with_deadline(ctx ? ctx : rn_ctx_background(), until);
+    if (until) {
+        err = rn__ctx_with_timeout_err(ctx ? ctx : rn_ctx_background(), until - now, &l->bound);
+        if (err)
+            return err;
+        ctx = l->bound;
+    }
     if (l->socket_count > 1) {
         err = wait_for_all(l, ctx, ready);
     } else if (l->socket_count == 1) {
@@ -999,9 +1006,13 @@ static int begin(struct transfer *t)
     if (err)
         return err;
     r->pub.url = r->url;
-    if (timeout > 0)
-        l->limit = t->ctx =
-            rn_ctx_with_timeout(t->callers ? t->callers : rn_ctx_background(), timeout);
+    if (timeout > 0) {
+        err = rn__ctx_with_timeout_err(t->callers ? t->callers : rn_ctx_background(), timeout,
+                                       &l->limit);
+        if (err)
+            return err;
+        t->ctx = l->limit;
+    }
     t->max_body = t->rq->max_body ? t->rq->max_body : t->client->options.max_body;
     if (t->max_body == 0)
         t->max_body = t->rq->write ? -1 : memory_default;

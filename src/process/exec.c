@@ -657,7 +657,9 @@ static int set_up(struct rn_child *c, struct rn_ctx *ctx, const rn_exec_options 
 
     if (err)
         return err;
-    c->ctx = rn_ctx_with_cancel(ctx ? ctx : rn_ctx_background());
+    err = rn__ctx_with_timeout_err(ctx ? ctx : rn_ctx_background(), INT64_MAX, &c->ctx);
+    if (err)
+        return err;
     c->set = rn__os_set();
     if (c->set < 0)
         return c->set;

@@ -508,7 +508,9 @@ static int threads(void)
 }
 
 const struct program programs[] = {
-    {"channels", channels, false}, {"locks", locks, false},   {"contexts", contexts, false},
-    {"groups", groups, false},     {"time", times, false},    {"kinds", kinds, false},
-    {"many", many, false},         {"errors", errors, false}, {"threads", threads, false},
-    {"labels", labels, true},      {NULL, NULL, false}};
+    {"channels", channels, false, true}, {"locks", locks, false, true},
+    {"contexts", contexts, false, true}, {"groups", groups, false, true},
+    {"time", times, false, true},        {"kinds", kinds, false, true},
+    {"many", many, false, true},         {"errors", errors, false, true},
+    {"threads", threads, false, true},   {"labels", labels, true, true},
+    {NULL, NULL, false, false}};

@@ -13,6 +13,7 @@ struct program {
     int (*run)(void);
     bool
         keeps; /* what the library keeps for the life of the process: as much as without faults is right */
+    bool contexts; /* a call that it makes panics where there is no memory for a context */
 };
 extern const struct program programs[];
 

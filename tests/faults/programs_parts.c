@@ -361,5 +361,64 @@ static int http(void)
     return rn_run(http_main);
 }
 
-const struct program programs[] = {
-    {"names", names, true}, {"secure", secure, true}, {"http", http, true}, {NULL, NULL, false}};
+/* The client alone, with a server that makes no context. */
+static void answer_one(rn_listener *l, rn_chan(int) done)
+{
+    static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    char got[1000];
+    rn_conn *c = NULL;
+    int err = rn_accept(l, &c);
+
+    if (!err) {
+        if (rn_read(c, got, sizeof got) > 0)
+            (void)rn_write(c, answer, sizeof answer - 1);
+        rn_conn_close(c);
+    }
+    rn_send(done, err);
+}
+
+static int asks_main(void)
+{
+    rn_http_client *client = NULL;
+    rn_http_response *r = NULL;
+    rn_listener *l = NULL;
+    rn_chan(int) done = NULL;
+    char url[60];
+    rn_addr a;
+    int err;
+
+    if (rn_chan_make_err(&done, 1) != 0)
+        return 0;
+    err = rn_listen("tcp4", "127.0.0.1:0", &l);
+    if (!err)
+        err = rn_listener_addr(l, &a);
+    if (!err)
+        err = rn_go_err(answer_one, l, done);
+    RIGHT(err == 0 || told(err));
+    if (!err) {
+        snprintf(url, sizeof url, "http://127.0.0.1:%d/", rn_addr_port(&a));
+        err = rn_http_client_new(
+            &(rn_http_options){.timeout = 3 * RN_SECOND, .stall_timeout = 3 * RN_SECOND}, &client);
+        if (!err)
+            err = rn_http_do(NULL, client, &(rn_http_request){.url = url}, &r);
+        RIGHT(err == 0 ? r->size == 5 && memcmp(r->body, "hello", 5) == 0 : told(err));
+        rn_http_response_free(r);
+        rn_http_client_release(client);
+        rn_listener_cancel(l); /* nobody may have come */
+        (void)rn_recv(done);
+    }
+    rn_listener_close(l);
+    rn_chan_release(done);
+    return 0;
+}
+
+static int asks(void)
+{
+    return rn_run(asks_main);
+}
+
+const struct program programs[] = {{"names", names, true, true},
+                                   {"secure", secure, true, true},
+                                   {"http", http, true, true},
+                                   {"asks", asks, true, false},
+                                   {NULL, NULL, false, false}};
