@@ -218,16 +218,23 @@ static int race_run(struct rn_ctx *ctx, struct race *race, rn_conn **ret_c)
     int64_t begin_at = 0, next_at = 0; /* not before: the first, the next */
     bool failed = false;
 
-    race->ctx = rn_ctx_with_cancel(ctx ? ctx : rn_ctx_background());
-    race->reports = rn_chan_make(struct report, (size_t)2 * NET_ADDRS);
+    err = rn__ctx_with_timeout_err(ctx ? ctx : rn_ctx_background(), INT64_MAX, &race->ctx);
+    if (err)
+        return error_bare(err);
+    err = rn_chan_make_err(&race->reports, (size_t)2 * NET_ADDRS);
+    if (err) {
+        rn_ctx_end(race->ctx);
+        return error_bare(err);
+    }
     race->batches = NULL;
     if (race->host) {
         b = rn__mem_new(sizeof *b);
-        if (b) {
-            race->batches = rn_chan_make(struct batch, 0);
-            rn_go(look_up, race);
-        } else {
-            err = -ENOMEM;
+        err = b ? rn_chan_make_err(&race->batches, 0) : -ENOMEM;
+        if (!err)
+            err = rn_go_err(look_up, race);
+        if (err && race->batches) {
+            rn_chan_release(race->batches);
+            race->batches = NULL;
         }
     }
     while (!won && (race->batches || race_has(race) || reported < started)) {
@@ -235,9 +242,11 @@ static int race_run(struct rn_ctx *ctx, struct race *race, rn_conn **ret_c)
         int which;
 
         if (race_has(race) && (failed || until <= now)) {
-            rn_go(attempt, race, race_next(race));
-            started++;
-            failed = false;
+            int e = rn_go_err(attempt, race, race_next(race));
+
+            err = err ? err : e;
+            failed = e != 0;
+            started += !failed;
             next_at = now + attempt_delay;
             continue;
         }

@@ -708,6 +708,41 @@ GO_TEST(refused_addresses)
     }
 }
 
+/* A race between addresses for which something is refused is an error, and no panic: also where no processor keeps
+ * a channel or a goroutine's record for the next. */
+GO_TEST_PROCS(refused_race, 1)
+{
+    rn_listener *l = listener();
+    int before = 0, failures = 0;
+    char at[40];
+
+    addresses("44", port_of(l));
+    snprintf(at, sizeof(at), "some.example:%d", port_of(l));
+    for (int skip = -1; skip < 12; skip++) {
+        rn_conn *c = NULL, *here = NULL;
+        int err;
+
+        take_kept(true);
+        if (skip >= 0)
+            refuse(MEMORY, ENOMEM, skip, 1);
+        err = rn_dial("tcp", at, &c);
+        refuse_no_more();
+        take_kept(false);
+        CHECK(err == 0 || err == -ENOMEM);
+        failures += err != 0;
+        rn_conn_close(c);
+        rn_listener_set_deadline(l, 1); /* whoever came */
+        while (rn_accept(l, &here) == 0)
+            rn_conn_close(here);
+        rn_listener_set_deadline(l, 0);
+        if (skip < 0)
+            before = descriptors();
+        AWAIT(descriptors() <= before);
+    }
+    CHECK(failures > 3);
+    rn_listener_close(l);
+}
+
 /* ---- Waiting for descriptors ---------------------------------------------------------------------------------- */
 
 static int wait_pipe(void)
