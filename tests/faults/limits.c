@@ -611,25 +611,27 @@ int main(int argc, char **argv)
         {"quota", enter_cgroup, 0, false, 1},
     };
     static const struct condition no_guards = {"mappings", refuse_guards, EINVAL, false, 0};
-    static const struct program fill = {"fill", fill_mappings, false};
+    static const struct program fill = {"fill", fill_mappings, false, false};
     /* Programs for conditions of their own. needs: the text with which it must end; NULL: 0. */
     static const struct {
         struct condition condition;
         struct program program;
         const char *needs;
     } special[] = {
-        {{"locked", limit_threads, 1, false, 0}, {"alone", locked_alone, false}, NULL},
-        {{"locked", limit_threads, 2, false, 0}, {"alone", locked_alone, false}, NULL},
-        {{"locked", limit_threads, 3, false, 0}, {"alone", locked_alone, false}, NULL},
-        {{"locked", limit_threads, 3, false, 0}, {"pair", locked_pair, false}, NULL},
-        {{"locked", limit_threads, 4, false, 0}, {"pair", locked_pair, false}, NULL},
-        {{"locked", limit_threads, 1, false, 0}, {"kind", locked_kind, false}, NULL},
-        {{"locked", limit_threads, 2, false, 0}, {"kind", locked_kind, false}, NULL},
-        {{"locked", limit_threads, 3, false, 0}, {"kind", locked_kind, false}, NULL},
-        {{"locked", limit_threads, 1, true, 0}, {"last", locked_last, false}, NO_THREAD},
-        {{"locked", limit_threads, 2, true, 0}, {"last", locked_last, false}, NO_THREAD},
-        {{"stacks", limit_space, 500 << 20, true, 0}, {"timer", stack_timer, false}, NO_STACK},
-        {{"stacks", nothing, 0, false, 0}, {"back", stack_back, false}, NULL},
+        {{"locked", limit_threads, 1, false, 0}, {"alone", locked_alone, false, false}, NULL},
+        {{"locked", limit_threads, 2, false, 0}, {"alone", locked_alone, false, false}, NULL},
+        {{"locked", limit_threads, 3, false, 0}, {"alone", locked_alone, false, false}, NULL},
+        {{"locked", limit_threads, 3, false, 0}, {"pair", locked_pair, false, false}, NULL},
+        {{"locked", limit_threads, 4, false, 0}, {"pair", locked_pair, false, false}, NULL},
+        {{"locked", limit_threads, 1, false, 0}, {"kind", locked_kind, false, false}, NULL},
+        {{"locked", limit_threads, 2, false, 0}, {"kind", locked_kind, false, false}, NULL},
+        {{"locked", limit_threads, 3, false, 0}, {"kind", locked_kind, false, false}, NULL},
+        {{"locked", limit_threads, 1, true, 0}, {"last", locked_last, false, false}, NO_THREAD},
+        {{"locked", limit_threads, 2, true, 0}, {"last", locked_last, false, false}, NO_THREAD},
+        {{"stacks", limit_space, 500 << 20, true, 0},
+         {"timer", stack_timer, false, false},
+         NO_STACK},
+        {{"stacks", nothing, 0, false, 0}, {"back", stack_back, false, false}, NULL},
     };
 
     signal(SIGPIPE, SIG_IGN);
