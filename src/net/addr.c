@@ -339,7 +339,7 @@ static bool look_begin(void)
     return true;
 }
 
-/* On a thread without a runtime, perhaps for ever: between this and look_begin nothing takes the goroutine away. */
+/* On a thread without a processor, perhaps for ever. Between look_begin and this nothing takes the goroutine away. */
 static void look(struct lookup *l)
 {
     l->code =

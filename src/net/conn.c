@@ -399,14 +399,17 @@ ssize_t rn_writev(rn_conn *c, const struct iovec *iov, int count)
 static COLD ssize_t send_copied(struct op *op, int fd, int64_t *offset, size_t size)
 {
     struct iovec iov = {NULL, size < COPIED ? size : COPIED};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
     ssize_t n;
 
     iov.iov_base = rn__mem_new(iov.iov_len);
     if (!iov.iov_base)
         return -ENOMEM;
     n = rn__os_preadv(fd, &iov, 1, *offset, false);
-    if (n > 0)
-        n = sock_send(op, iov.iov_base, (size_t)n);
+    if (n > 0) {
+        iov.iov_len = (size_t)n;
+        n = sock_sendmsg(op, &m);
+    }
     if (n > 0)
         *offset += n;
     rn__mem_free(iov.iov_base);
