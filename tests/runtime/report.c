@@ -736,8 +736,10 @@ static int ends_beside(enum beside what)
         return 0;
     }
     AWAIT(symbols_asked);
-    if (by_exit)
+    if (by_exit) {
+        test_leaves_behind(); /* the stack of rn_run's thread, which may be ours, is not looked at then */
         exit(0);
+    }
     return 0;
 }
 static enum beside what_beside;

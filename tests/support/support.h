@@ -87,6 +87,9 @@ bool test_is_slow(void);
 /* Whether an emulator runs the program, which has a thread of its own and passes no seccomp filter on. */
 bool test_is_emulated(void);
 
+/* What is left in memory at the end of the process is no matter. */
+void test_leaves_behind(void);
+
 /* Let everybody else run for a good while: what could wrongly happen gets its chance. */
 void test_let_run(void);
 
