@@ -75,8 +75,11 @@ static void on_signal(int n)
 static void unlisten(uint64_t mask)
 {
     for (int i = 0; i < SIGNALS; i++)
-        if (mask >> i & 1 && watching[i] && --watching[i] == 0)
-            sigaction(i + 1, &former[i], NULL);
+        if (mask >> i & 1 && watching[i]) {
+            watching[i]--;
+            if (!watching[i])
+                sigaction(i + 1, &former[i], NULL);
+        }
 }
 
 /* Nobody has a reference to ctx any more. */
