@@ -9,8 +9,9 @@
  * Each signal so has the one effect or the other. A handler that another thread has only just entered may come after all
  * that: the semaphore is never destroyed, and the bit is dropped by the next thread's start.
  *
- * A signal's former disposition comes back with the end of its last watcher. Until then the program's own handler is not called: who watches has taken the signal
- * over, and a handler that ends the process, as many do, would make the watching useless.
+ * A signal's former disposition comes back with the end of its last watcher. Until then the program's own handler is
+ * not called: who watches has taken the signal over, and a handler that ends the process, as many do, would make the
+ * watching useless.
  *
  * Each watching context has a record in a list, from its making until its last user's reference has gone: until
  * then the signal has no other effect, however often it comes. A channel has one for each rn_signal_notify, until

@@ -118,20 +118,16 @@ static inline void note_drained(struct sock *s, uint64_t edges, ssize_t n, size_
 
 int rn_wait_read_ctx(struct rn_ctx *ctx, rn_conn *c)
 {
-    uint64_t edges, drained;
-    ssize_t n;
+    uint64_t edges;
     struct op op;
     int err = op_begin(&op, &c->s, ctx, RN_READ);
 
     if (err)
         return err;
     edges = rn__fd_edges(c->s.desc);
-    drained = load_relaxed(&c->s.drained);
-    n = -EAGAIN;
     /* Asked without taking anything: a socket tells an error once, and that is for the read. */
-    if (drained != (DRAINED | (uint32_t)edges) && rn__os_poll(c->s.fd, true, false) != 0)
-        n = 0;
-    if (n == -EAGAIN)
+    if (load_relaxed(&c->s.drained) == (DRAINED | (uint32_t)edges) ||
+        rn__os_poll(c->s.fd, true, false) == 0)
         err = op_wait(&op, RN_READ, edges);
     err = (int)op_result(&op, err); /* an end and an error are something to read */
     op_end(&op);

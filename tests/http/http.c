@@ -11,16 +11,6 @@
 #include <runnel/net.h>
 #include <signal.h>
 
-/* See http.h: neither libcurl nor what it uses is instrumented. */
-const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void)
-{
-    return "called_from_lib:libcurl.so\ncalled_from_lib:libcrypto.so\n"
-           "called_from_lib:libssl.so\ncalled_from_lib:libnghttp2.so\n";
-}
-
-#define HEAD_3 "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
-
 /* ---- Requests and answers ------------------------------------------------------------------------------------- */
 
 static void ok(struct talk *t)

@@ -13,15 +13,6 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
-/* See http.h: neither libcurl nor what it uses is instrumented. */
-const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void)
-{
-    return "called_from_lib:libcurl.so\ncalled_from_lib:libcrypto.so\n"
-           "called_from_lib:libssl.so\ncalled_from_lib:libnghttp2.so\n";
-}
-
-#define HEAD_3 "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
 #define HEAD_CHUNKED "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 #define HEAD_NONE "HTTP/1.0 200 OK\r\n\r\n"
 

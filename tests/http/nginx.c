@@ -11,13 +11,6 @@
 
 #include <sys/stat.h>
 
-const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void)
-{
-    return "called_from_lib:libcurl.so\ncalled_from_lib:libcrypto.so\n"
-           "called_from_lib:libssl.so\ncalled_from_lib:libnghttp2.so\n";
-}
-
 /* Port 0: http. 1: https with HTTP/2. 2 to 4: https with a certificate of another name, one that has expired, and one by
  * an authority that nobody knows. */
 static const char conf[] =

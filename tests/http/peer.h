@@ -17,6 +17,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* See http.h: neither libcurl nor what it uses is instrumented. */
+const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void)
+{
+    return "called_from_lib:libcurl.so\ncalled_from_lib:libcrypto.so\n"
+           "called_from_lib:libssl.so\ncalled_from_lib:libnghttp2.so\n";
+}
+
+#define HEAD_3 "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
+
 struct peer;
 
 /* A connection as its script sees it: what has come is in text[at..size). */
