@@ -135,6 +135,7 @@ static int come_after(void)
     rn_wg wg = {0};
 
     rn_wg_go(&wg, look_up_once, rn_ctx_background(), 1);
+    AWAIT(test_parked() == 2); /* who asks, and the lookup: it sleeps, and is not at work */
     test_let_run();
     CHECK_EQ(server.all, 10);
     let_answer(true);
