@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * load.c - load on a server, which is a process of its own: what a request costs it, and how long the answer takes.
+ * load.c - load on servers, each a process of its own: what a request costs it, and how long the answer takes.
  *
- *     bench_load SERVER [-list] [-run ^NAME$] [-procs P] [-time MS] [-smoke]
+ *     bench_load SERVER... [-list] [-run ^NAME$] [-procs P] [-time MS] [-smoke]
  *
  * "SERVER KIND P" is started. It serves KIND on P processors, on a free port of the loopback interface, whose number is the
- * first line that it prints. It is the same for every server: one thread around epoll, every connection with one request
- * under way, the next one sent as soon as the answer is whole. The CPU time is the server's alone, of all its threads and
- * child processes, as the kernel counts it. Nothing here is runnel's. Workloads: README.md.
+ * first line that it prints. Its load is the same for every server: one thread around epoll, every connection with one
+ * request under way, the next one sent as soon as the answer is whole. The CPU time is the server's alone, of all its threads
+ * and child processes, as the kernel counts it. Nothing here is runnel's. Workloads: README.md.
+ *
+ * Several servers are there at the same time, each with a generator of its own, a child process, and have load in turns of a
+ * fifth of a second: what the machine does besides comes to all of them alike, and the turns of one round can be compared. A
+ * turn is measured from when every connection has had an answer until the next requests stay away; then the generator reads
+ * what is still under way, so that nothing of one's turn is done in another's. One line is printed for each turn, and one for
+ * each percentile of all of a server's turns, behind a line "server" with its number if there are several.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -31,8 +37,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MESSAGE = 64, EVENTS = 512, CHILDREN = 64, SERVER_STARTS_S = 10 };
-static const int64_t MS = 1000000, SECOND = 1000000000;
+enum { MESSAGE = 64, EVENTS = 512, CHILDREN = 64, SERVERS = 8, SERVER_STARTS_S = 10 };
+static const int64_t MS = 1000000, SECOND = 1000000000, TURN = 200000000;
 
 static const char get[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
@@ -303,8 +309,8 @@ static bool conn_read(struct conn *c)
     return true;
 }
 
-/* Answers until the time end; how many. go_on: with a new request after each. */
-static uint64_t answers(int64_t end, uint64_t most, bool go_on)
+/* Answers until the time end; how many. go_on: with a new request after each. note: how long they took is noted. */
+static uint64_t answers(int64_t end, uint64_t most, bool go_on, bool note)
 {
     struct epoll_event evs[EVENTS];
     uint64_t count = 0;
@@ -321,7 +327,8 @@ static uint64_t answers(int64_t end, uint64_t most, bool go_on)
             if (!conn_read(c))
                 continue;
             at = now(CLOCK_MONOTONIC);
-            latency_note(at - c->sent_at);
+            if (note)
+                latency_note(at - c->sent_at);
             count++;
             if (go_on)
                 conn_send(c, at);
@@ -349,28 +356,63 @@ static void print(const struct entry *e, double value, const char *unit, uint64_
     printf("%-44s %14.2f %-14s %12" PRIu64 "\n", e->name, value, unit, n);
 }
 
-static void load(const struct entry *e, int count, int64_t time)
-{
-    int64_t cpu, from;
-    double ops;
+/* What the parent asks of a generator, and the answer: time 0 asks for the percentiles. */
+struct order {
+    int64_t time;
+    bool note;
+};
+struct turn {
+    uint64_t ops;
+    int64_t wall, cpu;
+};
+struct late {
+    double p50, p99, p999;
+};
 
-    conns_open(count);
+static struct turn take_turn(int count, struct order o)
+{
+    struct turn t;
+
     for (int i = 0; i < count; i++)
         conn_send(&conns[i], now(CLOCK_MONOTONIC));
-    (void)answers(now(CLOCK_MONOTONIC) + time / 4, UINT64_MAX, true);
-    memset(latencies, 0, sizeof latencies);
-    cpu = server_cpu();
-    from = now(CLOCK_MONOTONIC);
-    ops = (double)answers(from + time, UINT64_MAX, true);
-    cpu = server_cpu() - cpu;
-    from = now(CLOCK_MONOTONIC) - from;
-    if (ops < 1)
+    (void)answers(now(CLOCK_MONOTONIC) + SERVER_STARTS_S * SECOND, (uint64_t)count, true, false);
+    t.cpu = server_cpu();
+    t.wall = now(CLOCK_MONOTONIC);
+    t.ops = answers(t.wall + o.time, UINT64_MAX, true, o.note);
+    t.cpu = server_cpu() - t.cpu;
+    t.wall = now(CLOCK_MONOTONIC) - t.wall;
+    (void)answers(0, (uint64_t)count, false, false);
+    if (t.ops == 0)
         fail("no answer");
-    print(e, (double)from / ops, "ns/op", (uint64_t)ops);
-    print(e, (double)cpu / ops, "cpu-ns/op", (uint64_t)ops);
-    print(e, latency_at(0.5) / 1000, "p50-us", (uint64_t)ops);
-    print(e, latency_at(0.99) / 1000, "p99-us", (uint64_t)ops);
-    print(e, latency_at(0.999) / 1000, "p99.9-us", (uint64_t)ops);
+    return t;
+}
+
+static void say(int fd, const void *what, size_t size)
+{
+    if (write(fd, what, size) != (ssize_t)size)
+        fail("pipe: %s", strerror(errno));
+}
+static void hear(int fd, void *ret_what, size_t size)
+{
+    if (read(fd, ret_what, size) != (ssize_t)size)
+        fail("a generator has failed");
+}
+
+/* The generator of one server: a child process, which ends when it has told the percentiles. */
+static void generate(int count, int in, int out)
+{
+    struct order o;
+    struct late l;
+
+    conns_open(count);
+    for (;;) {
+        hear(in, &o, sizeof o);
+        if (o.time == 0)
+            break;
+        say(out, &(struct turn[1]){take_turn(count, o)}, sizeof(struct turn));
+    }
+    l = (struct late){latency_at(0.5), latency_at(0.99), latency_at(0.999)};
+    say(out, &l, sizeof l);
 }
 
 /* The pauses are for the server: to look after what is idle, or collect its garbage. */
@@ -385,7 +427,7 @@ static void idle(const struct entry *e, int count, int64_t time)
     fresh = server_footprint();
     for (int i = 0; i < count; i++)
         conn_send(&conns[i], 0);
-    if (answers(0, (uint64_t)count, false) != (uint64_t)count)
+    if (answers(0, (uint64_t)count, false, false) != (uint64_t)count)
         fail("no answer");
     nanosleep(&pause, NULL);
     used = server_footprint();
@@ -393,12 +435,13 @@ static void idle(const struct entry *e, int count, int64_t time)
     print(e, (double)(used - before) / count, "B/used-conn", (uint64_t)count);
 }
 
-static void run(const char *program, const struct entry *e, const char *procs, int64_t time,
-                bool smoke)
+/* Starts a server, measures it and stops it: idle, or as the orders that come by in say. */
+static void with_server(const char *program, const struct entry *e, const char *procs, int count,
+                        int64_t time, int in, int out)
 {
     static char message[MESSAGE] = {1};
     bool http = strcmp(e->kind, "http") == 0;
-    int port = server_start(program, e->kind, procs), count = smoke ? 4 : e->conns;
+    int port = server_start(program, e->kind, procs);
     struct conn first = {0};
 
     address = (struct sockaddr_in){.sin_family = AF_INET,
@@ -412,7 +455,7 @@ static void run(const char *program, const struct entry *e, const char *procs, i
     if (e->idle)
         idle(e, count, time);
     else
-        load(e, count, time);
+        generate(count, in, out);
     server_stop();
     close(first.fd);
     for (int i = 0; i < count; i++)
@@ -421,28 +464,110 @@ static void run(const char *program, const struct entry *e, const char *procs, i
     free(conns);
 }
 
+static struct generator {
+    pid_t pid;
+    int in, out;
+} generators[SERVERS];
+
+static void generator_start(struct generator *g, const char *program, const struct entry *e,
+                            const char *procs, int count)
+{
+    int to[2], from[2];
+
+    if (pipe2(to, O_CLOEXEC) != 0 || pipe2(from, O_CLOEXEC) != 0)
+        fail("pipe: %s", strerror(errno));
+    g->pid = fork();
+    if (g->pid < 0)
+        fail("fork: %s", strerror(errno));
+    if (g->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGTERM); /* and its server with it */
+        close(to[1]);
+        close(from[0]);
+        with_server(program, e, procs, count, 0, to[0], from[1]);
+        exit(0);
+    }
+    close(to[0]);
+    close(from[1]);
+    g->out = to[1];
+    g->in = from[0];
+}
+
+static struct turn generator_turn(const struct generator *g, int64_t time, bool note)
+{
+    struct turn t;
+
+    say(g->out, &(struct order){time, note}, sizeof(struct order));
+    hear(g->in, &t, sizeof t);
+    return t;
+}
+
+static void load(char **servers, int n, const struct entry *e, const char *procs, int count,
+                 int64_t time)
+{
+    int turns = (int)((time + TURN - 1) / TURN);
+    struct turn *all = calloc((size_t)(turns * n), sizeof *all);
+
+    for (int k = 0; k < n; k++) {
+        generator_start(&generators[k], servers[k], e, procs, count);
+        (void)generator_turn(&generators[k], time / turns, false);
+    }
+    for (int i = 0; i < turns; i++)
+        for (int j = 0; j < n; j++) {
+            int k = i % 2 ? n - 1 - j : j; /* nobody is always behind the same one */
+
+            all[i * n + k] = generator_turn(&generators[k], time / turns, true);
+        }
+    for (int k = 0; k < n; k++) {
+        uint64_t ops = 0;
+        struct late l;
+
+        if (n > 1)
+            printf("server %d\n", k);
+        for (int i = 0; i < turns; i++) {
+            const struct turn *t = &all[i * n + k];
+
+            print(e, (double)t->wall / (double)t->ops, "ns/op", t->ops);
+            print(e, (double)t->cpu / (double)t->ops, "cpu-ns/op", t->ops);
+            ops += t->ops;
+        }
+        say(generators[k].out, &(struct order){0, false}, sizeof(struct order));
+        hear(generators[k].in, &l, sizeof l);
+        print(e, l.p50 / 1000, "p50-us", ops);
+        print(e, l.p99 / 1000, "p99-us", ops);
+        print(e, l.p999 / 1000, "p99.9-us", ops);
+        waitpid(generators[k].pid, NULL, 0);
+        close(generators[k].in);
+        close(generators[k].out);
+    }
+    free(all);
+}
+
 int main(int argc, char **argv)
 {
     const char *pattern = "", *procs = "1";
     bool list = false, smoke = false;
     int64_t time = 100 * MS;
+    char *servers[SERVERS];
     struct rlimit r;
     size_t length;
+    int n = 0;
 
-    if (argc < 2) {
-        fputs("usage: bench_load SERVER [-list] [-run ^NAME$] [-procs P] [-time MS] [-smoke]\n",
-              stderr);
-        return 2;
-    }
-    for (int i = 2; i < argc; i++) {
+    for (int i = 1; i < argc; i++) {
         list = list || strcmp(argv[i], "-list") == 0;
         smoke = smoke || strcmp(argv[i], "-smoke") == 0;
-        if (strcmp(argv[i], "-run") == 0 && i + 1 < argc)
+        if (argv[i][0] != '-' && n < SERVERS)
+            servers[n++] = argv[i];
+        else if (strcmp(argv[i], "-run") == 0 && i + 1 < argc)
             pattern = argv[++i];
         else if (strcmp(argv[i], "-procs") == 0 && i + 1 < argc)
             procs = argv[++i];
         else if (strcmp(argv[i], "-time") == 0 && i + 1 < argc)
             time = atoll(argv[++i]) * MS;
+    }
+    if (n == 0 && !list) {
+        fputs("usage: bench_load SERVER... [-list] [-run ^NAME$] [-procs P] [-time MS] [-smoke]\n",
+              stderr);
+        return 2;
     }
     if (getrlimit(RLIMIT_NOFILE, &r) == 0) {
         r.rlim_cur = r.rlim_max;
@@ -460,8 +585,15 @@ int main(int argc, char **argv)
             puts(e->name);
             continue;
         }
-        run(argv[1], e, procs, time, smoke);
-        fflush(stdout);
+        fflush(stdout); /* the children have none of it */
+        if (!e->idle)
+            load(servers, n, e, procs, smoke ? 4 : e->conns, time);
+        for (int k = 0; k < n && e->idle; k++) {
+            if (n > 1)
+                printf("server %d\n", k);
+            fflush(stdout);
+            with_server(servers[k], e, procs, smoke ? 4 : e->conns, time, -1, -1);
+        }
     }
     return 0;
 }

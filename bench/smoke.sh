@@ -10,7 +10,8 @@ for program in "$@"; do
         if [ "$(basename "$program")" = bench_load ]; then
             "$program" "$(dirname "$program")/bench_serve" -smoke -procs "$procs" >/dev/null
             for name in EchoLoad/conns=64 EchoLoad/conns=10000 IdleEcho/conns=10000; do
-                "$program" "$(dirname "$program")/bench_epoll" -run "^$name\$" -smoke -procs "$procs" >/dev/null
+                "$program" "$(dirname "$program")/bench_epoll" "$(dirname "$program")/bench_serve" \
+                    -run "^$name\$" -smoke -procs "$procs" >/dev/null
             done
         else
             "$program" -smoke -procs "$procs" >/dev/null
