@@ -512,7 +512,7 @@ static bool look_at(struct dump *d, struct g *g)
     for (unsigned glance = 0;; glance++) {
         uint8_t status = load_acquire(&g->status);
         uint64_t id = load_relaxed(&g->id);
-        uint32_t on_cpu = load_acquire(&g->on_cpu); /* pairs with arrived(): its context is saved */
+        uint8_t on_cpu = load_acquire(&g->on_cpu); /* pairs with arrived(): its context is saved */
         void *sp = load_relaxed(&g->sp);
         int64_t since = load_relaxed(&g->since);
         uint32_t nth = load_relaxed(&g->lockings);

@@ -58,7 +58,7 @@ class Goroutine:
         self.status = number(g, "g.status", 1)
         self.low = number(g, "g.stack_lo", 8)
         self.sp = number(g, "g.sp", 8)
-        self.on_cpu = number(g, "g.on_cpu", 4) != 0
+        self.on_cpu = number(g, "g.on_cpu", 1) != 0
 
     def running(self):
         return self.status == entry("G_RUNNING")

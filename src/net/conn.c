@@ -47,14 +47,17 @@ static COLD ssize_t call_when_ready(struct op *op, const struct iovec *iov, int 
     return n;
 }
 
-static ssize_t sock_recv(struct op *op, void *buf, size_t size)
+static NOINLINE ssize_t file_read(struct op *op, void *buf, size_t size)
 {
     struct iovec iov = {buf, size};
 
-    if (likely(op->s->how == HOW_SOCKET))
-        return rn__os_recv(op->s->fd, buf, size);
     return op->s->how == HOW_FILE ? rn__os_readv(op->s->fd, &iov, 1)
                                   : call_when_ready(op, &iov, 1, true);
+}
+static ALWAYS_INLINE ssize_t sock_recv(struct op *op, void *buf, size_t size)
+{
+    return likely(op->s->how == HOW_SOCKET) ? rn__os_recv(op->s->fd, buf, size)
+                                            : file_read(op, buf, size);
 }
 static ssize_t sock_recvmsg(struct op *op, struct msghdr *m)
 {
@@ -110,10 +113,25 @@ static inline void have_read(ssize_t n)
 static inline void note_drained(struct sock *s, uint64_t edges, ssize_t n, size_t size)
 {
     bool all = s->tcp && (n == -EAGAIN || (n > 0 && (size_t)n < size)) && !rn__fd_more(s->desc);
-    uint64_t word = all ? DRAINED | (uint32_t)edges : 0;
 
-    if (load_relaxed(&s->drained) != word)
-        store_relaxed(&s->drained, word);
+    store_relaxed(&s->drained, all ? DRAINED | (uint32_t)edges : 0);
+}
+
+static inline bool is_drained(const struct sock *s, uint64_t edges)
+{
+    return load_relaxed(&s->drained) == (DRAINED | (uint32_t)edges);
+}
+
+/* An attempt to read, after edges; -EAGAIN without asking the kernel where that is known. */
+static ALWAYS_INLINE ssize_t read_try(struct op *op, void *buf, size_t size, uint64_t edges)
+{
+    ssize_t n;
+
+    if (is_drained(op->s, edges))
+        return -EAGAIN;
+    n = sock_recv(op, buf, size);
+    note_drained(op->s, edges, n, size);
+    return n;
 }
 
 int rn_wait_read_ctx(struct rn_ctx *ctx, rn_conn *c)
@@ -126,8 +144,7 @@ int rn_wait_read_ctx(struct rn_ctx *ctx, rn_conn *c)
         return err;
     edges = rn__fd_edges(c->s.desc);
     /* Asked without taking anything: a socket tells an error once, and that is for the read. */
-    if (load_relaxed(&c->s.drained) == (DRAINED | (uint32_t)edges) ||
-        rn__os_poll(c->s.fd, true, false) == 0)
+    if (is_drained(&c->s, edges) || rn__os_poll(c->s.fd, true, false) == 0)
         err = op_wait(&op, RN_READ, edges);
     err = (int)op_result(&op, err); /* an end and an error are something to read */
     op_end(&op);
@@ -141,9 +158,38 @@ int rn_wait_read(rn_conn *c)
     return rn_wait_read_ctx(NULL, c);
 }
 
-ssize_t rn_read_ctx(struct rn_ctx *ctx, rn_conn *c, void *buf, size_t size)
+/* The end of a call that has read: what it returns. */
+static ALWAYS_INLINE ssize_t read_done(struct sock *s, void *buf, ssize_t n)
+{
+    sock_leave(s);
+    have_read(n);
+    if (n > 0)
+        tool_write(buf, (size_t)n);
+    return n;
+}
+
+/* Go on in a call that has begun: there was nothing after edges. The frame in which an idle connection's goroutine waits. */
+static NOINLINE ssize_t read_waiting(struct rn_ctx *ctx, struct sock *s, void *buf, size_t size,
+                                     uint64_t edges)
 {
     struct op op;
+    ssize_t n;
+
+    op_init(&op, s, ctx, false);
+    do {
+        n = op_wait(&op, RN_READ, edges);
+        if (n < 0)
+            break;
+        edges = rn__fd_edges(s->desc);
+        n = read_try(&op, buf, size, edges);
+    } while (n == -EAGAIN);
+    return read_done(s, buf, op_result(&op, n));
+}
+
+static NOINLINE ssize_t read_slow(struct rn_ctx *ctx, rn_conn *c, void *buf, size_t size)
+{
+    struct op op;
+    uint64_t edges;
     ssize_t n = op_begin(&op, &c->s, ctx, RN_READ);
 
     if (n)
@@ -152,30 +198,57 @@ ssize_t rn_read_ctx(struct rn_ctx *ctx, rn_conn *c, void *buf, size_t size)
         op_end(&op);
         return 0;
     }
-    for (;;) {
-        uint64_t edges = rn__fd_edges(c->s.desc);
+    edges = rn__fd_edges(c->s.desc);
+    n = read_try(&op, buf, size, edges);
+    return n == -EAGAIN ? read_waiting(ctx, &c->s, buf, size, edges)
+                        : read_done(&c->s, buf, op_result(&op, n));
+}
 
-        if (load_relaxed(&c->s.drained) != (DRAINED | (uint32_t)edges)) {
-            n = sock_recv(&op, buf, size);
-            note_drained(&c->s, edges, n, size);
-            if (likely(n != -EAGAIN))
-                break;
-        }
-        n = op_wait(&op, RN_READ, edges);
-        if (n < 0)
-            break;
+/* The first attempt in a call that has begun. */
+static NOINLINE ssize_t read_now(struct rn_ctx *ctx, struct sock *s, void *buf, size_t size,
+                                 uint64_t edges)
+{
+    ssize_t n = rn__os_recv(s->fd, buf, size);
+
+    note_drained(s, edges, n, size);
+    if (n == -EAGAIN)
+        return read_waiting(ctx, s, buf, size, edges);
+    return read_done(s, buf, sock_result(s, n));
+}
+
+/*
+ * Mostly there is something, or it is known that there is nothing: all else is out of the way, and this has no frame when
+ * it goes on. In each of the two callers, so that the one without a context asks for none.
+ */
+static ALWAYS_INLINE ssize_t read_some(struct rn_ctx *ctx, rn_conn *c, void *buf, size_t size)
+{
+    struct sock *s = &c->s;
+    uint64_t edges;
+
+    if (unlikely(s->how != HOW_SOCKET || size == 0 || wait_point_due() ||
+                 load_relaxed(&s->deadline[RN_READ - 1]) != 0))
+        return read_slow(ctx, c, buf, size);
+    if (ctx) {
+        int err = rn_ctx_err(ctx);
+
+        if (err)
+            return err;
     }
-    n = op_result(&op, n);
-    op_end(&op);
-    have_read(n);
-    if (n > 0)
-        tool_write(buf, (size_t)n);
-    return n;
+    if (unlikely(!sock_enter(s)))
+        return -ECANCELED;
+    edges = rn__fd_edges(s->desc);
+    return is_drained(s, edges) ? read_waiting(ctx, s, buf, size, edges)
+                                : read_now(ctx, s, buf, size, edges);
+}
+
+ssize_t rn_read_ctx(struct rn_ctx *ctx, rn_conn *c, void *buf, size_t size)
+{
+    return read_some(ctx, c, buf, size);
 }
 
 ssize_t rn_read(rn_conn *c, void *buf, size_t size)
 {
-    return rn_read_ctx(NULL, c, buf, size);
+    return read_some(NULL, c, buf, size);
 }
 
 /* A number of buffers announced as read or written, up to n bytes. */
@@ -284,41 +357,90 @@ static void sent(struct sock *s, ssize_t n)
     store_relaxed(&s->sent, load_owned(&s->sent) + (uint64_t)n);
 }
 
-ssize_t rn_write_ctx(struct rn_ctx *ctx, rn_conn *c, const void *buf, size_t size)
+/* Go on in a call that has begun, with the turn: the first attempt, after edges, has had the result n. */
+static ssize_t write_on(struct op *op, const char *buf, size_t size, ssize_t n, uint64_t edges)
+{
+    struct sock *s = op->s;
+    size_t done = 0;
+
+    for (;;) {
+        if (n >= 0) {
+            sent(s, n);
+            done += (size_t)n;
+            if (done == size || !s->stream)
+                break;
+        } else if (n != -EAGAIN || (n = op_wait(op, RN_WRITE, edges)) < 0) {
+            n = op_result(op, n);
+            break;
+        }
+        edges = rn__fd_edges(s->desc);
+        n = sock_send(op, buf + done, size - done);
+    }
+    op_end(op);
+    return n < 0 ? n : (ssize_t)size;
+}
+
+static NOINLINE ssize_t write_rest(struct rn_ctx *ctx, struct sock *s, const void *buf, size_t size,
+                                   ssize_t n, uint64_t edges)
 {
     struct op op;
-    size_t done = 0;
+
+    op_init(&op, s, ctx, true);
+    return write_on(&op, buf, size, n, edges);
+}
+
+static NOINLINE ssize_t write_slow(struct rn_ctx *ctx, rn_conn *c, const void *buf, size_t size)
+{
+    struct op op;
+    uint64_t edges;
+    int err = write_begin(&op, c, ctx);
+
+    if (err)
+        return err;
+    if (size == 0 && c->s.stream) {
+        op_end(&op);
+        return 0;
+    }
+    edges = rn__fd_edges(c->s.desc);
+    return write_on(&op, buf, size, sock_send(&op, buf, size), edges);
+}
+
+/*
+ * Mostly nobody else writes, and there is room: then it is to take the turn, to send, and to give the turn back, and all
+ * else is out of the way. In each of the two callers, so that the one without a context asks for none.
+ */
+static ALWAYS_INLINE ssize_t write_all(struct rn_ctx *ctx, rn_conn *c, const void *buf, size_t size)
+{
+    struct sock *s = &c->s;
+    uint64_t edges;
     ssize_t n;
 
     tool_read(buf, size);
-    n = write_begin(&op, c, ctx);
-    if (n)
+    if (unlikely(s->how != HOW_SOCKET || size == 0 || wait_point_due() ||
+                 load_relaxed(&s->deadline[RN_WRITE - 1]) != 0))
+        return write_slow(ctx, c, buf, size);
+    if (ctx && (n = rn_ctx_err(ctx)) < 0)
         return n;
-    while (done < size || (size == 0 && !c->s.stream)) {
-        uint64_t edges = rn__fd_edges(c->s.desc);
+    if (unlikely(!sock_enter_alone(s)))
+        return write_slow(ctx, c, buf, size);
+    edge_release(&rn__io_sync);
+    edges = rn__fd_edges(s->desc);
+    n = rn__os_send(s->fd, buf, size);
+    if (unlikely(n != (ssize_t)size))
+        return write_rest(ctx, s, buf, size, n, edges);
+    sent(s, n);
+    sock_leave_turn(s);
+    return n;
+}
 
-        n = sock_send(&op, (const char *)buf + done, size - done);
-        if (n == -EAGAIN) {
-            n = op_wait(&op, RN_WRITE, edges);
-            if (n == 0)
-                continue;
-        }
-        if (n < 0)
-            break;
-        sent(&c->s, n);
-        done += (size_t)n;
-        n = 0;
-        if (!c->s.stream)
-            break;
-    }
-    n = n < 0 ? op_result(&op, n) : n;
-    op_end(&op);
-    return n < 0 ? n : (ssize_t)size;
+ssize_t rn_write_ctx(struct rn_ctx *ctx, rn_conn *c, const void *buf, size_t size)
+{
+    return write_all(ctx, c, buf, size);
 }
 
 ssize_t rn_write(rn_conn *c, const void *buf, size_t size)
 {
-    return rn_write_ctx(NULL, c, buf, size);
+    return write_all(NULL, c, buf, size);
 }
 
 ssize_t rn_writev_ctx(struct rn_ctx *ctx, rn_conn *c, const struct iovec *iov, int count)

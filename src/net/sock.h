@@ -119,14 +119,23 @@ static inline bool sock_enter_in_turn(struct sock *s, bool *ret_turn)
     return true; /* pairs with sock_leave_turn too: what the last holder did is seen */
 }
 
+/* The same, if nobody has the turn or waits for it, nor enters or leaves in this moment: else false, and nothing is done. */
+static inline bool sock_enter_alone(struct sock *s)
+{
+    uint32_t n = load_relaxed(&s->ops);
+
+    return likely(!(n & (OPS_CLOSED | TURN_TAKEN | TURN_AWAITED))) &&
+           cas_acquire(&s->ops, &n, n + OP_ONE + TURN_TAKEN);
+}
+
 /* Leave, and give the turn back. */
-static inline void sock_leave_turn(struct sock *s, const struct fd_call *call)
+static inline void sock_leave_turn(struct sock *s)
 {
     uint32_t n = load_relaxed(&s->ops);
 
     do {
         if (unlikely(n & TURN_AWAITED)) {
-            rn__fd_turn_pass(call, &s->ops);
+            rn__fd_turn_pass(s->desc, s->gen, &s->ops);
             sock_leave(s);
             return;
         }
@@ -138,9 +147,19 @@ static inline void sock_leave_turn(struct sock *s, const struct fd_call *call)
 static inline void op_end(struct op *op)
 {
     if (op->call.has_turn)
-        sock_leave_turn(op->s, &op->call);
+        sock_leave_turn(op->s);
     else
         sock_leave(op->s);
+}
+
+static inline void op_init(struct op *op, struct sock *s, struct rn_ctx *ctx, bool has_turn)
+{
+    op->s = s;
+    op->call = (struct fd_call){.desc = s->desc,
+                                .gen = s->gen,
+                                .ctx = ctx,
+                                .dropped = rn__op_dropped,
+                                .has_turn = has_turn};
 }
 
 /* Begin a call in direction; 0, or why not. in_turn: with the turn, if it is free. Not a point where others are let go first: see op_begin. */
@@ -158,12 +177,7 @@ static inline int op_begin_now(struct op *op, struct sock *s, struct rn_ctx *ctx
     }
     if (unlikely(!(in_turn ? sock_enter_in_turn(s, &has_turn) : sock_enter(s))))
         return -ECANCELED;
-    op->s = s;
-    op->call = (struct fd_call){.desc = s->desc,
-                                .gen = s->gen,
-                                .ctx = ctx,
-                                .dropped = rn__op_dropped,
-                                .has_turn = has_turn};
+    op_init(op, s, ctx, has_turn);
     at = direction ? load_relaxed(&s->deadline[direction - 1]) : 0;
     if (unlikely(at != 0) && (rn__fd_expired(s->desc) & direction || at <= now_ns())) {
         op_end(op);
@@ -207,9 +221,13 @@ static inline int op_wait(struct op *op, uint32_t direction, uint64_t edges)
 }
 
 /* The result of a call: what looks like an end or an error of the connection's may be the work of our own close. */
+static inline int64_t sock_result(const struct sock *s, int64_t n)
+{
+    return n <= 0 && load_relaxed(&s->ops) & OPS_CLOSED ? -ECANCELED : n;
+}
 static inline int64_t op_result(const struct op *op, int64_t n)
 {
-    return n <= 0 && load_relaxed(&op->s->ops) & OPS_CLOSED ? -ECANCELED : n;
+    return sock_result(op->s, n);
 }
 
 /* Around rn_blocking in a call: if the end of rn_run takes the goroutine away in it, the call is ended. */

@@ -64,15 +64,21 @@ void rn__ring_stop(void) __attribute__((weak));
 void rn__ring_fork(void) __attribute__((weak));
 static const uint64_t ring_key = UINT64_MAX - 1;
 
+/* Small, for it lies in a frame below which those of the park follow: of ten thousand that wait none is in a cache. */
 struct fd_wait {
     struct fd_wait *next, *prev; /* in the record's list, oldest first; guarded by its lock */
     struct fd_call *call;
     struct g *g;
-    uint32_t want;      /* RN_READ, RN_WRITE, FD_TURN */
-    int outcome;        /* written by who takes it out */
-    bool queued;        /* is in the list; guarded by the lock */
-    bool by_ctx;        /* its context took it out */
-    bool hooked, timed; /* which of the two are used; the others are not even touched */
+    uint32_t want; /* RN_READ, RN_WRITE, FD_TURN */
+    int outcome;   /* written by who takes it out */
+    bool queued;   /* is in the list; guarded by the lock */
+    bool by_ctx;   /* its context took it out */
+    bool bounded;  /* it is a struct bounded_wait's */
+};
+/* The same with a context or a time at which it ends. */
+struct bounded_wait {
+    struct fd_wait w;
+    bool hooked, timed; /* which of the two are used */
     struct ctx_hook hook;
     struct timer timer;
 };
@@ -170,7 +176,6 @@ struct woken {
 static void woken_add(struct woken *l, struct fd_wait *w)
 {
     fetch_ahead(w->g);
-    fetch_ahead((char *)w->g + CACHE_LINE);
     w->next = NULL;
     *l->end = w;
     l->end = &w->next;
@@ -276,16 +281,13 @@ static void unregister(struct fd_desc *d)
     store_relaxed(&d->epoch, 0);
 }
 
-/* See to it that edges of d are reported from now on. */
-static int watch(const struct g *g, struct fd_desc *d, uint32_t gen, bool rearm)
+static NOINLINE int watch_anew(const struct g *g, struct fd_desc *d, uint32_t gen)
 {
     uint32_t epoch = load_acquire(&d->epoch);
     bool first = false;
     int64_t open;
     int err = 0;
 
-    if (likely(epoch && epoch == load_relaxed(&inst_epoch) && !rearm))
-        return 0;
     inst_enter();
     if (g->rt && load_relaxed(&g->rt->stopping)) { /* it will park, and that is all */
         inst_leave();
@@ -311,6 +313,16 @@ static int watch(const struct g *g, struct fd_desc *d, uint32_t gen, bool rearm)
     return err;
 }
 
+/* See to it that edges of d are reported from now on. */
+static ALWAYS_INLINE int watch(const struct g *g, struct fd_desc *d, uint32_t gen, bool rearm)
+{
+    uint32_t epoch = load_acquire(&d->epoch);
+
+    if (likely(epoch && epoch == load_relaxed(&inst_epoch) && !rearm))
+        return 0;
+    return watch_anew(g, d, gen);
+}
+
 int rn__netpoll_add_ring(int fd)
 {
     int64_t open;
@@ -331,7 +343,7 @@ int rn__netpoll_add_ring(int fd)
 
 static void hook_fire(struct ctx_hook *h)
 {
-    struct fd_wait *w = container_of(h, struct fd_wait, hook);
+    struct fd_wait *w = &container_of(h, struct bounded_wait, hook)->w;
     struct fd_desc *d = w->call->desc;
     bool mine;
 
@@ -348,20 +360,20 @@ static void hook_fire(struct ctx_hook *h)
 
 static void timer_fire(struct timer *t, int64_t when)
 {
-    struct fd_wait *w = container_of(t, struct fd_wait, timer);
+    struct fd_wait *w = &container_of(t, struct bounded_wait, timer)->w;
 
     (void)when;
     if (take_out(w, 0))
         rn__ready(w->g);
 }
 
-/* w is taken out: nobody else touches it when this returns. */
-static void wait_let_go(struct fd_wait *w)
+/* b is taken out: nobody else touches it when this returns. */
+static void wait_let_go(struct bounded_wait *b)
 {
-    if (w->hooked)
-        rn__ctx_hook_remove(&w->hook);
-    if (w->timed)
-        rn__timer_stop_sync(&w->timer);
+    if (b->hooked)
+        rn__ctx_hook_remove(&b->hook);
+    if (b->timed)
+        rn__timer_stop_sync(&b->timer);
 }
 
 /* The end of rn_run. The goroutine will not run again, so all that would touch its stack has to go, whoever took it
@@ -372,7 +384,8 @@ static bool wait_unlink(void *wait)
     struct fd_call *call = w->call;
     bool mine = take_out(w, -ECANCELED);
 
-    wait_let_go(w);
+    if (w->bounded)
+        wait_let_go(container_of(w, struct bounded_wait, w));
     if (!mine && w->outcome == FD_TURN)
         call->has_turn = true;
     if (call->dropped)
@@ -406,95 +419,133 @@ static bool has_runtime(const struct g *g)
     return rt;
 }
 
-/* w is in the list of its record, and the record unlocked. until: INT64_MAX for no timer. */
-static int wait_parked(struct fd_wait *w, int64_t until)
+static ALWAYS_INLINE void wait_init(struct fd_wait *w, struct g *g, struct fd_call *call,
+                                    uint32_t want)
 {
+    w->call = call;
+    w->g = g;
+    w->want = want;
+    w->outcome = 0;
+    w->by_ctx = w->bounded = false;
+}
+
+/* Into the list of its record, unless there have been edges since, which are returned, or an error is: 0, and it is there. */
+static ALWAYS_INLINE int wait_enlist(struct fd_wait *w, uint64_t edges)
+{
+    struct fd_call *call = w->call;
+    struct fd_desc *d = call->desc;
+    uint32_t since;
+    int err = watch(w->g, d, call->gen, call->foreign);
+
+    if (unlikely(err))
+        return err;
+    spin_lock(&d->lock);
+    if (unlikely(d->edges != edges || d->gen != call->gen || d->expired)) {
+        err = refusal(d, call, w->want);
+        since = edges_between(edges, d->edges) & w->want;
+        if (err || since) {
+            spin_unlock(&d->lock);
+            return err ? err : (int)since;
+        }
+    }
+    put_last(d, w);
+    spin_unlock(&d->lock);
+    return 0;
+}
+
+static ALWAYS_INLINE void wait_park(struct fd_wait *w)
+{
+    w->g->unlink_always = true;
+    rn__park(w->g, WAIT_IO, w->call->desc, wait_unlink, w);
+}
+
+/*
+ * w is in the list of its record, and the record unlocked. Without a runtime nobody polls: rn__netpoll_stop, which comes
+ * after its end, finds us in the list, or we find here that it has ended. True, and w is out of the list: so it is.
+ */
+static bool nobody_polls(struct fd_wait *w)
+{
+    return unlikely(w->g->kind == G_THREAD) && !load_seq_cst(&rn__rt) && take_out(w, 0);
+}
+
+/* The same, and the wait ends at the time until (INT64_MAX: no such), or with the context of its call, if it has one. */
+static int wait_bounded(struct bounded_wait *b, int64_t until)
+{
+    struct fd_wait *w = &b->w;
     struct fd_call *call = w->call;
     int err;
 
-    /* Without a runtime nobody polls. rn__netpoll_stop, which comes after its end, finds us in the list, or we find
-     * it ended here. */
-    if (w->g->kind == G_THREAD && !load_seq_cst(&rn__rt) && take_out(w, 0))
+    if (nobody_polls(w))
         return 0;
+    b->hooked = b->timed = false; /* read by nobody until we park */
+    w->bounded = true;
     if (until != INT64_MAX) {
-        w->timed = true;
-        w->timer = (struct timer){.kind = TIMER_BORROWED, .fire = timer_fire};
-        if (rn__timer_start(&w->timer, until) < 0 && take_out(w, 0))
+        b->timed = true;
+        b->timer = (struct timer){.kind = TIMER_BORROWED, .fire = timer_fire};
+        if (rn__timer_start(&b->timer, until) < 0 && take_out(w, 0))
             return -ENOMEM;
     }
     if (call->ctx) {
-        w->hooked = true;
-        w->hook = (struct ctx_hook){.fire = hook_fire};
-        err = rn__ctx_hook_add(call->ctx, &w->hook) ? 0 : rn_ctx_err(call->ctx);
+        b->hooked = true;
+        b->hook = (struct ctx_hook){.fire = hook_fire};
+        err = rn__ctx_hook_add(call->ctx, &b->hook) ? 0 : rn_ctx_err(call->ctx);
         if (err && take_out(w, 0)) {
-            wait_let_go(w);
+            wait_let_go(b);
             return err;
         }
     }
-    w->g->unlink_always = true;
-    rn__park(w->g, WAIT_IO, call->desc, wait_unlink, w);
-    wait_let_go(w);
+    wait_park(w);
+    wait_let_go(b);
     return w->by_ctx ? rn_ctx_err(call->ctx) : w->outcome;
-}
-
-static void wait_init(struct fd_wait *w, struct fd_call *call, uint32_t want)
-{
-    w->call = call;
-    w->g = rn__self();
-    w->want = want;
-    w->outcome = 0;
-    w->by_ctx = w->hooked = w->timed = false;
 }
 
 int rn__fd_wait_until(struct fd_call *call, uint32_t want, uint64_t edges, int64_t until)
 {
-    struct fd_desc *d = call->desc;
-    struct fd_wait w;
-    uint32_t since;
-    int err;
+    struct bounded_wait b;
+    int n;
 
-    wait_init(&w, call, want);
-    if (!has_runtime(w.g))
+    wait_init(&b.w, rn__self(), call, want);
+    if (!has_runtime(b.w.g))
         return -ENOMEM;
-    err = watch(w.g, d, call->gen, call->foreign);
-    if (err)
-        return err;
-    spin_lock(&d->lock);
-    err = refusal(d, call, want);
-    since = edges_between(edges, d->edges) & want;
-    if (err || since) {
-        spin_unlock(&d->lock);
-        return err ? err : (int)since;
-    }
-    put_last(d, &w);
-    spin_unlock(&d->lock);
-    return wait_parked(&w, until);
+    n = wait_enlist(&b.w, edges);
+    return n ? n : wait_bounded(&b, until);
 }
 
 int rn__fd_wait(struct fd_call *call, uint32_t want, uint64_t edges)
 {
-    return rn__fd_wait_until(call, want, edges, INT64_MAX);
+    struct g *g = worker_self()->cur;
+    struct fd_wait w;
+    int n;
+
+    if (unlikely(call->ctx || g->kind == G_THREAD))
+        return rn__fd_wait_until(call, want, edges, INT64_MAX);
+    wait_init(&w, g, call, want);
+    n = wait_enlist(&w, edges);
+    if (unlikely(n))
+        return n;
+    wait_park(&w);
+    return w.outcome;
 }
 
 int rn__fd_pause(struct fd_call *call, uint32_t want, int64_t until)
 {
     struct fd_desc *d = call->desc;
-    struct fd_wait w;
+    struct bounded_wait b;
     int err;
 
-    wait_init(&w, call, 0);
-    if (!has_runtime(w.g))
+    wait_init(&b.w, rn__self(), call, 0);
+    if (!has_runtime(b.w.g))
         return -ENOMEM;
     spin_lock(&d->lock);
     err = refusal(d, call, want);
     if (!err) {
-        w.want = want << 8; /* no edge's business, but a deadline's and a close's */
-        put_last(d, &w);
+        b.w.want = want << 8; /* no edge's business, but a deadline's and a close's */
+        put_last(d, &b.w);
     }
     spin_unlock(&d->lock);
     if (err)
         return err;
-    err = wait_parked(&w, until);
+    err = wait_bounded(&b, until);
     return err < 0 ? err : 0;
 }
 
@@ -514,12 +565,12 @@ static struct fd_wait *first_for_turn(const struct fd_desc *d)
 int rn__fd_turn_wait(struct fd_call *call, uint32_t *turns)
 {
     struct fd_desc *d = call->desc;
-    struct fd_wait w;
+    struct bounded_wait b;
     int err;
 
-    wait_init(&w, call, FD_TURN);
+    wait_init(&b.w, rn__self(), call, FD_TURN);
     do {
-        if (!has_runtime(w.g))
+        if (!has_runtime(b.w.g))
             return -ENOMEM;
         spin_lock(&d->lock);
         err = refusal(d, call, FD_TURN);
@@ -532,22 +583,21 @@ int rn__fd_turn_wait(struct fd_call *call, uint32_t *turns)
             return 0;
         }
         if (!err)
-            put_last(d, &w);
+            put_last(d, &b.w);
         spin_unlock(&d->lock);
         if (err)
             return err;
-        err = wait_parked(&w, INT64_MAX);
+        err = wait_bounded(&b, INT64_MAX);
     } while (err == 0);
     return err < 0 ? err : 0; /* FD_TURN: it was handed to us */
 }
 
-void rn__fd_turn_pass(const struct fd_call *call, uint32_t *turns)
+void rn__fd_turn_pass(struct fd_desc *d, uint32_t gen, uint32_t *turns)
 {
-    struct fd_desc *d = call->desc;
     struct fd_wait *w = NULL;
 
     spin_lock(&d->lock);
-    if (d->gen == call->gen)
+    if (d->gen == gen)
         w = first_for_turn(d);
     if (w) {
         take(d, w);

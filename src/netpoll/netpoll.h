@@ -124,7 +124,7 @@ enum { TURN_TAKEN = 2, TURN_AWAITED = 4 };
 /* Take the turn, or wait for it. 0, or an error as above. */
 int rn__fd_turn_wait(struct fd_call *call, uint32_t *turns);
 /* Hand it to who waits for it, or give it back. */
-void rn__fd_turn_pass(const struct fd_call *call, uint32_t *turns);
+void rn__fd_turn_pass(struct fd_desc *d, uint32_t gen, uint32_t *turns);
 /* The deadline of direction (RN_READ or RN_WRITE) has passed, or has not: see src/net. */
 void rn__fd_expire(struct fd_desc *d, uint32_t gen, uint32_t direction, bool passed);
 /* Deadlines that have passed. */

@@ -80,16 +80,6 @@ int rn__os_set_nonblocking(int fd)
     return (int)(flags < 0 ? flags : CALL(SYS_fcntl, fd, F_SETFL, flags | O_NONBLOCK));
 }
 
-ssize_t rn__os_recv(int fd, void *buf, size_t size)
-{
-    return CALL(SYS_recvfrom, fd, buf, size, MSG_DONTWAIT, NULL, NULL);
-}
-
-ssize_t rn__os_send(int fd, const void *buf, size_t size)
-{
-    return CALL(SYS_sendto, fd, buf, size, MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0);
-}
-
 ssize_t rn__os_recvmsg(int fd, struct msghdr *m)
 {
     return CALL(SYS_recvmsg, fd, m, MSG_DONTWAIT);

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "base/base.h"
+#include "os/call.h"
 
 /* Non-blocking, closed by exec. */
 int rn__os_socket(int family, int type);
@@ -25,9 +26,15 @@ int rn__os_get_option(int fd, int level, int name);
 int rn__os_local(int fd, void *addr, socklen_t *length);
 int rn__os_remote(int fd, void *addr, socklen_t *length);
 int rn__os_set_nonblocking(int fd);
-ssize_t rn__os_recv(int fd, void *buf, size_t size);
-/* The same, leaving it there. */
-ssize_t rn__os_send(int fd, const void *buf, size_t size);
+/* These two are in every request's way: no frame of their own. */
+static inline ssize_t rn__os_recv(int fd, void *buf, size_t size)
+{
+    return CALL(SYS_recvfrom, fd, buf, size, MSG_DONTWAIT, NULL, NULL);
+}
+static inline ssize_t rn__os_send(int fd, const void *buf, size_t size)
+{
+    return CALL(SYS_sendto, fd, buf, size, MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0);
+}
 ssize_t rn__os_recvmsg(int fd, struct msghdr *m);
 ssize_t rn__os_sendmsg(int fd, const struct msghdr *m);
 /* From the file in at *offset, which moves on; 0: it ends there. As with any file, a disk may have to be waited for. */

@@ -528,6 +528,7 @@ void rn__g_from_fresh(struct worker *w, struct g *g, struct fresh *f)
     MOVE_4_PAIRS(&g->labels, &f->labels, 0);
     MOVE_PAIR(&g->labels, &f->labels, 4);
     g->queued_at = f->queued_at;
+    g->sampled = f->queued_at != 0;
     store_relaxed(&g->id, f->id);
     g->kind = G_GOROUTINE;
     g->rt = rt;

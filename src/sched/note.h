@@ -18,20 +18,26 @@
 void rn__record_outside(struct rt *rt, uint64_t by, enum event_kind kind, unsigned arg, uint64_t id,
                         uint64_t what);
 
-static inline void record(struct proc *p, enum event_kind kind, unsigned arg, uint64_t id,
-                          uint64_t what)
+static inline void record_in(struct proc *p, enum event_kind kind, unsigned arg, uint64_t id,
+                             uint64_t what)
 {
-#ifndef RN_EXPLORE
-    if (unlikely(load_relaxed(&p->ring) != NULL)) {
-        struct ring *r = load_acquire(&p->ring); /* pairs with rn_trace_start */
+    struct ring *r = load_acquire(&p->ring); /* pairs with rn_trace_start */
 
-        if (r)
-            ring_put(r, kind, arg, id, what);
-    }
-#else
-    (void)p, (void)kind, (void)arg, (void)id, (void)what;
-#endif
+    if (r)
+        ring_put(r, kind, arg, id, what);
 }
+
+/* The arguments are looked at only if p has a ring. */
+#ifndef RN_EXPLORE
+#define record(p, ...)                                                                             \
+    do {                                                                                           \
+        if (unlikely(load_relaxed(&(p)->ring) != NULL))                                            \
+            record_in(p, __VA_ARGS__);                                                             \
+    } while (0)
+#else
+#define record(p, kind, arg, id, what)                                                             \
+    ((void)(p), (void)(kind), (void)(arg), (void)(id), (void)(what))
+#endif
 
 /*
  * The next event of p comes after a while, or is the next of a goroutine that was on another processor: it is to have its
@@ -75,7 +81,7 @@ static ALWAYS_INLINE void note_spawn(struct worker *w, struct fresh *f)
     struct proc *p = w->proc;
 
     store_relaxed(&p->started, p->started + 1);
-    sample(&f->queued_at, p->started);
+    (void)sample(&f->queued_at, p->started);
     probe3(spawn, f->id, f->call.fn, f->created_by);
     record(p, EVENT_SPAWN, 0, f->id, (uint64_t)(uintptr_t)f->call.fn);
 }
@@ -92,9 +98,9 @@ static ALWAYS_INLINE void note_run(struct worker *w, struct g *g)
 {
     if (unlikely(g->kind != G_GOROUTINE))
         return;
-    if (unlikely(g->queued_at)) {
+    if (unlikely(g->sampled)) {
         rn__latency(w->proc, g->queued_at);
-        g->queued_at = 0;
+        g->sampled = false;
     }
     probe1(run, g->id);
     if (likely(w->proc))
@@ -125,7 +131,7 @@ static inline void note_ready(struct worker *w, struct g *g)
     struct proc *p = w->proc;
 
     count_add(p->count, COUNT_READIES, 1);
-    sample(&g->queued_at, p->count[COUNT_READIES]);
+    g->sampled = sample(&g->queued_at, p->count[COUNT_READIES]);
     probe2(ready, g->id, w->cur->id);
     record(p, EVENT_READY, 0, g->id, 0);
 }

@@ -373,12 +373,14 @@ static inline void rt_leave(struct worker *w)
 
 /* A call that may wait begins: whoever has had its time lets others go first. */
 void rn__yield_due(struct worker *w);
+static inline bool wait_point_due(void)
+{
+    return unlikely(load_relaxed(&arch_tls_address(rn__tls_worker)->attention) & ATTEND_YIELD);
+}
 static inline void wait_point(void)
 {
-    struct worker *w = arch_tls_address(rn__tls_worker);
-
-    if (unlikely(load_relaxed(&w->attention) & ATTEND_YIELD))
-        rn__yield_due(w);
+    if (wait_point_due())
+        rn__yield_due(arch_tls_address(rn__tls_worker));
 }
 
 /* Is no processor held? A glance without the lock. */
@@ -427,15 +429,18 @@ static inline void count(struct worker *w, enum count what)
         count_add_shared(w->rt->count, what, 1);
 }
 
-/* Is the wait of what is queued as n-th to be measured? */
-static inline void sample(int64_t *queued_at, uint64_t n)
+/* Is the wait of what is queued as n-th to be measured? Then *ret_queued_at is now. */
+static inline bool sample(int64_t *ret_queued_at, uint64_t n)
 {
 #ifndef RN_EXPLORE
-    if (unlikely(n % SAMPLE == 0))
-        *queued_at = now_ns();
+    if (unlikely(n % SAMPLE == 0)) {
+        *ret_queued_at = now_ns();
+        return true;
+    }
 #else
-    (void)queued_at, (void)n;
+    (void)ret_queued_at, (void)n;
 #endif
+    return false;
 }
 
 /* A goroutine, queued at queued_at, gets p: how long that took. */

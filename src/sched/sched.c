@@ -684,7 +684,6 @@ static NOINLINE void fetch_next(struct proc *p)
         task t = load_relaxed(&p->ready.slot[(head + AHEAD_BLOCK) & RUNQ_MASK]);
 
         fetch_ahead((char *)(t & ~(task)1));
-        fetch_ahead((char *)(t & ~(task)1) + CACHE_LINE);
     }
     if (n > AHEAD_FRAMES && n <= RUNQ_SLOTS) {
         task t = load_relaxed(&p->ready.slot[(head + AHEAD_FRAMES) & RUNQ_MASK]);
@@ -833,6 +832,18 @@ static COLD void tools_arrived(struct g *me, struct g *prev)
     }
 }
 
+static COLD struct g *switch_telling(struct worker *w, struct g *from, struct g *to)
+{
+    struct g *prev;
+
+    edge_release(w); /* for worker_thread's end */
+    rn__fiber_leave(to->tsan_fiber, from->after == AFTER_DEAD ? NULL : &from->asan_fake,
+                    to->stack_lo, (size_t)(to->stack_hi - to->stack_lo));
+    prev = rn__switch(&from->sp, to->sp, from);
+    tools_arrived(from, prev);
+    return prev;
+}
+
 /* Returns, when from is switched to again, whoever left for it. */
 static ALWAYS_INLINE struct g *switch_to(struct worker *w, struct g *from, struct g *to)
 {
@@ -842,15 +853,7 @@ static ALWAYS_INLINE struct g *switch_to(struct worker *w, struct g *from, struc
     store_relaxed(&to->on_cpu, 1);
     store_relaxed(&to->status, G_RUNNING);
     note_run(w, to);
-    if (unlikely(rn__tools)) {
-        edge_release(w); /* for worker_thread's end */
-        rn__fiber_leave(to->tsan_fiber, from->after == AFTER_DEAD ? NULL : &from->asan_fake,
-                        to->stack_lo, (size_t)(to->stack_hi - to->stack_lo));
-        prev = rn__switch(&from->sp, to->sp, from);
-        tools_arrived(from, prev);
-    } else {
-        prev = rn__switch(&from->sp, to->sp, from);
-    }
+    prev = unlikely(rn__tools) ? switch_telling(w, from, to) : rn__switch(&from->sp, to->sp, from);
     arrived(prev);
     return prev;
 }
@@ -934,7 +937,7 @@ COLD void rn__exceptions_restore(const struct g *g)
     at[1] = g->exceptions[1];
 }
 
-static void thread_park(struct g *g)
+static NOINLINE void thread_park(struct g *g)
 {
     int64_t since = 0;
     struct rt *rt;

@@ -83,31 +83,31 @@ struct error_slots; /* err.c: messages attached by this goroutine; allocated at 
 struct labels;
 
 /*
- * Whoever can wait. What parking, waking and switching touch lies in the first two cache lines: of ten thousand that wait
- * none has its lines in a cache. The fields up to the tag belong to the thread that runs it, or to the one that took it out
- * of a queue; those after it are set at its start and then read only by reports.
+ * Whoever can wait. What parking, waking and switching touch lies in the first cache line: of ten thousand that wait none
+ * has its lines in a cache. The fields up to the tag belong to the thread that runs it, or to the one that took it out of a
+ * queue; those after it are set at its start and then read only by reports.
  */
 struct g {
     void *sp; /* saved while off the CPU */
-    uint32_t on_cpu;
-    uint8_t kind;   /* enum g_kind */
-    uint8_t after;  /* enum g_after; valid during a switch */
-    uint8_t status; /* enum g_status; relaxed, for reports */
-    uint8_t why;    /* enum wait_reason; relaxed, for reports */
-    struct g *next; /* in the global queue or a stack cache; guarded by that */
-    struct rt *rt;  /* whose goroutine it is; NULL for threads */
+    uint8_t on_cpu;
+    uint8_t kind;       /* enum g_kind */
+    uint8_t after;      /* enum g_after; valid during a switch */
+    uint8_t status;     /* enum g_status; relaxed, for reports */
+    uint8_t why;        /* enum wait_reason; relaxed, for reports */
+    bool unlink_always; /* until rn__park returns: call unlink although g has been readied */
+    bool by_loop;       /* the worker's loop has something to do before it runs */
+    bool sampled;  /* queued_at says when it was queued: its wait for a processor is measured */
+    int64_t since; /* atomic: when it parked last, by the runtime's coarse clock; for reports */
+    struct rt *rt; /* whose goroutine it is; NULL for threads */
     struct worker
         *worker;         /* kind G_THREAD: its own; of a locked goroutine: its thread; else NULL */
     const void *wait_on; /* what it is parked on, for reports */
     bool (*unlink)(void *wait); /* take it off what it waits on, at the end of rn_run */
     void *wait;                 /* unlink's argument */
 
-    int64_t since; /* atomic: when it parked last, by the runtime's coarse clock; for reports */
-    int64_t
-        queued_at; /* 0, or when it was queued: its wait for a processor is measured; see count.h */
-    uint64_t id;   /* atomic for reports */
-    bool unlink_always;        /* until rn__park returns: call unlink although g has been readied */
-    bool by_loop;              /* the worker's loop has something to do before it runs */
+    struct g *next;            /* in the global queue or a stack cache; guarded by that */
+    int64_t queued_at;         /* see count.h */
+    uint64_t id;               /* atomic for reports */
     uint32_t futex;            /* kind G_THREAD: 1 when readied */
     struct rn__defer1 *defers; /* the chain of deferred calls, newest first */
     const void *locking;       /* atomic: the lock it waits for as long as it takes; holder.h */
@@ -137,7 +137,7 @@ struct g {
     void *created_at;    /* the address after the rn_go */
     uint64_t created_by; /* the id of the creator; 0: a plain thread */
 };
-_Static_assert(offsetof(struct g, lock_depth) == (size_t)2 * CACHE_LINE, "what waiting touches");
+_Static_assert(offsetof(struct g, next) == CACHE_LINE, "what waiting touches");
 
 /* ---- Whoever calls ----------------------------------------------------------------------------- */
 
@@ -196,7 +196,7 @@ struct fresh {
     uint32_t in_use; /* for reports */
     uint64_t id;
     int64_t
-        queued_at; /* as g's; with what follows, the words that are 0 at first are side by side */
+        queued_at; /* 0, or when it was queued, if its wait is measured; with what follows, the words that are 0 at first are side by side */
     /* As in struct g. */
     struct labels *labels;
     void *tsan_fiber;

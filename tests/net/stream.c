@@ -700,6 +700,50 @@ GO_TEST(deadline_passes)
     rn_chan_release(ch);
 }
 
+/*
+ * One message wakes all who read; before they look, the connection is closed, or its time passes. One has the message, and
+ * the others, who would go back to wait, are told: whoever tells those who wait has been there already.
+ */
+static void end_before_they_look(rn_conn *c, rn_conn *ended, bool by_close)
+{
+    char b;
+
+    CHECK_EQ(rn_read(c, &b, 1), 1);
+    if (by_close)
+        rn_conn_cancel(ended);
+    else
+        CHECK_EQ(rn_set_read_deadline(ended, 1), 0);
+}
+GO_TEST_PROCS(woken_too_late, 1)
+{
+    for (int by_close = 0; by_close <= 1; by_close++) {
+        struct ends first = ends_on(TCP4), e;
+        rn_chan(ssize_t) ch = rn_chan_make(ssize_t, MANY);
+        int had = 0;
+
+        /* A pipe does not tell its readers that it is closed: only the library can. */
+        CHECK_EQ(rn_pipe(&e.client, &e.server), 0);
+        rn_go(end_before_they_look, first.client, e.client, (bool)by_close);
+        for (int i = 0; i < MANY; i++)
+            rn_go(read_into, (rn_ctx *)NULL, e.client, ch);
+        test_let_run();
+        /* Past the library, so that nobody runs in between: with one processor the first is woken first. */
+        CHECK_EQ(write(rn_conn_fd(first.server), "x", 1), 1);
+        CHECK_EQ(write(rn_conn_fd(e.server), "x", 1), 1);
+        for (int i = 0; i < MANY; i++) {
+            ssize_t n = rn_recv(ch);
+
+            had += n == 1;
+            CHECK(n == 1 || n == (by_close ? -ECANCELED : -ETIMEDOUT));
+        }
+        CHECK(had <= 1); /* none, if they were ended before they were woken */
+        rn_settle(RN_MINUTE);
+        ends_close(first);
+        ends_close(e);
+        rn_chan_release(ch);
+    }
+}
+
 /* Deadlines set by many at the same time, while data flow: a read gets data or its time. */
 static void set_deadlines(rn_conn *c, _Atomic bool *stop)
 {

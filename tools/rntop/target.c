@@ -507,7 +507,7 @@ static bool look_at_batch(struct target *t, struct look *l, const struct iovec *
         uint64_t sp = word(g, t->n[N_G_SP]), hi = (uint64_t)(uintptr_t)control[i].iov_base;
         uint8_t status = (uint8_t)g[t->n[N_G_STATUS]];
         bool off = (status == t->n[N_G_WAITING] || status == t->n[N_G_RUNNABLE]) &&
-                   half(g, t->n[N_G_ON_CPU]) == 0 && sp >= word(g, t->n[N_G_STACK_LO]) && sp < hi &&
+                   g[t->n[N_G_ON_CPU]] == 0 && sp >= word(g, t->n[N_G_STACK_LO]) && sp < hi &&
                    word(g, t->n[N_G_STACK_LO]) != 0;
 
         stack[i].iov_base = off ? (void *)(uintptr_t)sp : (void *)(uintptr_t)hi;
