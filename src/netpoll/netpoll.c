@@ -460,15 +460,15 @@ static ALWAYS_INLINE void wait_park(struct fd_wait *w)
 }
 
 /*
- * w is in the list of its record, and the record unlocked. Without a runtime nobody polls: rn__netpoll_stop, which comes
- * after its end, finds us in the list, or we find here that it has ended. True, and w is out of the list: so it is.
+ * w, in the list of its record, is a thread's, and the runtime has ended, without which nobody polls: then it is taken out.
+ * rn__netpoll_stop, which comes after the end, finds it in the list, or the end is seen here.
  */
 static bool nobody_polls(struct fd_wait *w)
 {
     return unlikely(w->g->kind == G_THREAD) && !load_seq_cst(&rn__rt) && take_out(w, 0);
 }
 
-/* The same, and the wait ends at the time until (INT64_MAX: no such), or with the context of its call, if it has one. */
+/* b->w is in the list. The wait ends at the time until too (INT64_MAX: no such), and with the context of its call. */
 static int wait_bounded(struct bounded_wait *b, int64_t until)
 {
     struct fd_wait *w = &b->w;
