@@ -38,7 +38,7 @@
 #include <unistd.h>
 
 enum { MESSAGE = 64, EVENTS = 512, CHILDREN = 64, SERVERS = 8, SERVER_STARTS_S = 10 };
-static const int64_t MS = 1000000, SECOND = 1000000000, TURN = 200000000;
+static const int64_t MS = 1000000, SECOND = 1000000000, TURN = 100000000;
 
 static const char get[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
