@@ -61,13 +61,6 @@ static void request(rn_ctx *ctx, const char *url, rn_send_only(rn_time) over)
     rn_send(over, rn_now());
 }
 
-static int compare(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-    return x < y ? -1 : x > y;
-}
-
 static void cancel(struct bench *b, const char *scheme, const char *host, const char *said)
 {
     int64_t *ns = calloc(SAMPLES, sizeof *ns), n = b->is_smoke ? SMOKE_SAMPLES : SAMPLES;
@@ -99,7 +92,7 @@ static void cancel(struct bench *b, const char *scheme, const char *host, const 
     }
     rn_listener_close(l);
     rn_set_resolver(NULL);
-    qsort(ns, (size_t)n, sizeof *ns, compare);
+    bench_sort(ns, n);
     bench_report(b, (double)ns[n / 2] / 1000, "p50-us");
     bench_report(b, (double)ns[n * 99 / 100] / 1000, "p99-us");
     free(ns);

@@ -58,6 +58,9 @@ void bench_reset(struct bench *b);
  * set also sets b->is_final, so that it is called once. */
 void bench_report(struct bench *b, double value, const char *unit);
 
+/* Sort, so that ns[n * p / 100] is percentile p. */
+void bench_sort(int64_t *ns, int64_t n);
+
 /* The CPU time that all threads of the process have used so far, in ns. */
 int64_t bench_cpu(void);
 

@@ -8,13 +8,6 @@
 
 enum { SAMPLES = 5000, SMOKE_SAMPLES = 20, CHUNK_US = 20 };
 
-static int compare(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-    return x < y ? -1 : x > y;
-}
-
 struct latency {
     int64_t count;
     int64_t *ns;
@@ -39,7 +32,7 @@ static struct latency *latency_new(struct bench *b)
 
 static void latency_report(struct bench *b, struct latency *l)
 {
-    qsort(l->ns, (size_t)l->count, sizeof(*l->ns), compare);
+    bench_sort(l->ns, l->count);
     bench_report(b, (double)l->ns[l->count / 2], "p50-ns");
     bench_report(b, (double)l->ns[l->count * 99 / 100], "p99-ns");
     bench_report(b, (double)l->ns[l->count * 999 / 1000], "p99.9-ns");
