@@ -6,6 +6,7 @@
 #define TEST_HTTP_PEER_H
 
 #include "support.h"
+#include "uninstrumented.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -16,14 +17,6 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-/* See http.h: neither libcurl nor what it uses is instrumented. */
-const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void)
-{
-    return "called_from_lib:libcurl.so\ncalled_from_lib:libcrypto.so\n"
-           "called_from_lib:libssl.so\ncalled_from_lib:libnghttp2.so\n";
-}
 
 #define HEAD_3 "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
 

@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "ca.h"
+#include "uninstrumented.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,13 +14,6 @@
 #include <runnel/tls.h>
 #include <signal.h>
 #include <unistd.h>
-
-/* OpenSSL is not instrumented: see tls.c. */
-const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void)
-{
-    return "called_from_lib:libcrypto.so\ncalled_from_lib:libssl.so\n";
-}
 
 struct files {
     char folder[32], ca[64], cert[64], key[64], session[64];

@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE
 #include "ca.h"
+#include "uninstrumented.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,14 +16,6 @@
 #include <runnel/tls.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-/* OpenSSL is not instrumented: its atomics are not seen, and its errors are a thread's, which goroutines share in turn. What
- * it does with its own memory is left out; what we and the tests do is not. */
-const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void)
-{
-    return "called_from_lib:libcrypto.so\ncalled_from_lib:libssl.so\n";
-}
 
 /* An authority, a server with a certificate of its, a client that trusts it. */
 struct world {
