@@ -726,9 +726,9 @@ static bool wait_idle(struct conn *c)
         err = c->ops->wait_read(NULL, c->stream);
         if (err == 0)
             return true;
-        if (err != -ETIMEDOUT || timed_out(c))
+        if (err != -ETIMEDOUT)
             return false;
-        if (last)
+        if (timed_out(c) || last)
             return has_come(c);
         if (load_acquire(&c->nudged)) {
             store_relaxed(&c->deep, 0);

@@ -722,14 +722,13 @@ GO_TEST(httpd_ends_in_order_under_load)
     }
 }
 
-/* One request over a connection that is kept, and its answer, whose end is tail. Is it the last? */
-static bool last_answer(rn_conn *c, const char *request, const char *tail)
+/* An answer, whose end is tail. Is it the last of the connection? */
+static bool read_answer(rn_conn *c, const char *tail)
 {
     char in[4000];
     size_t have = 0, t = strlen(tail);
     ssize_t n;
 
-    CHECK_EQ(rn_write(c, request, strlen(request)), strlen(request));
     do {
         n = rn_read(c, in + have, sizeof in - 1 - have);
         CHECK(n > 0);
@@ -737,6 +736,13 @@ static bool last_answer(rn_conn *c, const char *request, const char *tail)
         in[have] = 0;
     } while (have < t || strcmp(in + have - t, tail) != 0);
     return strstr(in, "Connection: close\r\n") != NULL;
+}
+
+/* One request over a connection that is kept, and its answer. */
+static bool last_answer(rn_conn *c, const char *request, const char *tail)
+{
+    CHECK_EQ(rn_write(c, request, strlen(request)), strlen(request));
+    return read_answer(c, tail);
 }
 
 /* While it drains, connections that idled are answered and told that it was the last time, and new ones too. */
@@ -788,6 +794,49 @@ GO_TEST_PROCS(httpd_answers_what_had_come, 1)
         rn_conn_close(c[i]);
     }
     server_end(&s);
+}
+
+static void busy(rn_dur d)
+{
+    rn_time end = rn_now() + d;
+
+    while (rn_now() < end)
+        ;
+}
+
+/* The same where nobody is told in time: whoever has the one processor is busy for longer than connections wait for the last
+ * time, and so that is over before anybody looks what has come. */
+GO_TEST_PROCS(httpd_answers_what_nobody_was_told_of, 1)
+{
+    enum { N = 4 };
+    static const char request[] = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
+    rn_httpd_options o = {.drain = -1};
+
+    for (int round = test_times(100); round > 0; round--) {
+        struct server s;
+        rn_conn *c[N];
+
+        server_start(&s, &o);
+        for (int i = 0; i < N; i++) {
+            c[i] = dial(&s);
+            CHECK(!last_answer(c[i], request, "\r\n\r\na"));
+        }
+        for (int i = 0; i < N; i++)
+            CHECK_EQ(rn_write(c[i], request, sizeof request - 1), sizeof request - 1);
+        rn_ctx_cancel(s.ctx);
+        for (int i = 0; i < 6; i++) {
+            rn_yield();
+            busy(2 * RN_MILLISECOND);
+        }
+        for (int i = 0; i < N; i++) {
+            char *all = read_all(c[i]);
+
+            CHECK(strstr(all, "\r\n\r\na"));
+            free(all);
+            rn_conn_close(c[i]);
+        }
+        server_end(&s);
+    }
 }
 
 static void slowly(rn_httpd_request *rq, rn_httpd_response *rs, _Atomic bool *began,
@@ -1328,6 +1377,192 @@ GO_TEST(httpd_writes_to_streams)
     rn_conn_close(its);
     rn_httpd_free(h);
     rn_chan_release(stall.through);
+}
+
+/*
+ * A sweep comes to three streams in turn. The first and the last idle, and count the sweeps, for each means to end their wait;
+ * the one in between is in a write, which ends just when it has stood for too long and the sweep comes to it.
+ */
+static struct {
+    _Atomic int begun, over;  /* sweeps */
+    _Atomic rn_time deadline; /* of writes */
+    _Atomic bool was_ended;   /* the last write, by a sweep */
+    _Atomic bool has_asked, ends;
+    bool left_behind; /* a deadline that a write began with */
+    int over_then;    /* when the last write ended */
+    int delay;        /* from when the sweep has begun until the write ends */
+    rn_chan(rn_unit) end;
+} look;
+enum { LOOK_DELAY = 500, LOOK_STEP = 7 };
+
+static void look_pause(int n)
+{
+    for (volatile int i = n; i > 0; i--)
+        ;
+}
+static int look_wait(rn_ctx *ctx, void *count)
+{
+    (void)ctx;
+    if (!count)
+        return 0;
+    (void)rn_recv(look.end);
+    return -ECANCELED;
+}
+static ssize_t look_read(void *count, void *buf, size_t size)
+{
+    static const char request[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+    (void)count;
+    if (look.has_asked || size < sizeof request)
+        return 0;
+    memcpy(buf, request, sizeof request - 1);
+    look.has_asked = true;
+    return sizeof request - 1;
+}
+/* Who yields has the sweep come in between, not at the same time. */
+static ssize_t look_writev(void *count, const struct iovec *iov, int iov_count)
+{
+    ssize_t size = 0;
+    int from = look.begun;
+
+    (void)count;
+    look.left_behind |= look.deadline != 0;
+    for (int i = 0; i < iov_count; i++)
+        size += (ssize_t)iov[i].iov_len;
+    while (look.begun < from + 2 && !look.ends) /* one finds it new, the next too old */
+        ;
+    look.over_then = look.over;
+    look_pause(look.delay);
+    return size;
+}
+static int look_read_deadline(void *count, rn_time t)
+{
+    if (count && t) {
+        ++*(_Atomic int *)count;
+        look_pause(LOOK_DELAY);
+    }
+    return 0;
+}
+static int look_write_deadline(void *count, rn_time t)
+{
+    (void)count;
+    look.deadline = t;
+    if (t)
+        look.was_ended = true;
+    return 0;
+}
+static int look_close_write(void *count)
+{
+    (void)count;
+    return 0;
+}
+static void look_cancel(void *count)
+{
+    (void)count;
+}
+static void writes_often(rn_httpd_request *rq, rn_httpd_response *rs, int times)
+{
+    (void)rq;
+    for (int i = 0; i < times; i++) {
+        look.was_ended = false;
+        rn_httpd_write(rs, "x", 1);
+        CHECK_EQ(rn_httpd_flush(rs), 0);
+        while (look.over == look.over_then)
+            ;
+        look.delay += look.was_ended ? -LOOK_STEP : LOOK_STEP; /* nearer to just then */
+    }
+    look.ends = true;
+    rn_close(look.end);
+}
+
+/* Who ends writes that have stood for too long looks once more whether they still do: the end would be the next one's. */
+GO_TEST(httpd_no_write_begins_with_an_end)
+{
+    static const rn_httpd_stream ops = {
+        look_read,           look_writev,      look_wait,   look_read_deadline,
+        look_write_deadline, look_close_write, look_cancel, NULL};
+    rn_httpd_options o = {.idle_timeout = RN_MILLISECOND, .write_timeout = RN_MILLISECOND};
+    rn_httpd *h = rn_httpd_new(&o);
+    rn_wg wg = {0};
+
+    if (rn_procs() < 2)
+        test_skip("on one processor nothing happens at the same time");
+    look.end = rn_chan_make(rn_unit, 0);
+    rn_httpd_handle(h, "/", writes_often, test_times(500));
+    /* The newest comes first. */
+    rn_wg_go(&wg, rn_httpd_serve_stream, (rn_ctx *)NULL, h, &ops, (void *)&look.over);
+    AWAIT(look.over > 0);
+    rn_wg_go(&wg, rn_httpd_serve_stream, (rn_ctx *)NULL, h, &ops, NULL);
+    AWAIT(look.has_asked);
+    rn_wg_go(&wg, rn_httpd_serve_stream, (rn_ctx *)NULL, h, &ops, (void *)&look.begun);
+    rn_wg_wait(&wg);
+    CHECK(!look.left_behind);
+    rn_httpd_free(h);
+    rn_chan_release(look.end);
+}
+
+/* A stream that idles lets each sweep wait when it comes to it. */
+static struct {
+    rn_chan(rn_unit) sweep, go_on;
+    _Atomic bool over;
+} hold;
+static int hold_read_deadline(void *stream, rn_time t)
+{
+    (void)stream;
+    if (t && !hold.over) {
+        rn_send(hold.sweep, (rn_unit){0});
+        (void)rn_recv(hold.go_on);
+    }
+    return 0;
+}
+
+/* Connections are closed that have idled for too long, but not with a request that came before it was their turn, though they
+ * have not been told of it yet: on one processor nobody looks what has come while there is something to do. */
+GO_TEST_PROCS(httpd_answers_what_came_before_the_sweep, 1)
+{
+    enum { N = 4 };
+    static const rn_httpd_stream ops = {
+        look_read,           look_writev,      look_wait,   hold_read_deadline,
+        look_write_deadline, look_close_write, look_cancel, NULL};
+    static const char request[] = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
+    rn_httpd_options o = {.idle_timeout = RN_MILLISECOND};
+    struct server s;
+    rn_wg wg = {0};
+
+    hold.sweep = rn_chan_make(rn_unit, 0);
+    hold.go_on = rn_chan_make(rn_unit, 0);
+    look.end = rn_chan_make(rn_unit, 0);
+    server_start(&s, &o);
+    rn_conn_close(dial(&s)); /* it serves, and so what begins now comes first in a sweep */
+    rn_wg_go(&wg, rn_httpd_serve_stream, (rn_ctx *)NULL, s.h, &ops, (void *)&look);
+    for (int round = test_times(200); round > 0; round--) {
+        rn_conn *c[N];
+
+        (void)rn_recv(hold.sweep); /* which finds them new, */
+        for (int i = 0; i < N; i++) {
+            c[i] = dial(&s);
+            CHECK(!last_answer(c[i], request, "\r\n\r\na"));
+        }
+        test_let_run();
+        rn_send(hold.go_on, (rn_unit){0});
+        (void)rn_recv(hold.sweep); /* and the next idle for too long */
+        for (int i = 0; i < N; i++)
+            CHECK_EQ(rn_write(c[i], request, sizeof request - 1), sizeof request - 1);
+        rn_send(hold.go_on, (rn_unit){0});
+        for (int i = 0; i < N; i++) {
+            read_answer(c[i], "\r\n\r\na");
+            rn_conn_close(c[i]);
+        }
+    }
+    (void)rn_recv(hold.sweep);
+    hold.over = true;
+    rn_send(hold.go_on, (rn_unit){0});
+    rn_close(look.end);
+    rn_wg_wait(&wg);
+    server_end(&s);
+    rn_chan_release(look.end);
+    rn_chan_release(hold.sweep);
+    rn_chan_release(hold.go_on);
 }
 
 /* ---- Streams by number ------------------------------------------------------------------------------------ */
