@@ -80,6 +80,9 @@ typedef struct rn_ctx_hook {
 } rn_ctx_hook;
 
 RN__API struct rn__call *rn__ctx_after_begin(rn_ctx_hook *hook, rn_ctx *ctx, void (*fn)(void));
+/* The same, but fallback with nothing registered, where that panics; as rn__go_err_begin. */
+RN__API struct rn__call *rn__ctx_after_err_begin(rn_ctx_hook *hook, rn_ctx *ctx,
+                                                 struct rn__call *fallback, void (*fn)(void));
 /*
  * Take the after-function back. True if that prevented its run; false if it was started, in which
  * case this waits until it has returned, or if hook was not registered. The hook may then leave scope, or be

@@ -37,6 +37,9 @@ RN__API int rn_run_fn(int (*fn)(void *), void *arg);
 
 RN__API struct rn__call *rn__go_begin(const rn_attr *attr, void (*fn)(void));
 RN__API struct rn__call *rn__go_err_begin(struct rn__call *fallback, void (*fn)(void));
+/* rn_go_err with an attribute, for callers inside. */
+RN__API struct rn__call *rn__go_with_err_begin(const rn_attr *attr, struct rn__call *fallback,
+                                               void (*fn)(void));
 RN__API void rn__go_copy(void (*fn)(void), const void *src, size_t size);
 
 struct rn__run {

@@ -695,11 +695,9 @@ static void after_register(struct rn__call *call)
         after_start(a);
 }
 
-struct rn__call *rn__ctx_after_begin(rn_ctx_hook *hook, rn_ctx *ctx, void (*fn)(void))
+/* f starts when ctx ends. */
+static void after_prepare(struct after_hook *a, rn_ctx *ctx, struct fresh *f)
 {
-    struct after_hook *a = (struct after_hook *)(void *)hook;
-    struct fresh *f = rn__fresh_go(fn, after_returned, a, __builtin_return_address(0));
-
     rn__fresh_keep(f);
     f->call.op = after_register;
     a->hook.fire = after_fire;
@@ -707,7 +705,26 @@ struct rn__call *rn__ctx_after_begin(rn_ctx_hook *hook, rn_ctx *ctx, void (*fn)(
     alive(ctx);
     a->ctx = scope_of(ctx);
     rn__ctx_ref(a->ctx);
+}
+
+struct rn__call *rn__ctx_after_begin(rn_ctx_hook *hook, rn_ctx *ctx, void (*fn)(void))
+{
+    struct after_hook *a = (struct after_hook *)(void *)hook;
+    struct fresh *f = rn__fresh_go(fn, after_returned, a, __builtin_return_address(0));
+
+    after_prepare(a, ctx, f);
     return &f->call;
+}
+
+struct rn__call *rn__ctx_after_err_begin(rn_ctx_hook *hook, rn_ctx *ctx, struct rn__call *spare,
+                                         void (*fn)(void))
+{
+    struct after_hook *a = (struct after_hook *)(void *)hook;
+    struct fresh *f = rn__fresh_new(fn, after_returned, a, __builtin_return_address(0));
+
+    if (f)
+        after_prepare(a, ctx, f);
+    return rn__call_or(f, spare);
 }
 
 bool rn_ctx_hook_stop(rn_ctx_hook *hook)

@@ -618,17 +618,29 @@ static void nothing(struct rn__call *call)
     (void)call;
 }
 
-struct rn__call *rn__go_err_begin(struct rn__call *spare, void (*fn)(void))
+struct rn__call *rn__call_or(struct fresh *f, struct rn__call *spare)
 {
-    struct fresh *f;
-
-    if (!fn)
-        rn__fatal("go of nil func value");
-    f = rn__fresh_new(fn, NULL, NULL, __builtin_return_address(0));
     if (f)
         return &f->call;
     spare->op = nothing; /* the arguments are evaluated all the same */
     return spare;
+}
+
+struct rn__call *rn__go_err_begin(struct rn__call *spare, void (*fn)(void))
+{
+    if (!fn)
+        rn__fatal("go of nil func value");
+    return rn__call_or(rn__fresh_new(fn, NULL, NULL, __builtin_return_address(0)), spare);
+}
+
+struct rn__call *rn__go_with_err_begin(const rn_attr *attr, struct rn__call *spare,
+                                       void (*fn)(void))
+{
+    struct fresh *f = rn__fresh_new(fn, NULL, NULL, __builtin_return_address(0));
+
+    if (f)
+        fresh_attr(f, attr);
+    return rn__call_or(f, spare);
 }
 
 void rn_go_fn(void (*fn)(void *), void *arg)

@@ -220,6 +220,8 @@ struct fresh *rn__fresh_new(void (*fn)(void), void (*done)(void *, int), void *o
  * call can be returned to the capturing macro at once. */
 struct fresh *rn__fresh_go(void (*fn)(void), void (*done)(void *, int), void *owner,
                            void *created_at);
+/* f's call, or if there is no f spare, into which a call is captured and then nothing happens. */
+struct rn__call *rn__call_or(struct fresh *f, struct rn__call *spare);
 /* Start it: a captured call's op for struct fresh, and for calls filled by hand. */
 void rn__fresh_start(struct rn__call *call);
 /* Tell the tools that f starts; part of rn__fresh_start. */

@@ -544,6 +544,7 @@ static void run_done(void *owner, int result)
 
 static void run_start(struct rn__call *call)
 {
+    static const char no_memory[] = "rn_run: out of memory";
     struct rn__run *run = container_of(call, struct rn__run, call);
     struct worker *w = worker_self();
     struct worker_slot slot = {.worker = w};
@@ -572,7 +573,7 @@ static void run_start(struct rn__call *call)
     }
     spin_unlock(&start_lock);
     if (!rt)
-        rn__panic("rn_run: out of memory");
+        rn__panic(no_memory);
     rn__signal_begin();
     rn__locks_begin();
     rn__leaks_begin();
@@ -587,7 +588,9 @@ static void run_start(struct rn__call *call)
     w->proc = rn__proc_take_idle(rt, w);
     rn__monitor_start(rt);
 
-    f = rn__fresh_go(call->fn, run_done, run, __builtin_return_address(0));
+    f = rn__fresh_new(call->fn, run_done, run, __builtin_return_address(0));
+    if (!f)
+        rn__panic(no_memory);
     rn__copy(f->call.gp, call->gp, offsetof(struct rn__call, fn));
     rn__fresh_announce(f);
     note_spawn(w, f);
