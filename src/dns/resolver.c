@@ -457,7 +457,10 @@ static int drive(struct rn_ctx *ctx, rn_dns *r, struct flight *f)
     }
     t = ares_timeout(f->channel, NULL, &tv);
     d = t ? t->tv_sec * RN_SECOND + t->tv_usec * RN_MICROSECOND + RN_MILLISECOND : RN_SECOND;
-    f->bound = bound = rn_ctx_with_timeout(ctx ? ctx : rn_ctx_background(), d);
+    err = rn__ctx_with_timeout_err(ctx ? ctx : rn_ctx_background(), d, &bound);
+    if (err)
+        return err;
+    f->bound = bound;
     step_out(r, f);
     err = rn_wait_fd(poll, RN_READ, bound);
     step_in(r, f, run);

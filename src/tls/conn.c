@@ -81,10 +81,14 @@ static int turn_take(struct rn_ctx *ctx, struct turn *u)
         uint64_t holder = load_relaxed(&u->holder);
         /* One whose run is over still computes, and goes away at its next wait, of which nobody tells. */
         bool lingers = holder && rn__run_gone(holder);
-        rn_ctx *bound = lingers ? rn_ctx_with_timeout(ctx ? ctx : rn_ctx_background(), linger_time)
-                                : ctx;
-        int err = rn_sem_acquire(bound, &u->sem, 1);
+        rn_ctx *bound = ctx;
+        int err =
+            lingers ? rn__ctx_with_timeout_err(ctx ? ctx : rn_ctx_background(), linger_time, &bound)
+                    : 0;
 
+        if (err)
+            return err;
+        err = rn_sem_acquire(bound, &u->sem, 1);
         if (lingers)
             rn_ctx_end(bound);
         if (!err) {
@@ -154,8 +158,10 @@ static int bio_write(BIO *bio, const char *data, int size)
         while (room - b->end < (size_t)size)
             room *= 2;
         p = realloc(b->data, room);
-        if (!p)
+        if (!p) {
+            ERR_raise(ERR_LIB_USER, ERR_R_MALLOC_FAILURE); /* rn__tls_why says -ENOMEM then */
             return -1;
+        }
         b->data = p;
         b->room = room;
     }
@@ -289,10 +295,11 @@ static void flush_alert(struct rn_tls *t)
 
     if (!turn_try(&t->writing))
         return;
-    bound = rn_ctx_with_timeout(rn_ctx_background(), farewell_time);
-    if (t->fly.start == t->fly.end)
+    if (t->fly.start == t->fly.end &&
+        rn__ctx_with_timeout_err(rn_ctx_background(), farewell_time, &bound) == 0) {
         err = flush(bound, t);
-    rn_ctx_end(bound);
+        rn_ctx_end(bound);
+    }
     (void)give_after(&t->writing, err);
 }
 

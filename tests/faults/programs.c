@@ -507,10 +507,15 @@ static int threads(void)
     return 0;
 }
 
-const struct program programs[] = {
-    {"channels", channels, false, true}, {"locks", locks, false, true},
-    {"contexts", contexts, false, true}, {"groups", groups, false, true},
-    {"time", times, false, true},        {"kinds", kinds, false, true},
-    {"many", many, false, true},         {"errors", errors, false, true},
-    {"threads", threads, false, true},   {"labels", labels, true, true},
-    {NULL, NULL, false, false}};
+enum { ALL = PANICS_GOROUTINE | PANICS_CONTEXT };
+const struct program programs[] = {{"channels", channels, false, ALL},
+                                   {"locks", locks, false, ALL},
+                                   {"contexts", contexts, false, ALL},
+                                   {"groups", groups, false, ALL},
+                                   {"time", times, false, ALL},
+                                   {"kinds", kinds, false, ALL},
+                                   {"many", many, false, ALL},
+                                   {"errors", errors, false, ALL},
+                                   {"threads", threads, false, ALL},
+                                   {"labels", labels, true, ALL},
+                                   {NULL, NULL, false, 0}};

@@ -13,8 +13,9 @@ struct program {
     int (*run)(void);
     bool
         keeps; /* what the library keeps for the life of the process: as much as without faults is right */
-    bool contexts; /* a call that it makes panics where there is no memory for a context */
+    unsigned panics; /* a call that it makes panics where there is no memory for one of these */
 };
+enum { PANICS_GOROUTINE = 1, PANICS_CONTEXT = 2, PANICS_SERVER = 4 };
 extern const struct program programs[];
 
 #endif

@@ -474,12 +474,12 @@ static int signals(void)
     return rn_run(signals_main);
 }
 
-const struct program programs[] = {{"files", files, true, false},
-                                   {"pipes", pipes, true, false},
-                                   {"connections", connections, true, false},
-                                   {"packets", packets, true, false},
-                                   {"output", output, true, false},
-                                   {"streams", streams, true, false},
-                                   {"killed", killed, true, false},
-                                   {"signals", signals, true, false},
-                                   {NULL, NULL, false, false}};
+const struct program programs[] = {{"files", files, true, PANICS_GOROUTINE},
+                                   {"pipes", pipes, true, PANICS_GOROUTINE},
+                                   {"connections", connections, true, PANICS_GOROUTINE},
+                                   {"packets", packets, true, PANICS_GOROUTINE},
+                                   {"output", output, true, PANICS_GOROUTINE},
+                                   {"streams", streams, true, PANICS_GOROUTINE},
+                                   {"killed", killed, true, PANICS_GOROUTINE},
+                                   {"signals", signals, true, PANICS_GOROUTINE},
+                                   {NULL, NULL, false, 0}};
