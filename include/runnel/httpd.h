@@ -19,13 +19,16 @@
  * A goroutine per connection, which calls the handlers: they may wait for whatever they like. Requests that arrive
  * together on one connection (pipelining) are handled in turn. A handler that panics ends the process, as all panics.
  *
+ * Out of memory, the server goes on: a connection for which there is none is closed, a request for which there is none is
+ * answered 503, in the midst of its answer cut off. Only rn_httpd_new and rn_httpd_handle, before it serves, panic.
+ *
  * What is malformed, ambiguous or beyond a limit is answered by the server itself and the connection closed, before a
- * handler sees it: 400, 408, 413, 414, 417, 431, 501, 505. In particular a request with both Content-Length and
+ * handler sees it: 400, 408, 413, 414, 417, 431, 501, 503, 505. In particular a request with both Content-Length and
  * Transfer-Encoding, with two lengths, two hosts or none, with folded lines, bare line ends, or a space before a colon.
  *
  * A request and its response belong to the handler until it returns, and to its goroutine alone. Strings that they hand
  * out live as long. Calls that wait are those that read the body or write the response; none allocates but for what is
- * larger than usual. All results below 0 are negative errno values.
+ * larger than usual, and -ENOMEM is their result if it is not to be had. All results below 0 are negative errno values.
  */
 #ifndef RUNNEL_HTTPD_H
 #define RUNNEL_HTTPD_H
@@ -58,7 +61,8 @@ typedef struct rn_httpd_options {
     rn_dur
         grace; /* when ending: how long handlers may go on after that; 30 s; then they are cut off */
     size_t stack_size; /* of a connection's goroutine, on which handlers run */
-    /* Called after each response, also those that the server made itself: for an access log. */
+    /* Called after each response, also those that the server made itself, but for a request for which there was no memory
+     * at all: for an access log. */
     void (*log)(void *log_arg, const rn_httpd_request *rq, const rn_httpd_response *rs);
     void *log_arg;
     uint64_t rn__reserved[8];
@@ -79,7 +83,7 @@ RN__API void rn_httpd_free(rn_httpd *h);
  * then their contexts end and their connections are cut. It returns when the last has returned, so a handler that never
  * does keeps it.
  *
- * Returns 0, or the error that made accepting impossible.
+ * Returns 0, the error that made accepting impossible, or -ENOMEM with nothing accepted.
  */
 RN__API int rn_httpd_serve(struct rn_ctx *ctx, rn_httpd *h, rn_listener *l);
 /* The same with a listener of its own; what rn_listen returns. */
@@ -94,7 +98,7 @@ RN__API RN__NODISCARD int rn_httpd_listen_and_serve(struct rn_ctx *ctx, rn_httpd
  *            longest equal beginning is taken, and one with a method before one without. A handler for GET answers HEAD too.
  *            Without any: 404, or 405 where only the method is wrong.
  *
- * Panics on a pattern that is none, or is there already.
+ * Panics on a pattern that is none, or is there already, and when out of memory.
  */
 RN__API void rn_httpd_handle_fn(rn_httpd *h, const char *pattern,
                                 void (*fn)(rn_httpd_request *, rn_httpd_response *, void *),
@@ -127,8 +131,8 @@ RN__API int rn_httpd_remote(const rn_httpd_request *rq, rn_addr *ret_addr);
 
 /*
  * Read some of the body, waiting for it. How many bytes; 0 at its end. -EFBIG beyond max_body, or max_head for trailers,
- * -EBADMSG if it is malformed: after these the answer is the server's, 413, 431 or 400, if none has begun. -EIO if the
- * client went away in the middle, -ETIMEDOUT, -ECANCELED when cut off at the end of the grace.
+ * -EBADMSG if it is malformed, -ENOMEM: after these the answer is the server's, 413, 431, 400 or 503, if none has begun.
+ * -EIO if the client went away in the middle, -ETIMEDOUT, -ECANCELED when cut off at the end of the grace.
  * A body that the handler does not read is skipped, or the connection closed if it is long.
  */
 RN__API RN__NODISCARD ssize_t rn_httpd_read(rn_httpd_request *rq, void *buf, size_t size);
@@ -137,16 +141,23 @@ RN__API RN__NODISCARD ssize_t rn_httpd_read(rn_httpd_request *rq, void *buf, siz
  * The request's context: ended when the client goes away, when the server has been ending for the time grace, and when
  * the handler returns. Borrowed. The first call makes it, and has somebody read ahead once the body is read: the end of
  * what the client sends, or an error, is how it is known that it went away. That is seen behind further requests too, but
- * for a client that has sent more of them than there is room for, some KiB.
+ * for a client that has sent more of them than there is room for, some KiB. Where there is no memory for the context, or for
+ * who reads ahead, it has ended, with the cause -ENOMEM, and with the answer it is as with one that lacks something.
  */
 RN__API struct rn_ctx *rn_httpd_ctx(rn_httpd_request *rq);
 
 /* ---- The response ------------------------------------------------------------------------------- */
 
+/*
+ * A response that lacks something for which there was no memory does not go out as if it were whole: after a header, a
+ * trailer or a text that failed with -ENOMEM writes fail with it too, until rn_httpd_reply or rn_httpd_error makes another
+ * response. If none does, the server answers 503, or cuts the connection if a part was sent.
+ */
+
 /* 200 if not set. Before the first byte is written; later it has no effect. 200 to 999. */
 RN__API void rn_httpd_set_status(rn_httpd_response *rs, int status);
 /* Set a header, in place of any of that name; or add one. value NULL: none. Before the first byte is written.
- * 0; -EINVAL for a name or value that cannot be one, -EALREADY if the head is out. Content-Length is checked against
+ * 0; -EINVAL for a name or value that cannot be one, -EALREADY if the head is out, -ENOMEM. Content-Length is checked against
  * what is written; Connection: close is understood; Transfer-Encoding is the server's. */
 RN__API int rn_httpd_set_header(rn_httpd_response *rs, const char *name, const char *value);
 RN__API int rn_httpd_add_header(rn_httpd_response *rs, const char *name, const char *value);
@@ -154,8 +165,8 @@ RN__API int rn_httpd_add_header(rn_httpd_response *rs, const char *name, const c
 RN__API int rn_httpd_set_trailer(rn_httpd_response *rs, const char *name, const char *value);
 
 /* Write a part of the body. Small parts are gathered; a body that fits is sent with its length, else in chunks, or to
- * HTTP/1.0 until the connection is closed. size, or an error: -EPIPE, -ECONNRESET, -ETIMEDOUT, -ECANCELED;
- * -EMSGSIZE beyond the Content-Length that was set. */
+ * HTTP/1.0 until the connection is closed. size, or an error: -EPIPE, -ECONNRESET, -ETIMEDOUT, -ECANCELED,
+ * -ENOMEM; -EMSGSIZE beyond the Content-Length that was set. */
 RN__API ssize_t rn_httpd_write(rn_httpd_response *rs, const void *data, size_t size);
 RN__API ssize_t rn_httpd_printf(rn_httpd_response *rs, const char *fmt, ...) RN__PRINTF(2, 3);
 /* Send what has been gathered, and the head. 0 or an error. */
@@ -173,7 +184,7 @@ RN__API int rn_httpd_redirect(rn_httpd_response *rs, int status, const char *loc
  * fd stays the caller's. 0 or an error; -EISDIR and the like with nothing answered if it is no regular file.
  */
 RN__API int rn_httpd_send_fd(rn_httpd_request *rq, rn_httpd_response *rs, int fd, const char *name);
-/* The same with a file that is opened; 404, 403 or 500 if it cannot be. */
+/* The same with a file that is opened; answers 404, 403 or 500 if it cannot be. */
 RN__API int rn_httpd_send_file(rn_httpd_request *rq, rn_httpd_response *rs, const char *path);
 /* Open path, which may begin with /, beneath the folder dir: no .. and no symbolic link leads out of it. follow: links
  * that stay inside are followed, else there is none. A descriptor for reading, or an error; -EXDEV, -ELOOP if it would
@@ -201,7 +212,8 @@ typedef struct rn_httpd_stream {
     int (*remote)(void *stream, rn_addr *ret_addr);
 } rn_httpd_stream;
 
-/* Serve one connection, in this goroutine, until it ends; the caller then closes it. ctx as with rn_httpd_serve. */
+/* Serve one connection, in this goroutine, until it ends, at once if there is no memory for it; the caller then closes it. ctx
+ * as with rn_httpd_serve. */
 RN__API void rn_httpd_serve_stream(struct rn_ctx *ctx, rn_httpd *h, const rn_httpd_stream *ops,
                                    void *stream);
 

@@ -70,7 +70,8 @@ void rn__httpd_blocks_free(rn_httpd *h)
         }
 }
 
-void *rn__rq_alloc(rn_httpd_request *rq, size_t size)
+/* Until the request ends. NULL: no memory. */
+static void *rq_alloc(rn_httpd_request *rq, size_t size)
 {
     struct piece *p;
 
@@ -81,7 +82,7 @@ void *rn__rq_alloc(rn_httpd_request *rq, size_t size)
     }
     p = malloc(16 + size);
     if (!p)
-        rn_panic("httpd: out of memory");
+        return NULL;
     p->next = rq->pieces;
     rq->pieces = p;
     return (char *)p + 16;
@@ -108,7 +109,7 @@ static ssize_t c_read(struct conn *c, enum phase phase, void *buf, size_t size)
 {
     ssize_t n;
 
-    if (c->b->out_size && (n = rn__c_flush(c)) < 0)
+    if (c->b && c->b->out_size && (n = rn__c_flush(c)) < 0)
         return n;
     /* Of a head and of lingering the whole counts: their word stays. */
     if ((phase != HEAD_PHASE && phase != LINGER) || (load_owned(&c->word) & 7) != (uint32_t)phase)
@@ -258,6 +259,25 @@ const char *rn_httpd_trailer(const rn_httpd_request *rq, const char *name)
     return NULL;
 }
 
+/*
+ * The decoded path, and places, as many bytes as the target has and one: what is handed out of a query lies there where it
+ * begins in the target, and a segment where it begins in the path, which is no longer than the target up to its query.
+ * No two meet, and a string that is asked for again is written anew as it was. So who asks needs no memory.
+ */
+static int place_all(rn_httpd_request *rq, size_t target_len)
+{
+    size_t room = target_len + 2;
+
+    rq->path = rq_alloc(rq, room + target_len + 1);
+    if (!rq->path)
+        return 503;
+    rq->places = rq->path + room;
+    if (rn__path_decode(rq->target, target_len, rq->path) >= 0)
+        return 0;
+    rq->path = NULL;
+    return 400;
+}
+
 const char *rn_httpd_query(rn_httpd_request *rq, const char *name)
 {
     const char *at = strchr(rn_httpd_target(rq), '?');
@@ -265,23 +285,19 @@ const char *rn_httpd_query(rn_httpd_request *rq, const char *name)
     while (at) {
         const char *field = at + 1, *end = strchr(field, '&'), *eq;
         size_t n = end ? (size_t)(end - field) : strlen(field), name_n;
-        char *key;
+        char *place = rq->places + (field - rq->target);
 
         eq = memchr(field, '=', n);
         name_n = eq ? (size_t)(eq - field) : n;
         if (name_n >= strlen(name)) {
-            size_t used = rq->arena_used;
-
-            key = rn__rq_alloc(rq, n + 1);
-            rn__query_decode(field, name_n, key);
-            if (strcmp(key, name) == 0) {
+            rn__query_decode(field, name_n, place);
+            if (strcmp(place, name) == 0) {
                 if (!eq)
                     return "";
-                rn__query_decode(eq + 1, n - name_n - 1, key);
-                return key;
+                place += name_n + 1;
+                rn__query_decode(eq + 1, n - name_n - 1, place);
+                return place;
             }
-            if (!rq->pieces)
-                rq->arena_used = used;
         }
         at = end;
     }
@@ -296,7 +312,7 @@ const char *rn_httpd_param(rn_httpd_request *rq, const char *name)
 
     if (!rq->route || !rn__route_match(rq->route, rq->path, name, &at, &n))
         return NULL;
-    copy = rn__rq_alloc(rq, n + 1);
+    copy = rq->places + (at - rq->path);
     memcpy(copy, at, n);
     copy[n] = 0;
     return copy;
@@ -304,22 +320,26 @@ const char *rn_httpd_param(rn_httpd_request *rq, const char *name)
 
 /* ---- Its body ------------------------------------------------------------------------------------------------ */
 
-/* Room to read chunks into, or ahead: what lies behind the head, which must stay where it is, or a piece of its own. */
-static void body_room(rn_httpd_request *rq)
+/* Room to read chunks into, or ahead: what lies behind the head, which must stay where it is, or a piece of its own. 0 or
+ * -ENOMEM. */
+static int body_room(rn_httpd_request *rq)
 {
     if (rq->rb_room - rq->rb_end >= READ_AHEAD)
-        return;
+        return 0;
     if (rq->rb != rq->b->in && rq->rb_at > 0) {
         memmove(rq->rb, rq->rb + rq->rb_at, rq->rb_end - rq->rb_at);
     } else {
-        char *rb = rn__rq_alloc(rq, IN_SIZE);
+        char *rb = rq_alloc(rq, IN_SIZE);
 
+        if (!rb)
+            return -ENOMEM;
         memcpy(rb, rq->rb + rq->rb_at, rq->rb_end - rq->rb_at);
         rq->rb = rb;
         rq->rb_room = IN_SIZE;
     }
     rq->rb_end -= rq->rb_at;
     rq->rb_at = 0;
+    return 0;
 }
 
 static void watch(rn_httpd_request *rq);
@@ -331,10 +351,11 @@ static void body_done(rn_httpd_request *rq)
         watch(rq);
 }
 
-/* In the middle of a body: of what is wrong with it, and of waiting too long for it, the client can still be told. */
+/* In the middle of a body: of what is wrong with it, or with us, and of waiting too long for it, the client can still be
+ * told. */
 static bool client_gone(int err)
 {
-    return err && err != -EBADMSG && err != -EFBIG && err != -ETIMEDOUT;
+    return err && err != -EBADMSG && err != -EFBIG && err != -ENOMEM && err != -ETIMEDOUT;
 }
 
 static ssize_t body_failed(rn_httpd_request *rq, ssize_t err)
@@ -379,7 +400,7 @@ static ssize_t read_chunked(rn_httpd_request *rq, char *buf, size_t size)
         ssize_t n;
 
         if (used < 0)
-            return body_failed(rq, h->status ? -EFBIG : -EBADMSG);
+            return body_failed(rq, h->status == 503 ? -ENOMEM : h->status ? -EFBIG : -EBADMSG);
         rq->rb_at += (size_t)used;
         if (h->part_len)
             break;
@@ -389,7 +410,8 @@ static ssize_t read_chunked(rn_httpd_request *rq, char *buf, size_t size)
         }
         if (used > 0)
             continue;
-        body_room(rq);
+        if (body_room(rq) < 0)
+            return body_failed(rq, -ENOMEM);
         n = c_read(rq->c, BODY_PHASE, rq->rb + rq->rb_end, rq->rb_room - rq->rb_end);
         if (n <= 0)
             return body_failed(rq, n);
@@ -434,7 +456,7 @@ ssize_t rn_httpd_read(rn_httpd_request *rq, void *buf, size_t size)
  * rb_end on, or rb_end. request_end stops it by a deadline; one that the sweeper set about what is over looks the same,
  * and is taken back: after that the watcher looks at stop again, for it may have been the other.
  */
-static void watcher(rn_httpd_request *rq)
+static void read_ahead(rn_httpd_request *rq)
 {
     struct conn *c = rq->c;
 
@@ -457,14 +479,38 @@ static void watcher(rn_httpd_request *rq)
     }
 }
 
+static void watcher(rn_httpd_request *rq)
+{
+    read_ahead(rq);
+    rn_wg_done(&rq->watcher);
+}
+
+/* Nobody would see that the client has gone: so the request ends, as far as its handler minds the context. */
+static void give_up_watching(rn_httpd_request *rq)
+{
+    rq->unwatched = true;
+    rq->b->rs.lacks |= !rn__rs_is_whole(&rq->b->rs);
+    if (rq->ctx)
+        rn_ctx_cancel_cause(rq->ctx, -ENOMEM);
+}
+
 static void watch(rn_httpd_request *rq)
 {
+    int err = 0;
+
     if (rq->watched)
         return;
-    rq->watched = true;
     if (rq->rb_end - rq->rb_at <= IN_SIZE - READ_AHEAD)
-        body_room(rq);
-    rn_wg_go(&rq->watcher, watcher, rq);
+        err = body_room(rq);
+    if (!err) {
+        rn_wg_add(&rq->watcher, 1);
+        err = rn_go_err(watcher, rq);
+        if (err)
+            rn_wg_done(&rq->watcher);
+    }
+    rq->watched = !err;
+    if (err)
+        give_up_watching(rq);
 }
 
 static void watch_end(rn_httpd_request *rq)
@@ -474,21 +520,29 @@ static void watch_end(rn_httpd_request *rq)
     if (!rq->watched)
         return;
     store_relaxed(&rq->stop, 1);
-    fence_seq_cst(); /* pairs with watcher */
-    c->ops->set_read_deadline(c->stream, 1);
+    fence_seq_cst(); /* pairs with read_ahead */
+    if (c->ops->set_read_deadline(c->stream, 1) == -ENOMEM) {
+        (void)rn__c_flush(c); /* the response; there is no other way to end the read */
+        c->ops->cancel(c->stream);
+    }
     rn_wg_wait(&rq->watcher);
     c->ops->set_read_deadline(c->stream, 0);
 }
 
 rn_ctx *rn_httpd_ctx(rn_httpd_request *rq)
 {
-    if (!rq->ctx) {
-        rq->ctx = rn_ctx_with_cancel(rq->c->sv->cut);
-        if (rq->done)
-            watch(rq);
-        else if (client_gone(rq->body_err))
-            rn_ctx_cancel(rq->ctx);
+    struct serving *sv = rq->c->sv;
+
+    if (rq->ctx)
+        return rq->ctx;
+    if (rq->unwatched || rn__ctx_with_timeout_err(sv->cut, INT64_MAX, &rq->ctx) < 0) {
+        give_up_watching(rq);
+        return sv->sweeping->over;
     }
+    if (rq->done)
+        watch(rq);
+    else if (client_gone(rq->body_err))
+        rn_ctx_cancel(rq->ctx);
     return rq->ctx;
 }
 
@@ -570,7 +624,7 @@ static int read_head(struct conn *c, struct block *b)
             assert(b->in_size > 0);
             in = malloc(b->in_size * 2);
             if (!in)
-                return 431;
+                return 503;
             memcpy(in, b->in, b->in_end);
             if (b->in != b->in_own)
                 free(b->in);
@@ -626,6 +680,21 @@ static bool skip_body(rn_httpd_request *rq)
     return true;
 }
 
+/* What is answered to a request whose body could not be read to its end; 0: what the handler says. */
+static int body_status(const rn_httpd_request *rq)
+{
+    switch (rq->body_err) {
+    case -EFBIG:
+        return rq->b->head.status ? rq->b->head.status : 413; /* of its trailers, or its own */
+    case -EBADMSG:
+        return 400;
+    case -ENOMEM:
+        return 503;
+    default:
+        return 0;
+    }
+}
+
 /* One request. True: another may follow. */
 static bool one(struct conn *c, struct block *b, bool *linger)
 {
@@ -641,13 +710,9 @@ static bool one(struct conn *c, struct block *b, bool *linger)
     rn__c_phase(c, BUSY);
     if (status == 0) {
         rq->target = b->in + b->in_at + h->target;
-        rq->path = rn__rq_alloc(rq, h->target_len + 2);
-        if (rn__path_decode(rq->target, h->target_len, rq->path) < 0) {
-            rq->path = NULL;
-            status = 400;
-        } else if (h->length > c->h->o.max_body) {
+        status = place_all(rq, h->target_len);
+        if (!status && h->length > c->h->o.max_body)
             status = 413;
-        }
     }
     if (status) {
         if (status > 0) {
@@ -667,13 +732,10 @@ static bool one(struct conn *c, struct block *b, bool *linger)
     rs->is_head = strcmp(h->method, "HEAD") == 0;
     rs->close = !h->keep_alive || load_relaxed(&c->sv->stage) != SERVING;
     call_handler(c, b);
-    if (rq->body_err == -EFBIG || rq->body_err == -EBADMSG) {
+    status = body_status(rq);
+    if (status) {
         if (!rs->sealed) /* what the handler says of a part is void */
-            rn_httpd_error(rs,
-                           h->status                ? h->status /* of its trailers */
-                           : rq->body_err == -EFBIG ? 413
-                                                    : 400,
-                           NULL);
+            rn_httpd_error(rs, status, NULL);
         rs->close = true;
     } else if (rq->body_err == -ETIMEDOUT && !rs->sealed && rs->written == 0) {
         rn_httpd_error(rs, 408, NULL);
@@ -720,9 +782,8 @@ static bool wait_idle(struct conn *c)
         rn__c_phase(c, IDLE);
         fence_seq_cst(); /* pairs with stage_set */
         last = load_relaxed(&c->sv->stage) >= CLOSING;
-        if (last)
-            c->ops->set_read_deadline(c->stream,
-                                      rn_now() + RN_MILLISECOND); /* has one come already? */
+        if (last && c->ops->set_read_deadline(c->stream, rn_now() + RN_MILLISECOND) == -ENOMEM)
+            return has_come(c); /* has one come already? */
         err = c->ops->wait_read(NULL, c->stream);
         if (err == 0)
             return true;
@@ -738,7 +799,7 @@ static bool wait_idle(struct conn *c)
     }
 }
 
-static void say_goodbye(struct conn *c)
+static void say_goodbye(struct conn *c, char *buf, size_t size)
 {
     size_t total = 0;
     ssize_t n = 1;
@@ -747,9 +808,21 @@ static void say_goodbye(struct conn *c)
     if (c->err || c->ops->close_write(c->stream) < 0)
         return;
     while (n > 0 && total < SKIP_MAX) {
-        n = c_read(c, LINGER, c->b->gather, GATHER);
+        n = c_read(c, LINGER, buf, size);
         total += n > 0 ? (size_t)n : 0;
     }
+}
+
+/* A request has come, and there is no memory to read it. */
+static void turn_away(struct conn *c)
+{
+    static const char sorry[] =
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    struct iovec iov = {(void *)(uintptr_t)sorry, sizeof sorry - 1};
+    char buf[512];
+
+    if (rn__c_writev(c, &iov, 1) > 0)
+        say_goodbye(c, buf, sizeof buf);
 }
 
 void rn__httpd_abandon(struct conn *c)
@@ -769,8 +842,10 @@ static NOINLINE bool burst(struct conn *c)
     struct block *b = block_get(c);
     bool again, linger = false;
 
-    if (!b)
+    if (!b) {
+        turn_away(c);
         return false;
+    }
     c->b = b;
     do
         again = one(c, b, &linger);
@@ -778,7 +853,7 @@ static NOINLINE bool burst(struct conn *c)
     if (rn__c_flush(c) < 0)
         again = false;
     if (linger)
-        say_goodbye(c);
+        say_goodbye(c, b->gather, GATHER);
     c->b = NULL;
     block_put(c, b);
     return again;

@@ -352,7 +352,7 @@ int rn_httpd_send_file(rn_httpd_request *rq, rn_httpd_response *rs, const char *
     }
     err = rn_httpd_send_fd(rq, rs, fd, path);
     close(fd);
-    if (err < 0 && !rs->sealed)
+    if (err < 0 && err != -ENOMEM && !rs->sealed)
         return rn_httpd_error(rs, 404, NULL);
     return err;
 }

@@ -39,8 +39,10 @@ static int trailer_add(struct head *h, const char *at, size_t n)
         size_t room = (h->trailer_len + n) * 2;
         char *more = realloc(h->trailer, room);
 
-        if (!more)
+        if (!more) {
+            h->status = 503;
             return HPE_USER;
+        }
         h->trailer = more;
         h->trailer_room = room;
     }
@@ -67,8 +69,10 @@ static int on_name(llhttp_t *p, const char *at, size_t n)
 
             assert(room > 0);
             more = malloc(room * sizeof *more);
-            if (!more)
+            if (!more) {
+                h->status = 503;
                 return HPE_USER;
+            }
             memcpy(more, h->fields, (size_t)h->count * sizeof *more);
             if (h->fields != h->own)
                 free(h->fields);

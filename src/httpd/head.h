@@ -56,7 +56,8 @@ int rn__head_feed(struct head *h, const char *buf, size_t size);
 int rn__head_finish(struct head *h, char *buf);
 /*
  * Bytes of a chunked body, from the first after the head on. Returns how many were used up, with the next part of the
- * body in part and part_len, or end set; -1: malformed, or h->status: trailers beyond the limit.
+ * body in part and part_len, or end set; -1: malformed, or h->status: trailers beyond the limit, 431, or no memory for
+ * them, 503.
  */
 ptrdiff_t rn__chunks_feed(struct head *h, const char *buf, size_t size);
 /* What was allocated. */

@@ -19,6 +19,11 @@
  * Ending: see the stages. A connection says that it is idle before it looks at the stage, and the stage is set before
  * the idle ones are told, with a fence on both sides: one of the two sees the other.
  *
+ * Out of memory. A connection whose goroutine cannot be started is closed, one without a block answered 503 from what is
+ * there. A request has room for its path, and for all that is handed out of path and query, before a handler sees it.
+ * What is lacking later is written down in the response (lacks): it fails until the handler makes another one, whole,
+ * and if it does not, the answer is the server's.
+ *
  * The end of rn_run drops goroutines where they wait, and a server that served goes on in the next: what its servings had in
  * common (struct sweeping) is known to be of a run that is gone, and made anew. Nobody waits with the server's own lock held.
  *
@@ -76,6 +81,7 @@ struct sweeping {
     uint64_t run;      /* of which rn_run; 0: of a plain thread, which stays */
     uint32_t servings; /* guarded by rn_httpd.lock */
     rn_ctx *alive;     /* ends the sweeper */
+    rn_ctx *over;      /* has ended: of a request for whose context there is no memory */
     rn_wg sweeper;
     rn_mutex lock;
     struct serving *first; /* guarded by lock */
@@ -120,6 +126,7 @@ struct rn_httpd_request {
     struct conn *c;
     struct block *b;
     char *path;
+    char *places; /* for strings that are handed out; see place_of */
     const char *target;
     struct route *route;
     struct piece *pieces;
@@ -129,6 +136,7 @@ struct rn_httpd_request {
     size_t rb_at, rb_end, rb_room;
     int64_t left, got; /* of a body with a length; all bytes so far */
     bool done, continued, watched;
+    bool unwatched; /* there was no memory for ctx, or for who reads ahead */
     int body_err;
     rn_ctx *ctx;
     rn_wg watcher;
@@ -147,6 +155,7 @@ struct rn_httpd_response {
     struct block *b;
     int status;
     bool sealed, chunked, bodyless, is_head, close, ended;
+    bool lacks;     /* a part of it, or of its request, for which there was no memory */
     int64_t length; /* that was set; -1 */
     int64_t written;
     size_t gathered;
@@ -176,13 +185,13 @@ void rn__httpd_conn(struct conn *c);
 /* A handler has ended its goroutine: what its request holds. */
 void rn__httpd_abandon(struct conn *c);
 void rn__httpd_blocks_free(rn_httpd *h);
-void *rn__rq_alloc(rn_httpd_request *rq, size_t size);
 ssize_t rn__c_flush(struct conn *c);
 /* response.c */
 void rn__rs_start(struct conn *c, struct block *b);
 void rn__rs_finish(rn_httpd_response *rs);
 void rn__rs_end(rn_httpd_response *rs);
 bool rn__rs_has(const rn_httpd_response *rs, const char *name);
+bool rn__rs_is_whole(const rn_httpd_response *rs);
 int rn__rs_seal(rn_httpd_response *rs, int64_t length);
 /* Bytes of the body go out in another way: the head, and what was written, first. */
 ssize_t rn__c_writev(struct conn *c, struct iovec *iov, int count);

@@ -112,6 +112,12 @@ void rn__rs_end(rn_httpd_response *rs)
     free(rs->trailers);
 }
 
+/* Is it made, all of it? */
+bool rn__rs_is_whole(const rn_httpd_response *rs)
+{
+    return rs->sealed && (rs->bodyless || (rs->length >= 0 && rs->length == rs->written));
+}
+
 int rn_httpd_status(const rn_httpd_response *rs)
 {
     return rs->status;
@@ -180,6 +186,13 @@ static int line_add(struct lines *l, const char *name, size_t n, const char *val
     return 0;
 }
 
+/* With the error of a part of the response: what would go out without that part is not what the handler means. */
+static int lacking(rn_httpd_response *rs, int err)
+{
+    rs->lacks |= err == -ENOMEM;
+    return err;
+}
+
 static int header(rn_httpd_response *rs, const char *name, const char *value, bool replace)
 {
     size_t n = strlen(name);
@@ -211,7 +224,7 @@ static int header(rn_httpd_response *rs, const char *name, const char *value, bo
     }
     if (replace)
         line_remove(&rs->lines, name);
-    return value ? line_add(&rs->lines, name, n, value) : 0;
+    return value ? lacking(rs, line_add(&rs->lines, name, n, value)) : 0;
 }
 
 int rn_httpd_set_header(rn_httpd_response *rs, const char *name, const char *value)
@@ -234,7 +247,7 @@ int rn_httpd_set_trailer(rn_httpd_response *rs, const char *name, const char *va
         return -EALREADY;
     more = realloc(rs->trailers, rs->trailers_size + n + v + 5);
     if (!more)
-        return -ENOMEM;
+        return lacking(rs, -ENOMEM);
     rs->trailers = more;
     rs->trailers_size +=
         (size_t)snprintf(more + rs->trailers_size, n + v + 5, "%s: %s\r\n", name, value);
@@ -280,11 +293,14 @@ int rn__rs_seal(rn_httpd_response *rs, int64_t length)
     struct block *b = rs->b;
     size_t need = rs->lines.size + 320;
     const char *text = rn__status_text(rs->status), *day = date(b);
-    char *big = NULL, *begin, *at;
+    char *begin, *at, *after_lines;
+    bool big = need > OUT_SIZE;
     int err = 0;
 
     if (rs->sealed)
         return 0;
+    if (rs->lacks)
+        return -ENOMEM;
     rs->sealed = true;
     if (b->rq.rb && !b->rq.done && /* what the handler has not read will not be skipped */
         (b->rq.body_err || b->rq.left > SKIP_MAX || (b->head.expect && !b->rq.continued)))
@@ -294,17 +310,12 @@ int rn__rs_seal(rn_httpd_response *rs, int64_t length)
         err = (int)rn__c_flush(rs->c);
     if (err < 0)
         return err;
-    if (need > OUT_SIZE) {
-        big = malloc(need);
-        if (!big)
-            return rs->c->err = -ENOMEM;
-    }
     if (rs->length >= 0)
         length = rs->length;
     rs->chunked = !rs->bodyless && (length < 0 || rs->trailers) && b->head.minor == 1;
     if (length < 0 && !rs->chunked && !rs->bodyless)
         rs->close = true; /* the end of the connection is the end of the body */
-    begin = at = big ? big : b->out + b->out_size;
+    begin = at = b->out + b->out_size;
     at = PUT(at, "HTTP/1.1 ");
     at = put_number(at, (uint64_t)rs->status, 10);
     *at++ = ' ';
@@ -314,7 +325,9 @@ int rn__rs_seal(rn_httpd_response *rs, int64_t length)
         at = put(at, day, strlen(day));
     }
     at = PUT(at, "\r\n");
-    at = put(at, rs->lines.text, rs->lines.size);
+    after_lines = at;
+    if (!big)
+        at = put(at, rs->lines.text, rs->lines.size);
     if (rs->chunked)
         at = PUT(at, "Transfer-Encoding: chunked\r\n");
     else if (length >= 0 && rs->status != 204 && rs->status != 304) {
@@ -327,12 +340,12 @@ int rn__rs_seal(rn_httpd_response *rs, int64_t length)
     else if (b->head.minor == 0)
         at = PUT(at, "Connection: keep-alive\r\n");
     at = PUT(at, "\r\n");
-    if (big) {
-        struct iovec iov = {big, (size_t)(at - begin)};
+    if (big) { /* out was empty */
+        struct iovec iov[] = {{begin, (size_t)(after_lines - begin)},
+                              {rs->lines.text, rs->lines.size},
+                              {after_lines, (size_t)(at - after_lines)}};
 
-        err = (int)rn__c_writev(rs->c, &iov, 1);
-        free(big);
-        return err < 0 ? err : 0;
+        return rn__c_writev(rs->c, iov, 3) < 0 ? rs->c->err : 0;
     }
     b->out_size += (size_t)(at - begin);
     return 0;
@@ -384,6 +397,8 @@ ssize_t rn_httpd_write(rn_httpd_response *rs, const void *data, size_t size)
         return rs->c->err;
     if (rs->ended)
         return -EALREADY;
+    if (rs->lacks)
+        return -ENOMEM;
     if (rs->length >= 0 && (int64_t)size > rs->length - rs->written)
         return -EMSGSIZE;
     rs->written += (int64_t)size;
@@ -414,7 +429,7 @@ ssize_t rn_httpd_printf(rn_httpd_response *rs, const char *fmt, ...)
     if ((size_t)n >= sizeof small) {
         text = malloc((size_t)n + 1);
         if (!text)
-            return -ENOMEM;
+            return lacking(rs, -ENOMEM);
         va_start(args, fmt);
         vsnprintf(text, (size_t)n + 1, fmt, args);
         va_end(args);
@@ -427,7 +442,7 @@ ssize_t rn_httpd_printf(rn_httpd_response *rs, const char *fmt, ...)
 
 int rn_httpd_flush(rn_httpd_response *rs)
 {
-    int err = rs->c->err ? rs->c->err : rn__rs_seal(rs, -1);
+    int err = rs->c->err ? rs->c->err : rs->lacks ? -ENOMEM : rn__rs_seal(rs, -1);
 
     return err ? err : emit(rs, NULL, 0, false);
 }
@@ -439,6 +454,7 @@ int rn_httpd_reply(rn_httpd_response *rs, int status, const char *type, const vo
 
     if (rs->sealed || rs->gathered)
         return -EALREADY;
+    rs->lacks = false;
     rn_httpd_set_status(rs, status);
     if (type && (err = rn_httpd_set_header(rs, "Content-Type", type)) < 0)
         return err;
@@ -476,12 +492,26 @@ int rn_httpd_redirect(rn_httpd_response *rs, int status, const char *location)
     return err < 0 ? err : rn_httpd_error(rs, status, NULL);
 }
 
+/* The handler has returned, and what it has not made again lacks a part. */
+static void make_up(rn_httpd_response *rs)
+{
+    if (rs->sealed) { /* the client sees that the rest does not come */
+        rs->c->err = rs->c->err ? rs->c->err : -ENOMEM;
+        return;
+    }
+    rs->lines.size = 0; /* none of its headers: so there is room for ours */
+    rs->trailers_size = 0;
+    rn_httpd_error(rs, 503, NULL);
+}
+
 /* The handler has returned. */
 void rn__rs_finish(rn_httpd_response *rs)
 {
     struct block *b = rs->b;
     int err = 0;
 
+    if (rs->lacks)
+        make_up(rs);
     if (!rs->sealed) {
         if (rs->length >= 0 && rs->length != rs->written && !rs->is_head)
             rs->close = true; /* it promised more */

@@ -300,6 +300,7 @@ static void sweeper(struct sweeping *s)
             sweep(sv, now);
         rn_mutex_unlock(&s->lock);
     }
+    rn_wg_done(&s->sweeper);
 }
 
 static void serving_free(struct serving *sv)
@@ -309,21 +310,39 @@ static void serving_free(struct serving *sv)
     free(sv);
 }
 
-static struct sweeping *sweeping_new(const rn_httpd *h)
+static int ctx_new(rn_ctx *parent, rn_ctx **ret_ctx)
 {
-    struct sweeping *s = must(calloc(1, sizeof *s));
-
-    s->o = &h->o;
-    s->run = rn__run_number();
-    s->alive = rn_ctx_with_cancel(rn_ctx_background());
-    rn_wg_go(&s->sweeper, sweeper, s);
-    return s;
+    return rn__ctx_with_timeout_err(parent, INT64_MAX, ret_ctx);
 }
 
 static void sweeping_free(struct sweeping *s)
 {
-    rn_ctx_end(s->alive);
+    if (s->alive)
+        rn_ctx_end(s->alive);
+    if (s->over)
+        rn_ctx_end(s->over);
     free(s);
+}
+
+static int sweeping_new(const rn_httpd *h, struct sweeping **ret_s)
+{
+    struct sweeping *s = calloc(1, sizeof *s);
+    int err = s ? ctx_new(rn_ctx_background(), &s->alive) : -ENOMEM;
+
+    if (!err)
+        err = ctx_new(rn_ctx_background(), &s->over);
+    if (!err) {
+        rn_ctx_cancel_cause(s->over, -ENOMEM);
+        s->o = &h->o;
+        s->run = rn__run_number();
+        rn_wg_add(&s->sweeper, 1);
+        err = rn_go_err(sweeper, s);
+    }
+    if (!err)
+        *ret_s = s;
+    else if (s)
+        sweeping_free(s);
+    return err;
 }
 
 /* What is left of a run that has ended is nobody's any more; h->lock held, or nobody else knows h. */
@@ -353,28 +372,46 @@ static void stage_set(struct serving *sv, uint32_t stage)
     for (struct conn *c = sv->first; c && stage >= CLOSING; c = c->next) {
         if (stage == CUT)
             c->ops->cancel(c->stream);
-        else if ((load_relaxed(&c->word) & 7) == IDLE)
-            c->ops->set_read_deadline(c->stream, 1);
+        else if ((load_relaxed(&c->word) & 7) == IDLE &&
+                 c->ops->set_read_deadline(c->stream, 1) == -ENOMEM)
+            c->ops->cancel(c->stream); /* there is no gentler way */
     }
     rn_mutex_unlock(&sv->lock);
 }
 
-static struct serving *serving_begin(rn_httpd *h)
+/* sv takes part in what the servings of h have in common. 0 or -ENOMEM. */
+static int serving_join(struct serving *sv, rn_httpd *h)
 {
-    struct serving *sv = must(calloc(1, sizeof *sv));
-    struct sweeping *s;
-
-    sv->h = h;
-    sv->cut = rn_ctx_with_cancel(rn_ctx_background());
+    int err = 0;
 
     rn_mutex_lock(&h->lock);
     clear_away(h);
     if (!h->sweeping)
-        h->sweeping = sweeping_new(h);
-    s = sv->sweeping = h->sweeping;
-    s->servings++;
+        err = sweeping_new(h, &h->sweeping);
+    if (!err) {
+        sv->sweeping = h->sweeping;
+        sv->sweeping->servings++;
+    }
     rn_mutex_unlock(&h->lock);
+    return err;
+}
 
+/* NULL: no memory. */
+static struct serving *serving_begin(rn_httpd *h)
+{
+    struct serving *sv = calloc(1, sizeof *sv);
+    struct sweeping *s;
+
+    if (!sv)
+        return NULL;
+    sv->h = h;
+    if (ctx_new(rn_ctx_background(), &sv->cut) < 0 || serving_join(sv, h) < 0) {
+        if (sv->cut)
+            rn_ctx_end(sv->cut);
+        free(sv);
+        return NULL;
+    }
+    s = sv->sweeping;
     rn_mutex_lock(&s->lock);
     sv->next = s->first;
     sv->link = &s->first;
@@ -450,40 +487,81 @@ static void serve_tcp(struct serving *sv, rn_conn *c)
     serve_one(sv, &rn__httpd_tcp, c);
 }
 
-static int accept_all(rn_ctx *ctx, struct serving *sv, rn_listener *l)
+/* Without memory for its goroutine it is closed: the client may come again. */
+static void begin_tcp(struct serving *sv, rn_conn *c)
 {
     rn_attr attr = {.stack_size = sv->h->o.stack_size};
+    struct rn__call spare;
+    struct rn__call *call = rn__go_with_err_begin(&attr, &spare, RN__FN(serve_tcp, sv, c));
+
+    if (call != &spare)
+        rn_wg_add(&sv->open, 1);
+    RN__CAPTURE(call, serve_tcp, sv, c);
+    if (call == &spare)
+        rn_conn_close(c);
+}
+
+static int accept_all(rn_ctx *ctx, struct serving *sv, rn_listener *l)
+{
     rn_conn *c;
     int err;
 
-    while ((err = rn_accept_ctx(ctx, l, &c)) == 0) {
-        rn_wg_add(&sv->open, 1);
-        rn_go_with(attr, serve_tcp, sv, c);
+    while ((err = rn_accept_ctx(ctx, l, &c)) == 0)
+        begin_tcp(sv, c);
+    return err;
+}
+
+/* For the time drain. Where there is no memory for its limit nobody is accepted: there would be none for connections. */
+static void drain(struct serving *sv, rn_listener *l)
+{
+    rn_dur d = sv->h->o.drain;
+    rn_ctx *limit;
+
+    if (rn__ctx_with_timeout_err(rn_ctx_background(), d, &limit) < 0) {
+        rn_sleep(d);
+        return;
     }
+    if (accept_all(limit, sv, l) < 0)
+        (void)rn_sleep_ctx(limit, d); /* the listener has failed: requests may come all the same */
+    rn_ctx_end(limit);
+}
+
+/* Until all connections have ended, for the time grace. Where there is no memory for its limit this looks now and then. */
+static int wait_open(struct serving *sv)
+{
+    rn_time end = rn_now() + sv->h->o.grace;
+    rn_ctx *limit;
+    int err;
+
+    while (rn__ctx_with_timeout_err(rn_ctx_background(), end - rn_now(), &limit) < 0) {
+        err = rn_wg_wait_ctx(sv->sweeping->over, &sv->open);
+        if (!err || rn_now() >= end)
+            return err;
+        rn_sleep(RN_MILLISECOND);
+    }
+    err = rn_wg_wait_ctx(limit, &sv->open);
+    rn_ctx_end(limit);
     return err;
 }
 
 int rn_httpd_serve(rn_ctx *ctx, rn_httpd *h, rn_listener *l)
 {
     struct serving *sv = serving_begin(h);
-    rn_ctx *limit;
     int err;
 
+    if (!sv) {
+        rn_listener_close(l);
+        return -ENOMEM;
+    }
     err = accept_all(ctx, sv, l);
     if (err == -ECANCELED || (ctx && rn_ctx_err(ctx)))
         err = 0;
     stage_set(sv, DRAINING);
-    limit = rn_ctx_with_timeout(rn_ctx_background(), h->o.drain);
-    if (accept_all(limit, sv, l) < 0)
-        (void)rn_sleep_ctx(
-            limit, h->o.drain); /* the listener has failed: requests may come all the same */
-    rn_ctx_end(limit);
+    drain(sv, l);
     rn_listener_close(l);
     stage_set(sv, CLOSING);
-    limit = rn_ctx_with_timeout(rn_ctx_background(), h->o.grace);
-    if (rn_wg_wait_ctx(limit, &sv->open) < 0)
+    if (wait_open(sv) < 0)
         stage_set(sv, CUT);
-    rn_ctx_end(limit);
     rn_wg_wait(&sv->open);
     serving_end(sv);
     return err;
@@ -522,14 +600,26 @@ static void lone_over(struct lone *l)
     serving_end(l->sv);
 }
 
+/* From when ctx ends it ends in order. 0 or -ENOMEM. */
+static int lone_follow(struct lone *l, rn_ctx *ctx)
+{
+    struct rn__call spare, *call;
+    int err = ctx_new(rn_ctx_background(), &l->sv->alive);
+
+    if (err)
+        return err;
+    call = rn__ctx_after_err_begin(&l->hook, ctx, &spare, RN__FN(end_in_order, l->sv));
+    RN__CAPTURE(call, end_in_order, l->sv);
+    return call == &spare ? -ENOMEM : 0;
+}
+
 void rn_httpd_serve_stream(rn_ctx *ctx, rn_httpd *h, const rn_httpd_stream *ops, void *stream)
 {
     struct lone l = {.sv = serving_begin(h)};
 
-    if (ctx) {
-        l.sv->alive = rn_ctx_with_cancel(rn_ctx_background());
-        rn_ctx_after_func(&l.hook, ctx, end_in_order, l.sv);
-    }
+    if (!l.sv)
+        return;
     rn_defer(lone_over, &l); /* a handler may rn_exit */
-    serve_one(l.sv, ops, stream);
+    if (!ctx || lone_follow(&l, ctx) == 0)
+        serve_one(l.sv, ops, stream);
 }

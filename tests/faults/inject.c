@@ -67,6 +67,7 @@ const char *const fault_name[FAULT_KINDS] = {"allocation", "mapping", "protectio
 static enum fault_kind wanted = FAULT_NONE;
 static long wanted_nth;
 static long wanted_more;
+static bool held;                                        /* one thread is there when it changes */
 static long counts[FAULT_KINDS], hits, blocks, mappings; /* atomic */
 
 void fault_set(enum fault_kind kind, long nth, long more)
@@ -77,6 +78,11 @@ void fault_set(enum fault_kind kind, long nth, long more)
     for (int k = 0; k < FAULT_KINDS; k++)
         counts[k] = 0;
     hits = 0;
+}
+
+void fault_hold(bool on)
+{
+    held = on;
 }
 
 long fault_count(enum fault_kind kind)
@@ -105,8 +111,11 @@ void fault_forget(void)
 /* Count one; true if it has to fail. */
 static bool fails(enum fault_kind kind)
 {
-    long n = __atomic_add_fetch(&counts[kind], 1, __ATOMIC_RELAXED);
+    long n;
 
+    if (held)
+        return false;
+    n = __atomic_add_fetch(&counts[kind], 1, __ATOMIC_RELAXED);
     if (kind != wanted || n < wanted_nth || n - wanted_nth > wanted_more)
         return false;
     __atomic_add_fetch(&hits, 1, __ATOMIC_RELAXED);

@@ -27,6 +27,8 @@ extern const char *const fault_name[FAULT_KINDS];
 
 /* From now on, the nth call (from 1) of the kind fails, and the more calls after it. */
 void fault_set(enum fault_kind kind, long nth, long more);
+/* While on, nothing is counted and nothing fails. */
+void fault_hold(bool on);
 long fault_count(enum fault_kind kind);
 /* Calls of the kind that were made to fail. */
 long fault_hits(void);
