@@ -126,7 +126,7 @@ struct rn_httpd_request {
     struct conn *c;
     struct block *b;
     char *path;
-    char *places; /* for strings that are handed out; see place_of */
+    char *places; /* for strings that are handed out; see place_all */
     const char *target;
     struct route *route;
     struct piece *pieces;
