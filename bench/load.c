@@ -10,7 +10,7 @@
  * and child processes, as the kernel counts it. Nothing here is runnel's. Workloads: README.md.
  *
  * Several servers are there at the same time, each with a generator of its own, a child process, and have load in turns of a
- * fifth of a second: what the machine does besides comes to all of them alike, and the turns of one round can be compared. A
+ * tenth of a second: what the machine does besides comes to all of them alike, and the turns of one round can be compared. A
  * turn is measured from when every connection has had an answer until the next requests stay away; then the generator reads
  * what is still under way, so that nothing of one's turn is done in another's. One line is printed for each turn, and one for
  * each percentile of all of a server's turns, behind a line "server" with its number if there are several.
