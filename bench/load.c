@@ -11,9 +11,9 @@
  *
  * Several servers are there at the same time, each with a generator of its own, a child process, and have load in turns of a
  * tenth of a second: what the machine does besides comes to all of them alike, and the turns of one round can be compared. A
- * turn is measured from when every connection has had an answer until the next requests stay away; then the generator reads
- * what is still under way, so that nothing of one's turn is done in another's. One line is printed for each turn, and one for
- * each percentile of all of a server's turns, behind a line "server" with its number if there are several.
+ * turn is measured from its first request to its last answer. A stretch in the midst would not do: of ten thousand requests
+ * under way the answers to any number may lie unread at its ends, as many as are read in it. One line is printed for each
+ * turn, and one for each percentile of all of a server's turns, behind a line "server" with its number if there are several.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -373,17 +373,15 @@ static struct turn take_turn(int count, struct order o)
 {
     struct turn t;
 
-    for (int i = 0; i < count; i++)
-        conn_send(&conns[i], now(CLOCK_MONOTONIC));
-    (void)answers(now(CLOCK_MONOTONIC) + SERVER_STARTS_S * SECOND, (uint64_t)count, true, false);
     t.cpu = server_cpu();
     t.wall = now(CLOCK_MONOTONIC);
-    t.ops = answers(t.wall + o.time, UINT64_MAX, true, o.note);
+    for (int i = 0; i < count; i++)
+        conn_send(&conns[i], now(CLOCK_MONOTONIC));
+    t.ops = answers(now(CLOCK_MONOTONIC) + SERVER_STARTS_S * SECOND, (uint64_t)count, true, false);
+    t.ops += answers(now(CLOCK_MONOTONIC) + o.time, UINT64_MAX, true, o.note);
+    t.ops += answers(0, (uint64_t)count, false, false);
     t.cpu = server_cpu() - t.cpu;
     t.wall = now(CLOCK_MONOTONIC) - t.wall;
-    (void)answers(0, (uint64_t)count, false, false);
-    if (t.ops == 0)
-        fail("no answer");
     return t;
 }
 
