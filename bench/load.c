@@ -400,14 +400,13 @@ static void hear(int fd, void *ret_what, size_t size)
 static void generate(int count, int in, int out)
 {
     struct order o;
+    struct turn t;
     struct late l;
 
     conns_open(count);
-    for (;;) {
-        hear(in, &o, sizeof o);
-        if (o.time == 0)
-            break;
-        say(out, &(struct turn[1]){take_turn(count, o)}, sizeof(struct turn));
+    for (hear(in, &o, sizeof o); o.time != 0; hear(in, &o, sizeof o)) {
+        t = take_turn(count, o);
+        say(out, &t, sizeof t);
     }
     l = (struct late){latency_at(0.5), latency_at(0.99), latency_at(0.999)};
     say(out, &l, sizeof l);
@@ -462,10 +461,10 @@ static void with_server(const char *program, const struct entry *e, const char *
     free(conns);
 }
 
-static struct generator {
+struct generator {
     pid_t pid;
     int in, out;
-} generators[SERVERS];
+};
 
 static void generator_start(struct generator *g, const char *program, const struct entry *e,
                             const char *procs, int count)
@@ -504,6 +503,7 @@ static void load(char **servers, int n, const struct entry *e, const char *procs
 {
     int turns = (int)((time + TURN - 1) / TURN);
     struct turn *all = calloc((size_t)(turns * n), sizeof *all);
+    struct generator generators[SERVERS];
 
     for (int k = 0; k < n; k++) {
         generator_start(&generators[k], servers[k], e, procs, count);
@@ -576,6 +576,7 @@ int main(int argc, char **argv)
     length = strcspn(pattern, "$");
     for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++) {
         const struct entry *e = &entries[i];
+        int count = smoke ? 4 : e->conns;
 
         if (length && (strncmp(e->name, pattern, length) != 0 || e->name[length]))
             continue;
@@ -585,12 +586,12 @@ int main(int argc, char **argv)
         }
         fflush(stdout); /* the children have none of it */
         if (!e->idle)
-            load(servers, n, e, procs, smoke ? 4 : e->conns, time);
+            load(servers, n, e, procs, count, time);
         for (int k = 0; k < n && e->idle; k++) {
             if (n > 1)
                 printf("server %d\n", k);
             fflush(stdout);
-            with_server(servers[k], e, procs, smoke ? 4 : e->conns, time, -1, -1);
+            with_server(servers[k], e, procs, count, time, -1, -1);
         }
     }
     return 0;

@@ -768,31 +768,42 @@ GO_TEST(httpd_drains)
     server_end(&s);
 }
 
+static const char get_a[] = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/* n connections that were kept after an answer, each with another request under way. */
+static void ask_again(struct server *s, rn_conn **c, int n)
+{
+    for (int i = 0; i < n; i++) {
+        c[i] = dial(s);
+        CHECK(!last_answer(c[i], get_a, "\r\n\r\na"));
+    }
+    for (int i = 0; i < n; i++)
+        CHECK_EQ(rn_write(c[i], get_a, sizeof get_a - 1), sizeof get_a - 1);
+}
+static void all_are_answered(rn_conn **c, int n)
+{
+    for (int i = 0; i < n; i++) {
+        char *all = read_all(c[i]);
+
+        CHECK(strstr(all, "\r\n\r\na"));
+        free(all);
+        rn_conn_close(c[i]);
+    }
+}
+
 /* What has been sent on connections that were kept is answered, also if the end comes at once, and before anybody has been
  * told of it: one processor, which ends the server before it looks. */
 GO_TEST_PROCS(httpd_answers_what_had_come, 1)
 {
     enum { N = 50 };
-    static const char request[] = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
     rn_httpd_options o = {.drain = -1};
     struct server s;
     rn_conn *c[N];
-    char *all;
 
     server_start(&s, &o);
-    for (int i = 0; i < N; i++) {
-        c[i] = dial(&s);
-        CHECK(!last_answer(c[i], request, "\r\n\r\na"));
-    }
-    for (int i = 0; i < N; i++)
-        CHECK_EQ(rn_write(c[i], request, sizeof request - 1), sizeof request - 1);
+    ask_again(&s, c, N);
     rn_ctx_cancel(s.ctx);
-    for (int i = 0; i < N; i++) {
-        all = read_all(c[i]);
-        CHECK(strstr(all, "\r\n\r\na"));
-        free(all);
-        rn_conn_close(c[i]);
-    }
+    all_are_answered(c, N);
     server_end(&s);
 }
 
@@ -809,7 +820,6 @@ static void busy(rn_dur d)
 GO_TEST_PROCS(httpd_answers_what_nobody_was_told_of, 1)
 {
     enum { N = 4 };
-    static const char request[] = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
     rn_httpd_options o = {.drain = -1};
 
     for (int round = test_times(100); round > 0; round--) {
@@ -817,24 +827,13 @@ GO_TEST_PROCS(httpd_answers_what_nobody_was_told_of, 1)
         rn_conn *c[N];
 
         server_start(&s, &o);
-        for (int i = 0; i < N; i++) {
-            c[i] = dial(&s);
-            CHECK(!last_answer(c[i], request, "\r\n\r\na"));
-        }
-        for (int i = 0; i < N; i++)
-            CHECK_EQ(rn_write(c[i], request, sizeof request - 1), sizeof request - 1);
+        ask_again(&s, c, N);
         rn_ctx_cancel(s.ctx);
         for (int i = 0; i < 6; i++) {
             rn_yield();
             busy(2 * RN_MILLISECOND);
         }
-        for (int i = 0; i < N; i++) {
-            char *all = read_all(c[i]);
-
-            CHECK(strstr(all, "\r\n\r\na"));
-            free(all);
-            rn_conn_close(c[i]);
-        }
+        all_are_answered(c, N);
         server_end(&s);
     }
 }
