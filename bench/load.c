@@ -10,8 +10,11 @@
  * and child processes, as the kernel counts it. Nothing here is runnel's. Workloads: README.md.
  *
  * Several servers are there at the same time, each with a generator of its own, a child process, and have load in turns of a
- * tenth of a second: what the machine does besides comes to all of them alike, and the turns of one round can be compared. A
- * turn is measured from its first request to its last answer. A stretch in the midst would not do: of ten thousand requests
+ * tenth of a second: what the machine does besides comes to all of them alike, and the turns of one round can be compared.
+ * Connections join in one by one, at each answer one: of ten thousand requests at once the kernel delays as many
+ * acknowledgements, to the same moment, and its queue to the loopback interface overflows (a thousand packets,
+ * net.core.netdev_max_backlog); what was measured then was how long retransmission takes.
+ * A turn is measured from its first request to its last answer. A stretch in the midst would not do: of ten thousand requests
  * under way the answers to any number may lie unread at its ends, as many as are read in it. One line is printed for each
  * turn, and one for each percentile of all of a server's turns, behind a line "server" with its number if there are several.
  */
@@ -37,7 +40,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MESSAGE = 64, EVENTS = 512, CHILDREN = 64, SERVERS = 8, SERVER_STARTS_S = 10 };
+enum { MESSAGE = 64, EVENTS = 512, CHILDREN = 64, SERVERS = 8, SERVER_STARTS_S = 10, JOIN_FROM = 64 };
 static const int64_t MS = 1000000, SECOND = 1000000000, TURN = 100000000;
 
 static const char get[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -227,6 +230,7 @@ struct conn {
 };
 
 static struct conn *conns;
+static int conn_count, joined; /* of the connections so many have a request under way, or had */
 static int ep;
 static struct sockaddr_in address;
 static const char *request;
@@ -309,7 +313,8 @@ static bool conn_read(struct conn *c)
     return true;
 }
 
-/* Answers until the time end; how many. go_on: with a new request after each. note: how long they took is noted. */
+/* Answers until the time end; how many. go_on: with a new request after each, and one of a connection that joins in. note: how
+ * long they took is noted. */
 static uint64_t answers(int64_t end, uint64_t most, bool go_on, bool note)
 {
     struct epoll_event evs[EVENTS];
@@ -332,6 +337,8 @@ static uint64_t answers(int64_t end, uint64_t most, bool go_on, bool note)
             count++;
             if (go_on)
                 conn_send(c, at);
+            if (go_on && joined < conn_count)
+                conn_send(&conns[joined++], at);
         }
     }
     return count;
@@ -340,6 +347,7 @@ static uint64_t answers(int64_t end, uint64_t most, bool go_on, bool note)
 static void conns_open(int count)
 {
     ep = epoll_create1(EPOLL_CLOEXEC);
+    conn_count = joined = count;
     for (int i = 0; i < count; i++) {
         struct epoll_event ev = {.events = EPOLLIN, .data.u32 = (uint32_t)i};
 
@@ -375,8 +383,8 @@ static struct turn take_turn(int count, struct order o)
 
     t.cpu = server_cpu();
     t.wall = now(CLOCK_MONOTONIC);
-    for (int i = 0; i < count; i++)
-        conn_send(&conns[i], now(CLOCK_MONOTONIC));
+    for (joined = 0; joined < count && joined < JOIN_FROM; joined++)
+        conn_send(&conns[joined], now(CLOCK_MONOTONIC));
     t.ops = answers(now(CLOCK_MONOTONIC) + SERVER_STARTS_S * SECOND, (uint64_t)count, true, false);
     t.ops += answers(now(CLOCK_MONOTONIC) + o.time, UINT64_MAX, true, o.note);
     t.ops += answers(0, (uint64_t)count, false, false);
