@@ -19,7 +19,9 @@ struct poll_event {
     uint32_t ready;
 };
 
-enum { POLL_BATCH = 128, POLL_MORE = 8 };
+/* POLL_BATCH: to tell of a socket the kernel touches what its read will touch, and that shall be in the second cache still
+ * when the last of a batch is read. Of 128, a request on 10,000 connections takes 1 to 3 % more CPU time (bench_load). */
+enum { POLL_BATCH = 64, POLL_MORE = 8 };
 
 /* Make the instance. Not inherited by programs that are executed. */
 int rn__backend_open(void);

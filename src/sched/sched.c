@@ -97,11 +97,11 @@ enum {
 #endif
     SPARE_WORKERS =
         8, /* idle threads beyond the processors that are kept for the next blocking calls */
-    AHEAD_FROM = 100, /* woken at once: what they touch is fetched ahead, */
-    AHEAD_BLOCK = 3,  /* the control block of who comes after so many others, */
-    AHEAD_FRAMES = 1, /* the frames, */
-    AHEAD_LINES = 10, /* so much of them */
-    LEFT_US = 200,    /* see above for this and what follows */
+    AHEAD_FROM = POLL_BATCH * 3 / 4, /* woken at once: what they touch is fetched ahead, */
+    AHEAD_BLOCK = 3,                 /* the control block of who comes after so many others, */
+    AHEAD_FRAMES = 1,                /* the frames, */
+    AHEAD_LINES = 10,                /* so much of them */
+    LEFT_US = 200,                   /* see above for this and what follows */
     VAIN_AGAIN = 64,
     COVERED_US = 50,
     LATE_US = 250,  /* of which is forgotten */
