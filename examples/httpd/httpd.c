@@ -2,10 +2,12 @@
 /*
  * httpd - serves the files beneath a folder.
  *
- *     httpd [--listen ADDRESS] [--root DIR] [--links] [--quiet]
+ *     httpd [--listen ADDRESS] [--root DIR] [--cert FILE [--key FILE]] [--links] [--quiet]
  *
  *   --listen  tcp address; 127.0.0.1:8080 if absent
  *   --root    what is served; . if absent. Nothing outside of it is reached
+ *   --cert    serve HTTPS, with this certificate and its chain; where librunnel-tls was there to build with
+ *   --key     its private key; if absent it stands with the certificate
  *   --links   follow symbolic links that stay inside; without it they are not there
  *   --quiet   no access log
  *
@@ -14,6 +16,9 @@
  */
 #include <runnel.h>
 #include <runnel/httpd.h>
+#ifdef HAVE_TLS
+#include <runnel/tls.h>
+#endif
 
 #include <dirent.h>
 #include <errno.h>
@@ -171,15 +176,44 @@ static void log_access(void *arg, const rn_httpd_request *rq, const rn_httpd_res
            (long long)rn_httpd_written(rs));
 }
 
-static int serve(const char *address, struct site *site, bool quiet)
+struct options {
+    const char *address, *cert, *key;
+    bool quiet;
+};
+
+#ifdef HAVE_TLS
+static int serve_secure(rn_ctx *stop, rn_httpd *h, rn_listener *l, const struct options *o)
 {
-    rn_httpd_options options = {.log = quiet ? NULL : log_access};
+    rn_tls_cert cert = {.cert_file = o->cert, .key_file = o->key};
+    rn_tls_config *config;
+    int err = rn_tls_config_new(&(rn_tls_options){.certs = &cert, .cert_count = 1}, &config);
+
+    if (err < 0) {
+        rn_listener_close(l);
+        return err;
+    }
+    err = rn_httpd_serve_over(stop, h, l, rn_tls_httpd(), config);
+    rn_tls_config_release(config);
+    return err;
+}
+#else
+static int serve_secure(rn_ctx *stop, rn_httpd *h, rn_listener *l, const struct options *o)
+{
+    (void)stop, (void)h;
+    rn_listener_close(l);
+    return rn_errorf(-ENOTSUP, "--cert %s: built without librunnel-tls", o->cert);
+}
+#endif
+
+static int serve(const struct options *o, struct site *site)
+{
+    rn_httpd_options options = {.log = o->quiet ? NULL : log_access};
     rn_ctx *stop = rn_ctx_with_signals(rn_ctx_background(), SIGINT, SIGTERM);
     rn_httpd *h = rn_httpd_new(&options);
     char text[RN_ADDR_TEXT];
     rn_listener *l;
     rn_addr at;
-    int err = rn_listen("tcp", address, &l);
+    int err = rn_listen("tcp", o->address, &l);
 
     if (err < 0) {
         fprintf(stderr, "httpd: %s\n", rn_errmsg(err));
@@ -189,8 +223,11 @@ static int serve(const char *address, struct site *site, bool quiet)
     if (rn_listener_addr(l, &at) == 0 && rn_addr_text(&at, text, sizeof text) > 0)
         printf("listening at %s\n", text);
     fflush(stdout);
-    err = rn_httpd_serve(stop, h, l);
-    printf("stopped: %s\n", rn_errmsg(rn_ctx_cause(stop)));
+    err = o->cert ? serve_secure(stop, h, l, o) : rn_httpd_serve(stop, h, l);
+    if (err < 0)
+        fprintf(stderr, "httpd: %s\n", rn_errmsg(err));
+    else
+        printf("stopped: %s\n", rn_errmsg(rn_ctx_cause(stop)));
     rn_httpd_free(h);
     rn_ctx_end(stop);
     return err < 0;
@@ -198,28 +235,38 @@ static int serve(const char *address, struct site *site, bool quiet)
 
 int main(int argc, char **argv)
 {
-    const char *address = "127.0.0.1:8080", *root = ".";
+    struct options o = {.address = "127.0.0.1:8080"};
+    const char *root = ".";
     struct site site = {0};
-    bool quiet = false;
 
     for (int i = 1; i < argc; i++)
         if (strcmp(argv[i], "--listen") == 0 && i + 1 < argc)
-            address = argv[++i];
+            o.address = argv[++i];
         else if (strcmp(argv[i], "--root") == 0 && i + 1 < argc)
             root = argv[++i];
+        else if (strcmp(argv[i], "--cert") == 0 && i + 1 < argc)
+            o.cert = argv[++i];
+        else if (strcmp(argv[i], "--key") == 0 && i + 1 < argc)
+            o.key = argv[++i];
         else if (strcmp(argv[i], "--links") == 0)
             site.links = true;
         else if (strcmp(argv[i], "--quiet") == 0)
-            quiet = true;
+            o.quiet = true;
         else {
-            fprintf(stderr, "usage: httpd [--listen ADDRESS] [--root DIR] [--links] [--quiet]\n");
+            fprintf(stderr,
+                    "usage: httpd [--listen ADDRESS] [--root DIR] [--cert FILE [--key FILE]]"
+                    " [--links] [--quiet]\n");
             return 2;
         }
+    if (o.key && !o.cert) {
+        fprintf(stderr, "httpd: --key %s without --cert FILE\n", o.key);
+        return 2;
+    }
     site.root = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (site.root < 0) {
         perror(root);
         return 1;
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
-    return rn_run(serve, address, &site, quiet);
+    return rn_run(serve, (const struct options *)&o, &site);
 }

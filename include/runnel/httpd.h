@@ -197,7 +197,7 @@ RN__API int rn_httpd_status(const rn_httpd_response *rs);
 /* Bytes of the body so far. */
 RN__API int64_t rn_httpd_written(const rn_httpd_response *rs);
 
-/* ---- Streams of your own, TLS for one ----------------------------------------------------------- */
+/* ---- TLS, and streams of your own --------------------------------------------------------------- */
 
 /* Each as its namesake in net.h. The deadlines and cancel are called with locks held, and must not wait. read is called
  * while writev writes, by another goroutine, once a handler has asked for its context; a deadline ends it. */
@@ -210,12 +210,41 @@ typedef struct rn_httpd_stream {
     int (*close_write)(void *stream);
     void (*cancel)(void *stream);
     int (*remote)(void *stream, rn_addr *ret_addr);
+    /* NULL, or: has anything come that wait_read has not told of yet? Must not wait. A connection is not closed for its time,
+     * or in the end, over a request that has. Without it there is a millisecond for that, in the end. */
+    bool (*has_come)(void *stream);
+    uint64_t rn__reserved[3];
 } rn_httpd_stream;
 
 /* Serve one connection, in this goroutine, until it ends, at once if there is no memory for it; the caller then closes it. ctx
  * as with rn_httpd_serve. */
 RN__API void rn_httpd_serve_stream(struct rn_ctx *ctx, rn_httpd *h, const rn_httpd_stream *ops,
                                    void *stream);
+
+/* What connections are to go over: TLS's is rn_tls_httpd (tls.h). Has to last as long as it is used. arg is what
+ * rn_httpd_serve_over was given. */
+typedef struct rn_httpd_transport {
+    rn_httpd_stream stream;
+    /* NULL, or: 0 if arg will do, else the error that rn_httpd_serve_over returns. */
+    int (*check)(void *arg);
+    /* Make a stream of c, which is the stream's from then on. An error: c is the server's, who closes it. In the connection's
+     * goroutine; must not wait for the client, for no time limit is on that: the first wait_read does. */
+    int (*open)(rn_conn *c, void *arg, void **ret_stream);
+    /* The connection has ended. */
+    void (*close)(void *stream);
+    uint64_t rn__reserved[4];
+} rn_httpd_transport;
+
+/*
+ * As rn_httpd_serve, with connections that go over transport:
+ *
+ *     rn_httpd_serve_over(ctx, h, l, rn_tls_httpd(), config)      with rn_tls_config *config
+ *
+ * arg is passed on, and has to last until this returns. What it takes to begin, as a handshake, counts as time between
+ * requests. Returns what check did with nothing accepted and l closed, or what rn_httpd_serve does.
+ */
+RN__API int rn_httpd_serve_over(struct rn_ctx *ctx, rn_httpd *h, rn_listener *l,
+                                const rn_httpd_transport *transport, void *arg);
 
 RN__END
 

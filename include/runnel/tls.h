@@ -49,6 +49,7 @@
 
 RN__BEGIN
 
+struct rn_httpd_transport;
 typedef struct rn_tls rn_tls;
 typedef struct rn_tls_config rn_tls_config;
 
@@ -156,10 +157,18 @@ RN__API RN__NODISCARD ssize_t rn_tls_read_full(rn_tls *t, void *buf, size_t size
 RN__API RN__NODISCARD ssize_t rn_tls_read_full_ctx(struct rn_ctx *ctx, rn_tls *t, void *buf,
                                                    size_t size);
 
+/* Wait until there is something to read: data, or the end of the stream; nothing is taken. 0, or a read's error. */
+RN__API RN__NODISCARD int rn_tls_wait_read(rn_tls *t);
+RN__API RN__NODISCARD int rn_tls_wait_read_ctx(struct rn_ctx *ctx, rn_tls *t);
+
 /* Write all of it. size, or an error; then rn_tls_sent tells how much is under way: what counts there needs not be
  * written again, even if a part still waits here; the next write sends it first. -EPIPE after rn_tls_close_write. */
 RN__API ssize_t rn_tls_write(rn_tls *t, const void *buf, size_t size);
 RN__API ssize_t rn_tls_write_ctx(struct rn_ctx *ctx, rn_tls *t, const void *buf, size_t size);
+/* The same of count buffers, 0 to 1024, one after the other as a whole; -EINVAL for another count. */
+RN__API ssize_t rn_tls_writev(rn_tls *t, const struct iovec *iov, int count);
+RN__API ssize_t rn_tls_writev_ctx(struct rn_ctx *ctx, rn_tls *t, const struct iovec *iov,
+                                  int count);
 /* Bytes that were ever taken to be sent. */
 RN__API uint64_t rn_tls_sent(const rn_tls *t);
 
@@ -203,6 +212,18 @@ RN__API void rn_tls_close(rn_tls *t);
 RN__API void rn_tls_cancel(rn_tls *t);
 RN__API rn_tls *rn_tls_retain(rn_tls *t);
 RN__API void rn_tls_release(rn_tls *t);
+
+/* ---- HTTPS ------------------------------------------------------------------------------------ */
+
+/*
+ * What librunnel-httpd needs to serve over TLS, whose argument is a configuration with a certificate:
+ *
+ *     err = rn_httpd_serve_over(ctx, h, l, rn_tls_httpd(), config);
+ *
+ * Static. The configuration is the caller's, until that returns. -EINVAL from there: it is NULL, or has no certificate. The
+ * client has the server's idle_timeout for its handshake. This library does not need that one otherwise.
+ */
+RN__API const struct rn_httpd_transport *rn_tls_httpd(void);
 
 RN__END
 #endif

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
 
 #include "httpd/httpd.h"
 
@@ -156,7 +155,7 @@ ssize_t rn__c_writev(struct conn *c, struct iovec *iov, int count)
 
     if (c->err)
         return c->err;
-    if (c->ops == &rn__httpd_tcp)
+    if (is_socket(c))
         return write_now(c, iov, count);
     while (count > 0) {
         size_t size = 0, over;
@@ -763,13 +762,9 @@ static bool one(struct conn *c, struct block *b, bool *linger)
 
 /* ---- The connection ---------------------------------------------------------------------------------------------------- */
 
-/* Whether the kernel has something for a socket of which we have not been told yet. */
 static bool has_come(const struct conn *c)
 {
-    char byte;
-
-    return c->ops == &rn__httpd_tcp &&
-           recv(rn_conn_fd(c->stream), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+    return c->ops->has_come && c->ops->has_come(c->stream);
 }
 
 /* Wait for the first byte of a request, holding nothing. False: there will be none. */

@@ -251,7 +251,7 @@ static int send_part(rn_httpd_response *rs, int fd, int64_t from, int64_t n)
     err = (int)rn__c_flush(c);
     if (err < 0)
         return err;
-    if (c->ops == &rn__httpd_tcp) {
+    if (is_socket(c)) {
         rn__c_phase(c, WRITING);
         k = rn_send_file(c->stream, fd, from, (size_t)n);
         rn__c_wrote(c);

@@ -2,7 +2,7 @@
 /*
  * httpd.h - the server inside.
  *
- * A serving is one call of rn_httpd_serve or rn_httpd_serve_stream: its connections in a list, and how far ending has come.
+ * A serving is one call of rn_httpd_serve, rn_httpd_serve_over or rn_httpd_serve_stream: its connections in a list, and how far ending has come.
  * While a server has servings a goroutine sweeps over them all. A connection is a goroutine with a struct conn on its
  * stack, and nothing else while it is idle: what a request needs is a block, taken from the server's pool when the first
  * byte has come and given back when there is no more to do. An idle connection that has called a handler gives the rest of
@@ -89,6 +89,8 @@ struct sweeping {
 
 struct serving {
     rn_httpd *h;
+    const rn_httpd_transport *over; /* of the connections that it accepts; NULL: of a lone stream */
+    void *over_arg;
     uint32_t stage; /* atomic */
     rn_mutex lock;
     struct conn *first; /* guarded by lock */
@@ -204,6 +206,10 @@ struct route *rn__route_find(rn_httpd *h, const char *method, const char *path, 
                              size_t room);
 bool rn__route_match(const struct route *r, const char *path, const char *name, const char **ret_at,
                      size_t *ret_n);
-extern const rn_httpd_stream rn__httpd_tcp;
+extern const rn_httpd_transport rn__httpd_tcp;
+static inline bool is_socket(const struct conn *c)
+{
+    return c->ops == &rn__httpd_tcp.stream;
+}
 
 #endif

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "httpd/httpd.h"
 
@@ -238,9 +239,36 @@ static int tcp_remote(void *s, rn_addr *ret_addr)
 {
     return rn_remote_addr(s, ret_addr);
 }
-const rn_httpd_stream rn__httpd_tcp = {
-    tcp_read,        tcp_writev, tcp_wait_read, tcp_set_read_deadline, tcp_set_write_deadline,
-    tcp_close_write, tcp_cancel, tcp_remote};
+/* Whether the kernel has something of which we have not been told yet. */
+static bool tcp_has_come(void *s)
+{
+    char byte;
+
+    return recv(rn_conn_fd(s), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+}
+static int tcp_open(rn_conn *c, void *arg, void **ret_stream)
+{
+    (void)arg;
+    *ret_stream = c;
+    return 0;
+}
+static void tcp_close(void *s)
+{
+    rn_conn_close(s);
+}
+const rn_httpd_transport rn__httpd_tcp = {
+    .stream = {.read = tcp_read,
+               .writev = tcp_writev,
+               .wait_read = tcp_wait_read,
+               .set_read_deadline = tcp_set_read_deadline,
+               .set_write_deadline = tcp_set_write_deadline,
+               .close_write = tcp_close_write,
+               .cancel = tcp_cancel,
+               .remote = tcp_remote,
+               .has_come = tcp_has_come},
+    .open = tcp_open,
+    .close = tcp_close,
+};
 
 /* ---- Serving ---------------------------------------------------------------------------------------------- */
 
@@ -258,7 +286,7 @@ static void sweep(struct serving *sv, rn_time now)
         enum phase phase = (enum phase)(word & 7);
         uint64_t sent = 0;
 
-        if (phase == WRITING && c->ops == &rn__httpd_tcp)
+        if (phase == WRITING && is_socket(c))
             sent = rn_conn_sent(c->stream);
         if (word != c->seen || sent != c->seen_sent) {
             c->seen = word;
@@ -480,23 +508,34 @@ static void serve_one(struct serving *sv, const rn_httpd_stream *ops, void *stre
     rn__httpd_conn(&c);
 }
 
-static void serve_tcp(struct serving *sv, rn_conn *c)
+static void stream_close(struct serving *sv, void *stream)
 {
+    sv->over->close(stream);
+}
+
+static void serve_accepted(struct serving *sv, rn_conn *c)
+{
+    void *stream;
+
     rn_defer(rn_wg_done, &sv->open);
-    rn_defer(rn_conn_close, c);
-    serve_one(sv, &rn__httpd_tcp, c);
+    if (sv->over->open(c, sv->over_arg, &stream) != 0) {
+        rn_conn_close(c);
+        return;
+    }
+    rn_defer(stream_close, sv, stream);
+    serve_one(sv, &sv->over->stream, stream);
 }
 
 /* Without memory for its goroutine it is closed: the client may come again. */
-static void begin_tcp(struct serving *sv, rn_conn *c)
+static void begin(struct serving *sv, rn_conn *c)
 {
     rn_attr attr = {.stack_size = sv->h->o.stack_size};
     struct rn__call spare;
-    struct rn__call *call = rn__go_with_err_begin(&attr, &spare, RN__FN(serve_tcp, sv, c));
+    struct rn__call *call = rn__go_with_err_begin(&attr, &spare, RN__FN(serve_accepted, sv, c));
 
     if (call != &spare)
         rn_wg_add(&sv->open, 1);
-    RN__CAPTURE(call, serve_tcp, sv, c);
+    RN__CAPTURE(call, serve_accepted, sv, c);
     if (call == &spare)
         rn_conn_close(c);
 }
@@ -507,7 +546,7 @@ static int accept_all(rn_ctx *ctx, struct serving *sv, rn_listener *l)
     int err;
 
     while ((err = rn_accept_ctx(ctx, l, &c)) == 0)
-        begin_tcp(sv, c);
+        begin(sv, c);
     return err;
 }
 
@@ -544,15 +583,18 @@ static int wait_open(struct serving *sv)
     return err;
 }
 
-int rn_httpd_serve(rn_ctx *ctx, rn_httpd *h, rn_listener *l)
+int rn_httpd_serve_over(rn_ctx *ctx, rn_httpd *h, rn_listener *l,
+                        const rn_httpd_transport *transport, void *arg)
 {
-    struct serving *sv = serving_begin(h);
-    int err;
+    int err = transport->check ? transport->check(arg) : 0;
+    struct serving *sv = err ? NULL : serving_begin(h);
 
     if (!sv) {
         rn_listener_close(l);
-        return -ENOMEM;
+        return err ? err : -ENOMEM;
     }
+    sv->over = transport;
+    sv->over_arg = arg;
     err = accept_all(ctx, sv, l);
     if (err == -ECANCELED || (ctx && rn_ctx_err(ctx)))
         err = 0;
@@ -565,6 +607,11 @@ int rn_httpd_serve(rn_ctx *ctx, rn_httpd *h, rn_listener *l)
     rn_wg_wait(&sv->open);
     serving_end(sv);
     return err;
+}
+
+int rn_httpd_serve(rn_ctx *ctx, rn_httpd *h, rn_listener *l)
+{
+    return rn_httpd_serve_over(ctx, h, l, &rn__httpd_tcp, NULL);
 }
 
 int rn_httpd_listen_and_serve(rn_ctx *ctx, rn_httpd *h, const char *network, const char *address)

@@ -28,16 +28,19 @@
  * turns, waking each other); memory BIOs (one more copy, and no say in how much is buffered).
  */
 #include <arpa/inet.h>
+#include <limits.h>
 #include <runnel/ctx.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "tls/tls.h"
 
 enum { IN_ROOM = 16 << 10 };
 enum { WRITE_ONCE = 64 << 10 }; /* made into records before they are sent: four of the largest */
+enum { IOV_ALL = 1024 };        /* as rn_writev */
 enum { OUT_LAZY = 16 << 10 };   /* a reader that leaves more than this behind sees it off */
 enum { KEEP_ROOM = 20 << 10 };  /* of a buffer that is empty: one record's */
 static const rn_dur farewell_time = 5 * RN_SECOND;
@@ -453,8 +456,8 @@ int rn_tls_handshake(struct rn_ctx *ctx, rn_tls *t)
     return err;
 }
 
-/* One try; 0 or more: done, -EAGAIN: more must come. */
-static ssize_t read_step(struct rn_tls *t, void *buf, size_t size, rn_error *ret_failed,
+/* One try; 0 or more: done, -EAGAIN: more must come. leave: what is read stays there to be read. */
+static ssize_t read_step(struct rn_tls *t, void *buf, size_t size, bool leave, rn_error *ret_failed,
                          size_t *ret_left)
 {
     ssize_t result = -EIO;
@@ -467,7 +470,7 @@ static ssize_t read_step(struct rn_tls *t, void *buf, size_t size, rn_error *ret
         int ok;
 
         ERR_clear_error();
-        ok = SSL_read_ex(t->ssl, buf, size, &n);
+        ok = (leave ? SSL_peek_ex : SSL_read_ex)(t->ssl, buf, size, &n);
         switch (ok ? SSL_ERROR_NONE : SSL_get_error(t->ssl, ok)) {
         case SSL_ERROR_NONE:
             result = (ssize_t)n;
@@ -491,12 +494,12 @@ static ssize_t read_step(struct rn_tls *t, void *buf, size_t size, rn_error *ret
     return result;
 }
 
-static ssize_t read_some(struct rn_ctx *ctx, struct rn_tls *t, void *buf, size_t size)
+static ssize_t read_some(struct rn_ctx *ctx, struct rn_tls *t, void *buf, size_t size, bool leave)
 {
     for (;;) {
         rn_error failed;
         size_t left;
-        ssize_t n = read_step(t, buf, size, &failed, &left);
+        ssize_t n = read_step(t, buf, size, leave, &failed, &left);
         int err = 0;
 
         if (n >= 0)
@@ -513,7 +516,7 @@ static ssize_t read_some(struct rn_ctx *ctx, struct rn_tls *t, void *buf, size_t
     }
 }
 
-ssize_t rn_tls_read_ctx(struct rn_ctx *ctx, rn_tls *t, void *buf, size_t size)
+static ssize_t read_or_leave(struct rn_ctx *ctx, rn_tls *t, void *buf, size_t size, bool leave)
 {
     ssize_t n = begin(ctx, t);
 
@@ -523,9 +526,14 @@ ssize_t rn_tls_read_ctx(struct rn_ctx *ctx, rn_tls *t, void *buf, size_t size)
     if (!n && size > 0)
         n = turn_take(ctx, &t->reading);
     if (!n && size > 0)
-        n = give_after(&t->reading, read_some(ctx, t, buf, size));
+        n = give_after(&t->reading, read_some(ctx, t, buf, size, leave));
     end(t);
     return n;
+}
+
+ssize_t rn_tls_read_ctx(struct rn_ctx *ctx, rn_tls *t, void *buf, size_t size)
+{
+    return read_or_leave(ctx, t, buf, size, false);
 }
 
 ssize_t rn_tls_read(rn_tls *t, void *buf, size_t size)
@@ -553,6 +561,31 @@ ssize_t rn_tls_read_full_ctx(struct rn_ctx *ctx, rn_tls *t, void *buf, size_t si
 ssize_t rn_tls_read_full(rn_tls *t, void *buf, size_t size)
 {
     return rn_tls_read_full_ctx(NULL, t, buf, size);
+}
+
+int rn_tls_wait_read_ctx(struct rn_ctx *ctx, rn_tls *t)
+{
+    char byte;
+    ssize_t n = read_or_leave(ctx, t, &byte, 1, true);
+
+    return n < 0 ? (int)n : 0; /* the end is something to read */
+}
+
+int rn_tls_wait_read(rn_tls *t)
+{
+    return rn_tls_wait_read_ctx(NULL, t);
+}
+
+bool rn__tls_has_come(struct rn_tls *t)
+{
+    bool has;
+    char byte;
+
+    pthread_mutex_lock(&t->lock);
+    /* In a handshake what OpenSSL has is a part of a message, after which there was no more. */
+    has = t->in_start != t->in_end || (load_relaxed(&t->ready) && SSL_has_pending(t->ssl));
+    pthread_mutex_unlock(&t->lock);
+    return has || recv(rn_conn_fd(t->conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
 }
 
 /* ---- Writing -------------------------------------------------------------------------------------------------- */
@@ -587,38 +620,71 @@ static int write_step(struct rn_tls *t, const char *data, size_t size, rn_error 
     return result;
 }
 
-static int write_all(struct rn_ctx *ctx, struct rn_tls *t, const char *data, size_t size)
+static int write_all(struct rn_ctx *ctx, struct rn_tls *t, const struct iovec *iov, int count)
 {
     int err = flush(ctx, t); /* what an earlier one left (I3) */
+    size_t made = 0;         /* records that are not sent, of so many bytes */
 
-    while (!err && size > 0) {
-        size_t n = size < WRITE_ONCE ? size : WRITE_ONCE;
-        rn_error failed;
+    for (; !err && count > 0; iov++, count--) {
+        const char *data = iov->iov_base;
+        size_t left = iov->iov_len;
 
-        err = write_step(t, data, n, &failed);
-        if (err)
-            return failed.code ? rn_error_raise(&failed) : err;
-        store_relaxed(&t->sent, load_owned(&t->sent) + n);
-        data += n;
-        size -= n;
-        err = flush(ctx, t);
+        while (!err && left > 0) {
+            size_t n = left < WRITE_ONCE - made ? left : WRITE_ONCE - made;
+            rn_error failed;
+
+            err = write_step(t, data, n, &failed);
+            if (err)
+                return failed.code ? rn_error_raise(&failed) : err;
+            store_relaxed(&t->sent, load_owned(&t->sent) + n);
+            data += n;
+            left -= n;
+            made += n;
+            if (made == WRITE_ONCE) {
+                err = flush(ctx, t);
+                made = 0;
+            }
+        }
     }
+    if (!err && made > 0)
+        err = flush(ctx, t);
     return err ? below(t, ctx, err) : 0;
 }
 
-ssize_t rn_tls_write_ctx(struct rn_ctx *ctx, rn_tls *t, const void *buf, size_t size)
+ssize_t rn_tls_writev_ctx(struct rn_ctx *ctx, rn_tls *t, const struct iovec *iov, int count)
 {
-    int err = begin(ctx, t);
+    ssize_t size = 0;
+    int err;
 
+    if (count < 0 || count > IOV_ALL)
+        return -EINVAL;
+    for (int i = 0; i < count; i++)
+        if (iov[i].iov_len > SSIZE_MAX - (size_t)size)
+            return -EINVAL;
+        else
+            size += (ssize_t)iov[i].iov_len;
+    err = begin(ctx, t);
     if (err)
         return err;
     err = handshake(ctx, t);
     if (!err)
         err = turn_take(ctx, &t->writing);
     if (!err)
-        err = (int)give_after(&t->writing, write_all(ctx, t, buf, size));
+        err = (int)give_after(&t->writing, write_all(ctx, t, iov, count));
     end(t);
-    return err ? err : (ssize_t)size;
+    return err ? err : size;
+}
+
+ssize_t rn_tls_writev(rn_tls *t, const struct iovec *iov, int count)
+{
+    return rn_tls_writev_ctx(NULL, t, iov, count);
+}
+
+ssize_t rn_tls_write_ctx(struct rn_ctx *ctx, rn_tls *t, const void *buf, size_t size)
+{
+    struct iovec iov = {(void *)(uintptr_t)buf, size};
+
+    return rn_tls_writev_ctx(ctx, t, &iov, 1);
 }
 
 ssize_t rn_tls_write(rn_tls *t, const void *buf, size_t size)
@@ -803,15 +869,22 @@ int rn_tls_client(rn_conn *c, const char *host, rn_tls_config *config, rn_tls **
     return 0;
 }
 
+int rn__tls_can_serve(const rn_tls_config *config)
+{
+    return config && config->options.cert_count > 0
+               ? 0
+               : rn_errorf(-EINVAL, "tls: a server needs a certificate");
+}
+
 int rn_tls_server(rn_conn *c, rn_tls_config *config, rn_tls **ret_t)
 {
     struct rn_tls *t;
     rn_addr peer;
     int err;
 
-    if (!config || config->options.cert_count == 0)
-        return rn_errorf(-EINVAL, "tls: a server needs a certificate");
-    err = tls_new(config, true, &t);
+    err = rn__tls_can_serve(config);
+    if (!err)
+        err = tls_new(config, true, &t);
     if (err)
         return err;
     if (rn_remote_addr(c, &peer) != 0 || rn_addr_text(&peer, t->label, sizeof t->label) <= 0)

@@ -116,6 +116,13 @@ struct setup *rn__tls_setup_get(rn_tls_config *config);
 void rn__tls_setup_release(struct setup *s);
 rn_tls_config *rn__tls_default(void);
 
+/* ---- conn.c --- */
+
+/* Is there anything that a read would begin with, or go on with in the handshake, or that the kernel has? No wait. */
+bool rn__tls_has_come(struct rn_tls *t);
+/* 0; -EINVAL with a message: it is NULL, or has no certificate. */
+int rn__tls_can_serve(const rn_tls_config *config);
+
 /* ---- session.c --- */
 
 void rn__tls_session_keep(rn_tls_config *config, unsigned long generation, const char *host,

@@ -522,7 +522,7 @@ GO_TEST_PROCS(overload_contexts, 1)
 /* A stream of one's own is given back at once. */
 GO_TEST_PROCS(overload_streams, 1)
 {
-    const rn_httpd_stream stream = rn__httpd_tcp; /* a copy is not the server's own */
+    const rn_httpd_stream stream = rn__httpd_tcp.stream; /* a copy is not the server's own */
     struct server s;
     int fds[2];
     rn_conn *c;

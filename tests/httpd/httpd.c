@@ -1015,9 +1015,13 @@ static void upside_cancel(void *c)
 /* One end of a connection, of which the other is served as a stream, by a goroutine of wg. */
 static rn_conn *stream_new(rn_httpd *h, rn_ctx *ctx, rn_wg *wg, rn_conn **ret_its)
 {
-    static const rn_httpd_stream ops = {
-        upside_read,           upside_writev,      upside_wait,   upside_read_deadline,
-        upside_write_deadline, upside_close_write, upside_cancel, NULL};
+    static const rn_httpd_stream ops = {.read = upside_read,
+                                        .writev = upside_writev,
+                                        .wait_read = upside_wait,
+                                        .set_read_deadline = upside_read_deadline,
+                                        .set_write_deadline = upside_write_deadline,
+                                        .close_write = upside_close_write,
+                                        .cancel = upside_cancel};
     rn_conn *mine;
     int fds[2];
 
@@ -1281,9 +1285,13 @@ static void returns_when(rn_httpd_request *rq, rn_httpd_response *rs)
 }
 GO_TEST(httpd_reading_ahead_ends)
 {
-    static const rn_httpd_stream ops = {
-        ahead_read,         upside_writev, upside_wait, ahead_deadline, upside_write_deadline,
-        upside_close_write, upside_cancel, NULL};
+    static const rn_httpd_stream ops = {.read = ahead_read,
+                                        .writev = upside_writev,
+                                        .wait_read = upside_wait,
+                                        .set_read_deadline = ahead_deadline,
+                                        .set_write_deadline = upside_write_deadline,
+                                        .close_write = upside_close_write,
+                                        .cancel = upside_cancel};
     rn_httpd *h = rn_httpd_new(NULL);
     rn_conn *mine, *its;
     rn_wg wg = {0};
@@ -1350,9 +1358,13 @@ static void writes(rn_httpd_request *rq, rn_httpd_response *rs, int *err)
 /* The end that was meant for a write is none of the next one's; and much goes out in pieces, each of which is progress. */
 GO_TEST(httpd_writes_to_streams)
 {
-    static const rn_httpd_stream ops = {
-        upside_read,    stall_writev,       upside_wait,   upside_read_deadline,
-        stall_deadline, upside_close_write, upside_cancel, NULL};
+    static const rn_httpd_stream ops = {.read = upside_read,
+                                        .writev = stall_writev,
+                                        .wait_read = upside_wait,
+                                        .set_read_deadline = upside_read_deadline,
+                                        .set_write_deadline = stall_deadline,
+                                        .close_write = upside_close_write,
+                                        .cancel = upside_cancel};
     rn_httpd_options o = {.write_timeout = RN_MILLISECOND};
     rn_httpd *h = rn_httpd_new(&o);
     rn_conn *mine, *its;
@@ -1477,9 +1489,13 @@ static void writes_often(rn_httpd_request *rq, rn_httpd_response *rs, int times)
 /* Who ends writes that have stood for too long looks once more whether they still do: the end would be the next one's. */
 GO_TEST(httpd_no_write_begins_with_an_end)
 {
-    static const rn_httpd_stream ops = {
-        look_read,           look_writev,      look_wait,   look_read_deadline,
-        look_write_deadline, look_close_write, look_cancel, NULL};
+    static const rn_httpd_stream ops = {.read = look_read,
+                                        .writev = look_writev,
+                                        .wait_read = look_wait,
+                                        .set_read_deadline = look_read_deadline,
+                                        .set_write_deadline = look_write_deadline,
+                                        .close_write = look_close_write,
+                                        .cancel = look_cancel};
     rn_httpd_options o = {.idle_timeout = RN_MILLISECOND, .write_timeout = RN_MILLISECOND};
     rn_httpd *h = rn_httpd_new(&o);
     rn_wg wg = {0};
@@ -1520,9 +1536,13 @@ static int hold_read_deadline(void *stream, rn_time t)
 GO_TEST_PROCS(httpd_answers_what_came_before_the_sweep, 1)
 {
     enum { N = 4 };
-    static const rn_httpd_stream ops = {
-        look_read,           look_writev,      look_wait,   hold_read_deadline,
-        look_write_deadline, look_close_write, look_cancel, NULL};
+    static const rn_httpd_stream ops = {.read = look_read,
+                                        .writev = look_writev,
+                                        .wait_read = look_wait,
+                                        .set_read_deadline = hold_read_deadline,
+                                        .set_write_deadline = look_write_deadline,
+                                        .close_write = look_close_write,
+                                        .cancel = look_cancel};
     static const char request[] = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
     rn_httpd_options o = {.idle_timeout = RN_MILLISECOND};
     struct server s;

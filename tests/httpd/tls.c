@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tls.c - the HTTP server over TLS, put together as a user would: a stream of one's own made of an accepted rn_tls. The
- * client is rn_tls too, byte by byte.
+ * tls.c - the HTTP server over TLS. The client is rn_tls too, byte by byte.
  */
 #define _GNU_SOURCE
 #include "ca.h"
@@ -13,101 +12,12 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-/* ---- TLS as a stream -------------------------------------------------------------------------------------- */
-
-/* To wait for something to read is to read it, for it may lie in OpenSSL already: a byte, which the next read begins with. */
-struct secure {
-    rn_tls *t;
-    char byte;
-    bool has_byte;
-};
-
-/* What connections have read and begun to write so far; of those that a test looks at there is one at a time. */
-static _Atomic size_t taken, writes;
-
-static ssize_t secure_read(void *stream, void *buf, size_t size)
-{
-    struct secure *s = stream;
-    ssize_t n;
-
-    if (s->has_byte && size > 0) {
-        *(char *)buf = s->byte;
-        s->has_byte = false;
-        return 1;
-    }
-    n = rn_tls_read(s->t, buf, size);
-    if (n > 0)
-        taken += (size_t)n;
-    return n;
-}
-
-static ssize_t secure_writev(void *stream, const struct iovec *iov, int count)
-{
-    const struct secure *s = stream;
-    ssize_t total = 0;
-
-    writes++;
-    for (int i = 0; i < count; i++) {
-        ssize_t n = rn_tls_write(s->t, iov[i].iov_base, iov[i].iov_len);
-
-        if (n < 0)
-            return n;
-        total += n;
-    }
-    return total;
-}
-
-static int secure_wait_read(rn_ctx *ctx, void *stream)
-{
-    struct secure *s = stream;
-    ssize_t n = s->has_byte ? 1 : rn_tls_read_ctx(ctx, s->t, &s->byte, 1);
-
-    if (n > 0 && !s->has_byte) {
-        s->has_byte = true;
-        taken++;
-    }
-    return n < 0 ? (int)n : 0; /* the end is something to read */
-}
-
-static int secure_set_read_deadline(void *stream, rn_time t)
-{
-    return rn_tls_set_read_deadline(((struct secure *)stream)->t, t);
-}
-
-static int secure_set_write_deadline(void *stream, rn_time t)
-{
-    return rn_tls_set_write_deadline(((struct secure *)stream)->t, t);
-}
-
-static int secure_close_write(void *stream)
-{
-    return rn_tls_close_write(((struct secure *)stream)->t);
-}
-
-static void secure_cancel(void *stream)
-{
-    rn_tls_cancel(((struct secure *)stream)->t);
-}
-
-static int secure_remote(void *stream, rn_addr *ret_addr)
-{
-    return rn_remote_addr(rn_tls_conn(((struct secure *)stream)->t), ret_addr);
-}
-
-static const rn_httpd_stream secure_ops = {secure_read,
-                                           secure_writev,
-                                           secure_wait_read,
-                                           secure_set_read_deadline,
-                                           secure_set_write_deadline,
-                                           secure_close_write,
-                                           secure_cancel,
-                                           secure_remote};
-
 /* ---- The server, and its clients --------------------------------------------------------------------------- */
 
 struct server {
     struct identity ca, own;
     rn_tls_config *config, *clients;
+    rn_httpd_transport counted; /* TLS, of which the following is seen */
     rn_httpd *h;
     rn_ctx *ctx;
     rn_listener *l;
@@ -116,6 +26,37 @@ struct server {
     int room; /* of a connection's buffers in the kernel; 0: the usual */
 };
 
+/* What connections have read and begun to write so far; of those that a test looks at there is one at a time. */
+static _Atomic size_t taken, writes;
+
+/* A sweep that ends a read waits, and says so. */
+static struct {
+    rn_chan(rn_unit) sweep, go_on;
+    _Atomic bool lets_wait;
+} ending;
+
+static ssize_t counted_read(void *stream, void *buf, size_t size)
+{
+    ssize_t n = rn_tls_httpd()->stream.read(stream, buf, size);
+
+    if (n > 0)
+        taken += (size_t)n;
+    return n;
+}
+static ssize_t counted_writev(void *stream, const struct iovec *iov, int count)
+{
+    writes++;
+    return rn_tls_httpd()->stream.writev(stream, iov, count);
+}
+static int counted_read_deadline(void *stream, rn_time t)
+{
+    if (t && ending.lets_wait) {
+        rn_send(ending.sweep, (rn_unit){0});
+        (void)rn_recv(ending.go_on);
+    }
+    return rn_tls_httpd()->stream.set_read_deadline(stream, t);
+}
+
 /* Little is under way, so that a writer waits for its reader. */
 static void narrow(rn_conn *c, int option, int room)
 {
@@ -123,23 +64,21 @@ static void narrow(rn_conn *c, int option, int room)
         CHECK_EQ(setsockopt(rn_conn_fd(c), SOL_SOCKET, option, &room, sizeof room), 0);
 }
 
-static void serve(struct server *s, rn_conn *c)
+static int counted_check(void *server)
 {
-    struct secure stream = {0};
+    return rn_tls_httpd()->check(((struct server *)server)->config);
+}
+static int counted_open(rn_conn *c, void *server, void **ret_stream)
+{
+    const struct server *s = server;
 
     narrow(c, SO_SNDBUF, s->room);
-    CHECK_EQ(rn_tls_server(c, s->config, &stream.t), 0);
-    rn_httpd_serve_stream(s->ctx, s->h, &secure_ops, &stream);
-    rn_tls_close(stream.t);
+    return rn_tls_httpd()->open(c, s->config, ret_stream);
 }
 
-static void serve_all(struct server *s)
+static void serve(struct server *s)
 {
-    rn_conn *c;
-
-    while (rn_accept_ctx(s->ctx, s->l, &c) == 0)
-        rn_wg_go(&s->wg, serve, s, c);
-    rn_listener_close(s->l);
+    CHECK_EQ(rn_httpd_serve_over(s->ctx, s->h, s->l, &s->counted, s), 0);
 }
 
 static void server_begin(struct server *s, rn_httpd_options *o, int version)
@@ -157,6 +96,12 @@ static void server_begin(struct server *s, rn_httpd_options *o, int version)
     options.cert_count = 1;
     CHECK_EQ(rn_tls_config_new(&options, &s->config), 0);
     CHECK_EQ(rn_tls_config_new(&(rn_tls_options){.ca_pem = s->ca.cert_pem}, &s->clients), 0);
+    s->counted = *rn_tls_httpd();
+    s->counted.stream.read = counted_read;
+    s->counted.stream.writev = counted_writev;
+    s->counted.stream.set_read_deadline = counted_read_deadline;
+    s->counted.check = counted_check;
+    s->counted.open = counted_open;
     s->h = rn_httpd_new(o);
     s->ctx = rn_ctx_with_cancel(rn_ctx_background());
     CHECK_EQ(rn_listen("tcp4", "127.0.0.1:0", &s->l), 0);
@@ -167,7 +112,7 @@ static void server_begin(struct server *s, rn_httpd_options *o, int version)
 /* Once its handlers are there. */
 static void server_start(struct server *s)
 {
-    rn_wg_go(&s->wg, serve_all, s);
+    rn_wg_go(&s->wg, serve, s);
 }
 
 static void server_end(struct server *s)
@@ -256,6 +201,88 @@ static void echo(rn_httpd_request *rq, rn_httpd_response *rs)
     while ((n = rn_httpd_read(rq, buf, sizeof buf)) > 0)
         rn_httpd_write(rs, buf, (size_t)n);
     CHECK_EQ(n, 0);
+}
+
+/* Without a certificate nobody is accepted. */
+GO_TEST(httpd_tls_needs_a_certificate)
+{
+    rn_tls_config *none;
+    rn_httpd *h = rn_httpd_new(NULL);
+    char at[RN_ADDR_TEXT];
+    rn_listener *l;
+    rn_conn *c;
+    rn_addr a;
+
+    CHECK_EQ(rn_tls_config_new(NULL, &none), 0);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(rn_listen("tcp4", "127.0.0.1:0", &l), 0);
+        CHECK_EQ(rn_listener_addr(l, &a), 0);
+        CHECK(rn_addr_text(&a, at, sizeof at) > 0);
+        CHECK_EQ(rn_httpd_serve_over(NULL, h, l, rn_tls_httpd(), i ? none : NULL), -EINVAL);
+        CHECK_STR(rn_errmsg(-EINVAL), "tls: a server needs a certificate");
+        CHECK_EQ(rn_dial("tcp", at, &c), -ECONNREFUSED);
+    }
+    rn_tls_config_release(none);
+    rn_httpd_free(h);
+}
+
+/* Who speaks no TLS, or stops in the midst of a handshake, or says nothing, is refused or closed in the time for idle ones, and
+ * others are served meanwhile. */
+GO_TEST(httpd_tls_survives_handshakes_that_fail)
+{
+    rn_httpd_options o = {.idle_timeout = RN_SECOND, .head_timeout = -1};
+
+    EACH_VERSION(v)
+    {
+        static const char *const say_first[] = {"", "\x16\x03\x01", "GET / HTTP/1.1\r\n\r\n"};
+        rn_conn *c[3];
+        struct server s;
+        char buf[64];
+        ssize_t n;
+        rn_tls *t;
+
+        server_begin(&s, &o, v);
+        rn_httpd_handle(s.h, "GET /a", path);
+        server_start(&s);
+        for (int i = 0; i < 3; i++) {
+            CHECK_EQ(rn_dial("tcp", s.at, &c[i]), 0);
+            CHECK_EQ(rn_write(c[i], say_first[i], strlen(say_first[i])), strlen(say_first[i]));
+        }
+        t = dial(&s);
+        expect(t, "GET /a HTTP/1.1\r\n" HOST, "[/a]");
+        rn_tls_close(t);
+        for (int i = 0; i < 3; i++) {
+            while ((n = rn_read(c[i], buf, sizeof buf)) > 0) /* an alert at most */
+                ;
+            CHECK(n == 0 || n == -ECONNRESET);
+            rn_conn_close(c[i]);
+        }
+        server_end(&s);
+    }
+}
+
+static int refusing_open(rn_conn *c, void *server, void **ret_stream)
+{
+    (void)c, (void)server, (void)ret_stream;
+    return -ENOMEM;
+}
+
+/* A connection of which no stream can be made is closed, and the server goes on. */
+GO_TEST(httpd_tls_closes_what_it_cannot_open)
+{
+    struct server s;
+    rn_conn *c;
+    char b;
+
+    server_begin(&s, NULL, RN_TLS_1_3);
+    s.counted.open = refusing_open;
+    server_start(&s);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(rn_dial("tcp", s.at, &c), 0);
+        CHECK_EQ(rn_read(c, &b, 1), 0);
+        rn_conn_close(c);
+    }
+    server_end(&s);
 }
 
 /* ---- The client's going ------------------------------------------------------------------------------------- */
@@ -528,6 +555,72 @@ GO_TEST(httpd_tls_ends_in_order)
     }
 }
 
+/* A connection is closed that has idled for too long, but not with a request that came before it was its turn, though it has not
+ * been told of it yet: on one processor nobody looks what has come while there is something to do. */
+GO_TEST_PROCS(httpd_tls_answers_what_came_before_the_sweep, 1)
+{
+    rn_httpd_options o = {.idle_timeout = RN_MILLISECOND};
+
+    EACH_VERSION(v)
+    {
+        struct server s;
+        rn_tls *t;
+
+        ending.sweep = rn_chan_make(rn_unit, 0);
+        ending.go_on = rn_chan_make(rn_unit, 0);
+        server_begin(&s, &o, v);
+        rn_httpd_handle(s.h, "GET /a", path);
+        server_start(&s);
+        ending.lets_wait = true;
+        t = dial(&s);
+        for (int round = test_times(100); round > 0; round--) {
+            (void)rn_recv(ending.sweep);
+            say(t, "GET /a HTTP/1.1\r\n" HOST);
+            rn_send(ending.go_on, (rn_unit){0});
+            free(hear(t, "[/a]"));
+        }
+        (void)rn_recv(ending.sweep);
+        ending.lets_wait = false;
+        rn_send(ending.go_on, (rn_unit){0});
+        expect_end(t);
+        rn_tls_close(t);
+        server_end(&s);
+        rn_chan_release(ending.sweep);
+        rn_chan_release(ending.go_on);
+    }
+}
+
+/* Who has sent a part of its handshake when it was to be closed for its time has that of a request, no more. */
+GO_TEST_PROCS(httpd_tls_closes_who_stops_in_a_handshake, 1)
+{
+    rn_httpd_options o = {.idle_timeout = RN_MILLISECOND, .head_timeout = RN_MILLISECOND};
+
+    EACH_VERSION(v)
+    {
+        struct server s;
+        ssize_t n;
+        rn_conn *c;
+        char b;
+
+        ending.sweep = rn_chan_make(rn_unit, 0);
+        ending.go_on = rn_chan_make(rn_unit, 0);
+        server_begin(&s, &o, v);
+        server_start(&s);
+        ending.lets_wait = true;
+        CHECK_EQ(rn_dial("tcp", s.at, &c), 0);
+        (void)rn_recv(ending.sweep);
+        CHECK_EQ(rn_write(c, "\x16\x03\x01", 3), 3);
+        ending.lets_wait = false;
+        rn_send(ending.go_on, (rn_unit){0});
+        n = rn_read(c, &b, 1);
+        CHECK(n == 0 || n == -ECONNRESET);
+        rn_conn_close(c);
+        server_end(&s);
+        rn_chan_release(ending.sweep);
+        rn_chan_release(ending.go_on);
+    }
+}
+
 /* After the grace contexts end and connections are cut. */
 GO_TEST(httpd_tls_is_cut_after_the_grace)
 {
@@ -614,9 +707,13 @@ static void witness_cancel(void *stream)
 {
     (void)stream;
 }
-static const rn_httpd_stream witness_ops = {
-    witness_read,           witness_writev,      witness_wait_read, witness_read_deadline,
-    witness_write_deadline, witness_close_write, witness_cancel,    NULL};
+static const rn_httpd_stream witness_ops = {.read = witness_read,
+                                            .writev = witness_writev,
+                                            .wait_read = witness_wait_read,
+                                            .set_read_deadline = witness_read_deadline,
+                                            .set_write_deadline = witness_write_deadline,
+                                            .close_write = witness_close_write,
+                                            .cancel = witness_cancel};
 
 /* Until it has been enough, or fails. */
 struct endless {

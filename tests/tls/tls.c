@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
@@ -383,6 +384,119 @@ GO_TEST(tls_writers_take_turns)
             CHECK_EQ(line[k], line[0]);
     }
     rn_wg_wait(&wg);
+    pair_close(p);
+    world_end(&w);
+}
+
+static void wait_into(rn_ctx *ctx, rn_tls *t, int *ret_err)
+{
+    *ret_err = ctx ? rn_tls_wait_read_ctx(ctx, t) : rn_tls_wait_read(t);
+}
+
+/* A wait takes nothing, and ends for what OpenSSL has already, for the end, for a deadline and by its context. */
+GO_TEST(tls_wait_read)
+{
+    struct world w = world_new();
+    struct pair p = pair_new(&w);
+    rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background());
+    rn_wg wg = {0};
+    char buf[8];
+    int err = 1;
+
+    shake_ok(p);
+    rn_wg_go(&wg, wait_into, ctx, p.server, &err);
+    test_let_run();
+    CHECK_EQ(err, 1);
+    CHECK_EQ(rn_tls_write(p.client, "abcdef", 6), 6);
+    rn_wg_wait(&wg);
+    CHECK_EQ(err, 0);
+    CHECK_EQ(rn_tls_wait_read(p.server), 0);
+    CHECK_EQ(rn_tls_read(p.server, buf, 2), 2);
+    CHECK_EQ(rn_tls_wait_read_ctx(ctx, p.server), 0); /* of the same record */
+    CHECK_EQ(rn_tls_read(p.server, buf + 2, 6), 4);
+    CHECK(memcmp(buf, "abcdef", 6) == 0);
+    CHECK_EQ(rn_tls_set_read_deadline(p.server, rn_now() + RN_MILLISECOND), 0);
+    CHECK_EQ(rn_tls_wait_read(p.server), -ETIMEDOUT);
+    CHECK_EQ(rn_tls_set_read_deadline(p.server, 0), 0);
+    err = 1;
+    rn_wg_go(&wg, wait_into, ctx, p.server, &err);
+    test_let_run();
+    rn_ctx_cancel(ctx);
+    rn_wg_wait(&wg);
+    CHECK_EQ(err, -ECANCELED);
+    CHECK_EQ(rn_tls_close_write(p.client), 0);
+    CHECK_EQ(rn_tls_wait_read(p.server), 0);
+    expect_end(p.server);
+    CHECK_EQ(rn_tls_wait_read(p.server), 0);
+    rn_ctx_end(ctx);
+    pair_close(p);
+    world_end(&w);
+}
+
+/* The first read may be a wait, and its error is the handshake's. */
+GO_TEST(tls_wait_read_makes_the_handshake)
+{
+    struct world w = world_new();
+    rn_tls_config *strange = config_of((rn_tls_options){0});
+
+    for (int good = 0; good < 2; good++) {
+        struct pair p =
+            pair_on(wires_new(), good ? w.client_config : strange, "right.test", w.server_config);
+        rn_wg wg = {0};
+        int err = 1;
+
+        rn_wg_go(&wg, wait_into, (rn_ctx *)NULL, p.server, &err);
+        CHECK_EQ(rn_tls_handshake(NULL, p.client), good ? 0 : -EKEYREJECTED);
+        if (good)
+            CHECK_EQ(rn_tls_write(p.client, "a", 1), 1);
+        rn_wg_wait(&wg);
+        CHECK_EQ(err, good ? 0 : -EPROTO);
+        pair_close(p);
+    }
+    rn_tls_config_release(strange);
+    world_end(&w);
+}
+
+enum { PART = 50000, PARTS = 2 * PART + 2 };
+static void write_parts(rn_tls *t, int me, int n)
+{
+    char *part = malloc(PART);
+    char first = (char)('a' + 2 * me), last = (char)(first + 1);
+    struct iovec iov[] = {{&first, 1}, {NULL, 0}, {part, PART}, {part, PART}, {&last, 1}};
+
+    memset(part, first, PART);
+    for (int i = 0; i < n; i++)
+        CHECK_EQ(rn_tls_writev(t, iov, 5), PARTS);
+    free(part);
+}
+
+/* Buffers go out one after the other, however large, and nothing of another writer's between them. */
+GO_TEST(tls_writev)
+{
+    enum { WRITERS = 3, EACH = 10 };
+    struct world w = world_new();
+    struct pair p = pair_new(&w);
+    struct iovec iov[] = {{"x", SSIZE_MAX}, {"x", 1}};
+    char *all = malloc(PARTS);
+    rn_wg wg = {0};
+
+    shake_ok(p);
+    CHECK_EQ(rn_tls_writev(p.client, iov, -1), -EINVAL);
+    CHECK_EQ(rn_tls_writev(p.client, iov, 1025), -EINVAL);
+    CHECK_EQ(rn_tls_writev(p.client, iov, 2), -EINVAL);
+    CHECK_EQ(rn_tls_writev(p.client, iov, 0), 0);
+    CHECK_EQ(rn_tls_sent(p.client), 0);
+    for (int i = 0; i < WRITERS; i++)
+        rn_wg_go(&wg, write_parts, p.client, i, (int)EACH);
+    for (int i = 0; i < WRITERS * EACH; i++) {
+        CHECK_EQ(rn_tls_read_full(p.server, all, PARTS), PARTS);
+        for (int k = 0; k < PARTS - 1; k++)
+            CHECK_EQ(all[k], all[0]);
+        CHECK_EQ(all[PARTS - 1], all[0] + 1);
+    }
+    rn_wg_wait(&wg);
+    CHECK_EQ(rn_tls_sent(p.client), (uint64_t)WRITERS * EACH * PARTS);
+    free(all);
     pair_close(p);
     world_end(&w);
 }
@@ -1005,6 +1119,23 @@ GO_TEST(tls_slow_reader)
     CHECK_EQ(rn_tls_write(p.client, block, SIZE), SIZE);
     rn_wg_wait(&wg);
     free(block);
+    pair_close(p);
+    world_end(&w);
+}
+
+/* Of what goes out no faster than the peer reads no more than that and a little is taken. */
+GO_TEST(tls_takes_what_goes_out)
+{
+    enum { MUCH = 64 << 20 };
+    struct world w = world_new();
+    struct pair p = pair_new(&w);
+    char *much = calloc(1, MUCH);
+
+    shake_ok(p);
+    CHECK_EQ(rn_tls_set_write_deadline(p.client, rn_now() + 50 * RN_MILLISECOND), 0);
+    CHECK_EQ(rn_tls_write(p.client, much, MUCH), -ETIMEDOUT);
+    CHECK(rn_tls_sent(p.client) < MUCH);
+    free(much);
     pair_close(p);
     world_end(&w);
 }
