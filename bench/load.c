@@ -40,8 +40,15 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MESSAGE = 64, EVENTS = 512, CHILDREN = 64, SERVERS = 8, SERVER_STARTS_S = 10, JOIN_FROM = 64 };
-static const int64_t MS = 1000000, SECOND = 1000000000, TURN = 100000000;
+enum {
+    MESSAGE = 64,
+    EVENTS = 512,
+    CHILDREN = 64,
+    SERVERS = 8,
+    SERVER_STARTS_S = 10,
+    JOIN_FROM = 64
+};
+static const int64_t MS = 1000000, SECOND = 1000000000, TURN = 100000000, REST = 50000000;
 
 static const char get[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
@@ -497,10 +504,12 @@ static void generator_start(struct generator *g, const char *program, const stru
     g->in = from[0];
 }
 
+/* After a rest: the turn before has left an acknowledgement for each connection to come, 40 ms later, at whose expense ever. */
 static struct turn generator_turn(const struct generator *g, int64_t time, bool note)
 {
     struct turn t;
 
+    nanosleep(&(struct timespec){.tv_nsec = REST}, NULL);
     say(g->out, &(struct order){time, note}, sizeof(struct order));
     hear(g->in, &t, sizeof t);
     return t;
