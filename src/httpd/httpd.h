@@ -2,11 +2,11 @@
 /*
  * httpd.h - the server inside.
  *
- * A serving is one call of rn_httpd_serve, rn_httpd_serve_over or rn_httpd_serve_stream: its connections in a list, and how far ending has come.
- * While a server has servings a goroutine sweeps over them all. A connection is a goroutine with a struct conn on its
- * stack, and nothing else while it is idle: what a request needs is a block, taken from the server's pool when the first
- * byte has come and given back when there is no more to do. An idle connection that has called a handler gives the rest of
- * its stack back when the sweeper comes by.
+ * A serving is one call of rn_httpd_serve, rn_httpd_serve_over or rn_httpd_serve_stream: its connections in a list, and
+ * how far ending has come. While a server has servings a goroutine sweeps over them all. A connection is a goroutine
+ * with a struct conn on its stack, and nothing else while it is idle: what a request needs is a block, taken from the
+ * server's pool when the first byte has come and given back when there is no more to do. An idle connection that has
+ * called a handler gives the rest of its stack back when the sweeper comes by.
  *
  * Beside a handler that has asked for its request's context a goroutine reads ahead: see watcher.
  *
