@@ -477,14 +477,17 @@ GO_TEST(tls_writev)
     struct world w = world_new();
     struct pair p = pair_new(&w);
     struct iovec iov[] = {{"x", SSIZE_MAX}, {"x", 1}};
+    rn_ctx *ctx = rn_ctx_with_cancel(rn_ctx_background());
     char *all = malloc(PARTS);
     rn_wg wg = {0};
 
+    rn_ctx_cancel(ctx);
     shake_ok(p);
     CHECK_EQ(rn_tls_writev(p.client, iov, -1), -EINVAL);
     CHECK_EQ(rn_tls_writev(p.client, iov, 1025), -EINVAL);
     CHECK_EQ(rn_tls_writev(p.client, iov, 2), -EINVAL);
     CHECK_EQ(rn_tls_writev(p.client, iov, 0), 0);
+    CHECK_EQ(rn_tls_writev_ctx(ctx, p.client, iov + 1, 1), -ECANCELED);
     CHECK_EQ(rn_tls_sent(p.client), 0);
     for (int i = 0; i < WRITERS; i++)
         rn_wg_go(&wg, write_parts, p.client, i, (int)EACH);
@@ -497,6 +500,7 @@ GO_TEST(tls_writev)
     rn_wg_wait(&wg);
     CHECK_EQ(rn_tls_sent(p.client), (uint64_t)WRITERS * EACH * PARTS);
     free(all);
+    rn_ctx_end(ctx);
     pair_close(p);
     world_end(&w);
 }
