@@ -342,9 +342,10 @@ static uint64_t answers(int64_t end, uint64_t most, bool go_on, bool note)
             if (note)
                 latency_note(at - c->sent_at);
             count++;
-            if (go_on)
-                conn_send(c, at);
-            if (go_on && joined < conn_count)
+            if (!go_on)
+                continue;
+            conn_send(c, at);
+            if (joined < conn_count)
                 conn_send(&conns[joined++], at);
         }
     }
@@ -354,7 +355,7 @@ static uint64_t answers(int64_t end, uint64_t most, bool go_on, bool note)
 static void conns_open(int count)
 {
     ep = epoll_create1(EPOLL_CLOEXEC);
-    conn_count = joined = count;
+    conn_count = count;
     for (int i = 0; i < count; i++) {
         struct epoll_event ev = {.events = EPOLLIN, .data.u32 = (uint32_t)i};
 
@@ -384,17 +385,18 @@ struct late {
     double p50, p99, p999;
 };
 
-static struct turn take_turn(int count, struct order o)
+static struct turn take_turn(struct order o)
 {
+    uint64_t all = (uint64_t)conn_count;
     struct turn t;
 
     t.cpu = server_cpu();
     t.wall = now(CLOCK_MONOTONIC);
-    for (joined = 0; joined < count && joined < JOIN_FROM; joined++)
+    for (joined = 0; joined < conn_count && joined < JOIN_FROM; joined++)
         conn_send(&conns[joined], now(CLOCK_MONOTONIC));
-    t.ops = answers(now(CLOCK_MONOTONIC) + SERVER_STARTS_S * SECOND, (uint64_t)count, true, false);
+    t.ops = answers(now(CLOCK_MONOTONIC) + SERVER_STARTS_S * SECOND, all, true, false);
     t.ops += answers(now(CLOCK_MONOTONIC) + o.time, UINT64_MAX, true, o.note);
-    t.ops += answers(0, (uint64_t)count, false, false);
+    t.ops += answers(0, all, false, false);
     t.cpu = server_cpu() - t.cpu;
     t.wall = now(CLOCK_MONOTONIC) - t.wall;
     return t;
@@ -420,7 +422,7 @@ static void generate(int count, int in, int out)
 
     conns_open(count);
     for (hear(in, &o, sizeof o); o.time != 0; hear(in, &o, sizeof o)) {
-        t = take_turn(count, o);
+        t = take_turn(o);
         say(out, &t, sizeof t);
     }
     l = (struct late){latency_at(0.5), latency_at(0.99), latency_at(0.999)};

@@ -1012,23 +1012,24 @@ static void upside_cancel(void *c)
     rn_conn_cancel(c);
 }
 
+static const rn_httpd_stream upside_ops = {.read = upside_read,
+                                           .writev = upside_writev,
+                                           .wait_read = upside_wait,
+                                           .set_read_deadline = upside_read_deadline,
+                                           .set_write_deadline = upside_write_deadline,
+                                           .close_write = upside_close_write,
+                                           .cancel = upside_cancel};
+
 /* One end of a connection, of which the other is served as a stream, by a goroutine of wg. */
 static rn_conn *stream_new(rn_httpd *h, rn_ctx *ctx, rn_wg *wg, rn_conn **ret_its)
 {
-    static const rn_httpd_stream ops = {.read = upside_read,
-                                        .writev = upside_writev,
-                                        .wait_read = upside_wait,
-                                        .set_read_deadline = upside_read_deadline,
-                                        .set_write_deadline = upside_write_deadline,
-                                        .close_write = upside_close_write,
-                                        .cancel = upside_cancel};
     rn_conn *mine;
     int fds[2];
 
     CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
     CHECK_EQ(rn_conn_adopt(fds[0], &mine), 0);
     CHECK_EQ(rn_conn_adopt(fds[1], ret_its), 0);
-    rn_wg_go(wg, rn_httpd_serve_stream, ctx, h, &ops, (void *)*ret_its);
+    rn_wg_go(wg, rn_httpd_serve_stream, ctx, h, &upside_ops, (void *)*ret_its);
     return mine;
 }
 
@@ -1285,23 +1286,20 @@ static void returns_when(rn_httpd_request *rq, rn_httpd_response *rs)
 }
 GO_TEST(httpd_reading_ahead_ends)
 {
-    static const rn_httpd_stream ops = {.read = ahead_read,
-                                        .writev = upside_writev,
-                                        .wait_read = upside_wait,
-                                        .set_read_deadline = ahead_deadline,
-                                        .set_write_deadline = upside_write_deadline,
-                                        .close_write = upside_close_write,
-                                        .cancel = upside_cancel};
+    rn_httpd_stream ops = upside_ops;
     rn_httpd *h = rn_httpd_new(NULL);
     rn_conn *mine, *its;
     rn_wg wg = {0};
     int fds[2];
 
+    ops.read = ahead_read;
+    ops.set_read_deadline = ahead_deadline;
     rn_httpd_handle(h, "/", returns_when);
     CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
     CHECK_EQ(rn_conn_adopt(fds[0], &mine), 0);
     CHECK_EQ(rn_conn_adopt(fds[1], &its), 0);
-    rn_wg_go(&wg, rn_httpd_serve_stream, (rn_ctx *)NULL, h, &ops, (void *)its);
+    rn_wg_go(&wg, rn_httpd_serve_stream, (rn_ctx *)NULL, h, (const rn_httpd_stream *)&ops,
+             (void *)its);
     upside_ask(mine, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "\r\n\r\n");
     rn_conn_close(mine);
     rn_wg_wait(&wg);
@@ -1358,25 +1356,22 @@ static void writes(rn_httpd_request *rq, rn_httpd_response *rs, int *err)
 /* The end that was meant for a write is none of the next one's; and much goes out in pieces, each of which is progress. */
 GO_TEST(httpd_writes_to_streams)
 {
-    static const rn_httpd_stream ops = {.read = upside_read,
-                                        .writev = stall_writev,
-                                        .wait_read = upside_wait,
-                                        .set_read_deadline = upside_read_deadline,
-                                        .set_write_deadline = stall_deadline,
-                                        .close_write = upside_close_write,
-                                        .cancel = upside_cancel};
+    rn_httpd_stream ops = upside_ops;
     rn_httpd_options o = {.write_timeout = RN_MILLISECOND};
     rn_httpd *h = rn_httpd_new(&o);
     rn_conn *mine, *its;
     rn_wg wg = {0};
     int fds[2], err = 1;
 
+    ops.writev = stall_writev;
+    ops.set_write_deadline = stall_deadline;
     stall.through = rn_chan_make(rn_unit, 1);
     rn_httpd_handle(h, "/", writes, &err);
     CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
     CHECK_EQ(rn_conn_adopt(fds[0], &mine), 0);
     CHECK_EQ(rn_conn_adopt(fds[1], &its), 0);
-    rn_wg_go(&wg, rn_httpd_serve_stream, (rn_ctx *)NULL, h, &ops, (void *)its);
+    rn_wg_go(&wg, rn_httpd_serve_stream, (rn_ctx *)NULL, h, (const rn_httpd_stream *)&ops,
+             (void *)its);
     CHECK(upside_writev(mine, &(struct iovec){"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 27}, 1) > 0);
     rn_close_write(mine);
     rn_wg_wait(&wg);
@@ -1486,16 +1481,17 @@ static void writes_often(rn_httpd_request *rq, rn_httpd_response *rs, int times)
     rn_close(look.end);
 }
 
+static const rn_httpd_stream look_ops = {.read = look_read,
+                                         .writev = look_writev,
+                                         .wait_read = look_wait,
+                                         .set_read_deadline = look_read_deadline,
+                                         .set_write_deadline = look_write_deadline,
+                                         .close_write = look_close_write,
+                                         .cancel = look_cancel};
+
 /* Who ends writes that have stood for too long looks once more whether they still do: the end would be the next one's. */
 GO_TEST(httpd_no_write_begins_with_an_end)
 {
-    static const rn_httpd_stream ops = {.read = look_read,
-                                        .writev = look_writev,
-                                        .wait_read = look_wait,
-                                        .set_read_deadline = look_read_deadline,
-                                        .set_write_deadline = look_write_deadline,
-                                        .close_write = look_close_write,
-                                        .cancel = look_cancel};
     rn_httpd_options o = {.idle_timeout = RN_MILLISECOND, .write_timeout = RN_MILLISECOND};
     rn_httpd *h = rn_httpd_new(&o);
     rn_wg wg = {0};
@@ -1505,11 +1501,11 @@ GO_TEST(httpd_no_write_begins_with_an_end)
     look.end = rn_chan_make(rn_unit, 0);
     rn_httpd_handle(h, "/", writes_often, test_times(500));
     /* The newest comes first. */
-    rn_wg_go(&wg, rn_httpd_serve_stream, (rn_ctx *)NULL, h, &ops, (void *)&look.over);
+    rn_wg_go(&wg, rn_httpd_serve_stream, (rn_ctx *)NULL, h, &look_ops, (void *)&look.over);
     AWAIT(look.over > 0);
-    rn_wg_go(&wg, rn_httpd_serve_stream, (rn_ctx *)NULL, h, &ops, NULL);
+    rn_wg_go(&wg, rn_httpd_serve_stream, (rn_ctx *)NULL, h, &look_ops, NULL);
     AWAIT(look.has_asked);
-    rn_wg_go(&wg, rn_httpd_serve_stream, (rn_ctx *)NULL, h, &ops, (void *)&look.begun);
+    rn_wg_go(&wg, rn_httpd_serve_stream, (rn_ctx *)NULL, h, &look_ops, (void *)&look.begun);
     rn_wg_wait(&wg);
     CHECK(!look.left_behind);
     rn_httpd_free(h);
@@ -1536,37 +1532,32 @@ static int hold_read_deadline(void *stream, rn_time t)
 GO_TEST_PROCS(httpd_answers_what_came_before_the_sweep, 1)
 {
     enum { N = 4 };
-    static const rn_httpd_stream ops = {.read = look_read,
-                                        .writev = look_writev,
-                                        .wait_read = look_wait,
-                                        .set_read_deadline = hold_read_deadline,
-                                        .set_write_deadline = look_write_deadline,
-                                        .close_write = look_close_write,
-                                        .cancel = look_cancel};
-    static const char request[] = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
+    rn_httpd_stream ops = look_ops;
     rn_httpd_options o = {.idle_timeout = RN_MILLISECOND};
     struct server s;
     rn_wg wg = {0};
 
+    ops.set_read_deadline = hold_read_deadline;
     hold.sweep = rn_chan_make(rn_unit, 0);
     hold.go_on = rn_chan_make(rn_unit, 0);
     look.end = rn_chan_make(rn_unit, 0);
     server_start(&s, &o);
     rn_conn_close(dial(&s)); /* it serves, and so what begins now comes first in a sweep */
-    rn_wg_go(&wg, rn_httpd_serve_stream, (rn_ctx *)NULL, s.h, &ops, (void *)&look);
+    rn_wg_go(&wg, rn_httpd_serve_stream, (rn_ctx *)NULL, s.h, (const rn_httpd_stream *)&ops,
+             (void *)&look);
     for (int round = test_times(200); round > 0; round--) {
         rn_conn *c[N];
 
         (void)rn_recv(hold.sweep); /* which finds them new, */
         for (int i = 0; i < N; i++) {
             c[i] = dial(&s);
-            CHECK(!last_answer(c[i], request, "\r\n\r\na"));
+            CHECK(!last_answer(c[i], get_a, "\r\n\r\na"));
         }
         test_let_run();
         rn_send(hold.go_on, (rn_unit){0});
         (void)rn_recv(hold.sweep); /* and the next idle for too long */
         for (int i = 0; i < N; i++)
-            CHECK_EQ(rn_write(c[i], request, sizeof request - 1), sizeof request - 1);
+            CHECK_EQ(rn_write(c[i], get_a, sizeof get_a - 1), sizeof get_a - 1);
         rn_send(hold.go_on, (rn_unit){0});
         for (int i = 0; i < N; i++) {
             read_answer(c[i], "\r\n\r\na");
