@@ -28,13 +28,18 @@
  * Where the kernel refuses membarrier, every worker has ATTEND_FENCE set for good, and M2 is a full fence and a second
  * look; the monitor then passes a fence of its own.
  *
+ * What a thread does in the kernel is read from a file, which costs 10 us and more. One that computes, or waits for a CPU
+ * that another process has, is asked about again when it has been at it for twice as long, so four times in a slice; that
+ * it blocks then is seen after a time that is no longer than it had computed before.
+ *
  * Who blocks comes seldom alone: fifty goroutines of one program all make the same call, and each of them that is picked
  * costs its processor. So after a processor was taken the next looks come soon, one twice as far away as the last, until
  * they are a tick apart again; the others are through in a fraction of a millisecond each, not in two ticks.
  *
- * Where it has found for LIVELY_AFTER looks that whoever holds a processor gets on, or that descriptors and timers are left
- * to somebody who computes (covered in sched.c), it looks less often: a look costs 20 us of a CPU on a virtual machine,
- * nearly all of it the kernel's for waking a thread, 2 % of a server's time.
+ * Where it has found for LIVELY_AFTER looks that whoever holds a processor gets on or computes, or that descriptors and
+ * timers are left to somebody who computes (covered in sched.c), it looks less often, though in time for the end of a
+ * slice: a look costs 20 us of a CPU on a virtual machine, nearly all of it the kernel's for waking a thread, 1 to 2 % of
+ * a server's time.
  *
  * A goroutine that enters often but is never done is asked to yield after SLICE, by ATTEND_YIELD, which calls that may
  * wait look at; if it makes no such call, its processor is taken after 2 SLICE wherever it is.
@@ -138,9 +143,10 @@ static int64_t slice(void)
 struct sight {
     bool wake;    /* work waits that somebody idle could come for */
     bool overdue; /* it is a timer, and neither is there a keeper nor did who is busy come for it */
-    bool lively;  /* some have picked since the last look */
+    bool lively;  /* some have picked since the last look, or compute */
     bool changed; /* there is something that is not to wait for long */
     bool polled;  /* a holder who picks task after task has polled not long ago, or we have */
+    int64_t due;  /* when somebody who computes is to be looked at again */
 };
 
 static void glance(struct glance *seen, struct worker *w, uint32_t tick, uint32_t entry,
@@ -150,6 +156,15 @@ static void glance(struct glance *seen, struct worker *w, uint32_t tick, uint32_
     seen->tick = tick;
     seen->entry = entry;
     seen->since = now;
+    seen->spared = now;
+}
+
+/* p's worker is not to be asked about before that time. */
+static void spare(const struct proc *p, struct sight *ret)
+{
+    if (p->seen.spared < ret->due)
+        ret->due = p->seen.spared;
+    ret->lively = true;
 }
 
 /*
@@ -232,13 +247,16 @@ static uint32_t look(struct rt *rt, int64_t now, struct suspect *s, struct sight
             ret->overdue |= due;
             continue;
         }
-        ret->changed = true;
         if (entry == seen->entry && !(entry & 1)) {
-            if (n < STEALS_MAX)
+            if (now < seen->spared)
+                spare(p, ret);
+            else if (n < STEALS_MAX)
                 s[n++] = (struct suspect){p, w, entry, false, w->tid, seen->since};
             continue;
         }
+        ret->changed = true;
         seen->entry = entry;
+        seen->spared = now;
         if (now - seen->since >= 2 * slice() && n < STEALS_MAX)
             s[n++] = (struct suspect){p, w, entry, true, w->tid, seen->since};
         else if (now - seen->since >= slice())
@@ -254,6 +272,15 @@ static bool convicted(const struct suspect *s, int64_t now)
         return true;
     /* Under Valgrind others ran meanwhile, whatever this one did. */
     return !(rn__tools & TOOL_VALGRIND) && rn__os_thread_sleeps(s->tid);
+}
+
+/* It has run since the last pick, and is asked about again after as long as that was, or when its slice is over. */
+static void acquit(const struct suspect *s, int64_t now, struct sight *ret)
+{
+    int64_t again = now + (now - s->since), end = s->since + slice();
+
+    s->proc->seen.spared = again < end ? again : end;
+    spare(s->proc, ret);
 }
 
 void rn__fence_all(void)
@@ -337,10 +364,11 @@ static bool was_asked(struct rt *rt)
     return asked;
 }
 
-static enum found tick(struct rt *rt, int64_t now, bool late)
+/* *ret_due: a time before which the next look is to come; INT64_MAX: any. */
+static enum found tick(struct rt *rt, int64_t now, bool late, int64_t *ret_due)
 {
     struct suspect s[STEALS_MAX];
-    struct sight sight = {0};
+    struct sight sight = {.due = INT64_MAX};
     bool taken = false, asked, left;
     uint32_t n, guilty = 0;
 
@@ -356,6 +384,9 @@ static enum found tick(struct rt *rt, int64_t now, bool late)
     for (uint32_t i = 0; i < n; i++)
         if (convicted(&s[i], now))
             s[guilty++] = s[i];
+        else
+            acquit(&s[i], now, &sight);
+    *ret_due = sight.due;
     if (guilty)
         taken = take(rt, s, guilty);
     if (sight.overdue)
@@ -372,10 +403,10 @@ static enum found tick(struct rt *rt, int64_t now, bool late)
     }
     if (rt->retired) /* a glance: the next tick sees it otherwise */
         join_retired(rt);
-    return taken                    ? FOUND_TAKEN
-           : n > 0 || sight.changed ? FOUND_CHANGE
-           : sight.lively || left   ? FOUND_LIVELY
-                                    : FOUND_NOTHING;
+    return taken                     ? FOUND_TAKEN
+           : guilty || sight.changed ? FOUND_CHANGE
+           : sight.lively || left    ? FOUND_LIVELY
+                                     : FOUND_NOTHING;
 }
 
 /* The time until the next look. calm: looks in a row that found the same. */
@@ -469,7 +500,7 @@ static void follow_cpus(struct rt *rt)
 static void *monitor_thread(void *arg)
 {
     struct rt *rt = arg;
-    int64_t period = tick_ns, last = rn__os_now(), followed = last;
+    int64_t period = tick_ns, last = rn__os_now(), followed = last, due = INT64_MAX;
     int64_t line = rn__schedtrace(rt, last, INT64_MAX);
     enum found before = FOUND_NOTHING;
     unsigned calm = 0, idle = 0;
@@ -478,12 +509,14 @@ static void *monitor_thread(void *arg)
         enum found found;
         int64_t now, next = last + period;
 
+        if (due < next)
+            next = due;
         doze(rt, next < line ? next : line);
         now = rn__os_now();
         if (unlikely(now >= line))
             line = rn__schedtrace(rt, now, line);
         rt_time_is(rt, now_ns());
-        found = tick(rt, now, now - last > period + late_ns);
+        found = tick(rt, now, now - last > period + late_ns, &due);
         calm = found == before ? calm + 1 : 0;
         before = found;
         period = next_period(period, found, calm);

@@ -95,6 +95,7 @@ struct proc {
         struct worker *worker;
         uint32_t tick, entry, polled;
         int64_t since;     /* since when this worker has run without a pick */
+        int64_t spared;    /* until when it is not to be asked about: it computed */
         int64_t polled_at; /* when polled was seen to change */
         uint32_t
             unshared; /* looks in a row at which work waited that is not shared since that does not pay */

@@ -61,12 +61,14 @@ static int64_t test_now(void)
 }
 
 static _Atomic bool enter, asked_for;
-static _Atomic int fences, polls, cpus, looks_at_cpus, wakes, reproaches;
+static _Atomic int fences, polls, cpus, looks_at_cpus, wakes, reproaches, asks;
+static _Atomic int64_t wanted; /* when the monitor wants to look next */
 
 /* The monitor asks between its two looks at the entry. */
 static bool test_sleeps(int tid)
 {
     (void)tid;
+    asks++;
     asked_for = true;
     while (enter)
         rn__os_thread_yield();
@@ -107,9 +109,9 @@ static void test_wait(uint32_t *word, uint32_t value, int64_t until)
 {
     uint64_t mine = ++waits;
 
-    (void)until; /* of another clock */
+    wanted = until;
     if (!gated)
-        rn__os_futex_wait(word, value, rn__os_now() + ms);
+        rn__os_futex_wait(word, value, rn__os_now() + ms); /* until is of another clock */
     while (gated && goes < mine) {
         held = true;
         rn__os_thread_sleep(100000);
@@ -320,6 +322,82 @@ GO_TEST_PROCS(d12_who_sleeps_is_taken_from_at_once, 1)
     while (!flag)
         ;
     asleep = false;
+    ungate();
+}
+
+/* What the kernel does for a thread is dear to ask: of one that computes it is asked again when that has gone on for twice as
+ * long. */
+GO_TEST_PROCS(who_computes_is_asked_about_ever_less, 1)
+{
+    static const int expected[] = {0, 1, 2, 2, 3, 3, 3, 3, 4, 4};
+    _Atomic int flag = 0;
+
+    rn_go(set, &flag);
+    gate();
+    look_after(0);
+    asks = 0;
+    for (int i = 1; i < 10; i++) {
+        look_after(ms);
+        CHECK_EQ(asks, expected[i]);
+    }
+    CHECK(mine());
+    look_after(ms);
+    CHECK_EQ(asks, 4); /* the slice is over, whatever it does */
+    CHECK(!mine());
+    while (!flag)
+        ;
+    ungate();
+}
+
+/* One that sleeps then is taken from no later than it had computed, and at the second look after it was inside. */
+GO_TEST_PROCS(who_computed_and_sleeps_is_taken_from_in_time, 1)
+{
+    for (int entries = 0; entries < 2; entries++) {
+        _Atomic int flag = 0;
+
+        rn_go(set, &flag);
+        gate();
+        look_after(0);
+        for (int i = 0; i < 4; i++)
+            look_after(ms);
+        asleep = true;
+        if (entries)
+            entry_and_back();
+        for (int i = 5; i < (entries ? 6 : 8); i++) {
+            look_after(ms);
+            CHECK(mine());
+        }
+        look_after(ms);
+        CHECK(!mine());
+        asleep = false;
+        while (!flag)
+            ;
+        ungate();
+        rn_yield(); /* has a processor again */
+    }
+}
+
+/* However calm it is, the monitor comes when a slice is over. */
+GO_TEST_PROCS(who_computes_is_looked_at_when_its_slice_ends, 1)
+{
+    _Atomic int flag = 0;
+    int64_t start;
+
+    rn_go(set, &flag);
+    gate();
+    look_after(0);
+    start = clock_ns;
+    for (unsigned i = 0; i <= LIVELY_AFTER; i++)
+        look_after(0);
+    look_after(calm_ns);
+    CHECK_EQ(wanted, start + 2 * calm_ns);
+    look_after(6 * ms);
+    CHECK_EQ(wanted, start + slice_ns);
+    CHECK(mine());
+    look_after(slice_ns - calm_ns - 6 * ms);
+    CHECK(!mine());
+    while (!flag)
+        ;
     ungate();
 }
 
