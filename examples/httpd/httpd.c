@@ -182,26 +182,40 @@ struct options {
 };
 
 #ifdef HAVE_TLS
-static int serve_secure(rn_ctx *stop, rn_httpd *h, rn_listener *l, const struct options *o)
+/* What HTTPS needs: a certificate, read before anybody can connect. */
+static int secure_start(const struct options *o, rn_tls_config **ret_config)
 {
     rn_tls_cert cert = {.cert_file = o->cert, .key_file = o->key};
-    rn_tls_config *config;
-    int err = rn_tls_config_new(&(rn_tls_options){.certs = &cert, .cert_count = 1}, &config);
 
-    if (err < 0) {
-        rn_listener_close(l);
-        return err;
-    }
-    err = rn_httpd_serve_over(stop, h, l, rn_tls_httpd(), config);
+    *ret_config = NULL;
+    if (!o->cert)
+        return 0;
+    return rn_tls_config_new(&(rn_tls_options){.certs = &cert, .cert_count = 1}, ret_config);
+}
+static int secure_serve(rn_ctx *stop, rn_httpd *h, rn_listener *l, rn_tls_config *config)
+{
+    return rn_httpd_serve_over(stop, h, l, rn_tls_httpd(), config);
+}
+static void secure_end(rn_tls_config *config)
+{
     rn_tls_config_release(config);
-    return err;
 }
 #else
-static int serve_secure(rn_ctx *stop, rn_httpd *h, rn_listener *l, const struct options *o)
+typedef struct rn_tls_config rn_tls_config;
+
+static int secure_start(const struct options *o, rn_tls_config **ret_config)
 {
-    (void)stop, (void)h;
-    rn_listener_close(l);
-    return rn_errorf(-ENOTSUP, "--cert %s: built without librunnel-tls", o->cert);
+    *ret_config = NULL;
+    return o->cert ? rn_errorf(-ENOTSUP, "--cert %s: built without librunnel-tls", o->cert) : 0;
+}
+static int secure_serve(rn_ctx *stop, rn_httpd *h, rn_listener *l, rn_tls_config *config)
+{
+    (void)config;
+    return rn_httpd_serve(stop, h, l);
+}
+static void secure_end(rn_tls_config *config)
+{
+    (void)config;
 }
 #endif
 
@@ -210,24 +224,26 @@ static int serve(const struct options *o, struct site *site)
     rn_httpd_options options = {.log = o->quiet ? NULL : log_access};
     rn_ctx *stop = rn_ctx_with_signals(rn_ctx_background(), SIGINT, SIGTERM);
     rn_httpd *h = rn_httpd_new(&options);
+    rn_tls_config *config;
     char text[RN_ADDR_TEXT];
     rn_listener *l;
     rn_addr at;
-    int err = rn_listen("tcp", o->address, &l);
+    int err = secure_start(o, &config);
 
-    if (err < 0) {
-        fprintf(stderr, "httpd: %s\n", rn_errmsg(err));
-        return 1;
+    if (!err)
+        err = rn_listen("tcp", o->address, &l);
+    if (!err) {
+        rn_httpd_handle(h, "GET /", show, site);
+        if (rn_listener_addr(l, &at) == 0 && rn_addr_text(&at, text, sizeof text) > 0)
+            printf("listening at %s\n", text);
+        fflush(stdout);
+        err = config ? secure_serve(stop, h, l, config) : rn_httpd_serve(stop, h, l);
     }
-    rn_httpd_handle(h, "GET /", show, site);
-    if (rn_listener_addr(l, &at) == 0 && rn_addr_text(&at, text, sizeof text) > 0)
-        printf("listening at %s\n", text);
-    fflush(stdout);
-    err = o->cert ? serve_secure(stop, h, l, o) : rn_httpd_serve(stop, h, l);
     if (err < 0)
         fprintf(stderr, "httpd: %s\n", rn_errmsg(err));
     else
         printf("stopped: %s\n", rn_errmsg(rn_ctx_cause(stop)));
+    secure_end(config);
     rn_httpd_free(h);
     rn_ctx_end(stop);
     return err < 0;
