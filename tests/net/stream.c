@@ -838,6 +838,76 @@ GO_TEST(accept_without_descriptors)
     rn_chan_release(ch);
 }
 
+/* All descriptors that the process may have are connections: who dials is told so, those that are there go on, nobody who got
+ * through is lost, and what is given back serves again. */
+struct crowd {
+    rn_conn **conns;
+    _Atomic int n;
+};
+static void crowd_accept(struct crowd *c, rn_listener *l)
+{
+    rn_conn *one;
+
+    while (rn_accept(l, &one) == 0) {
+        c->conns[c->n] = one;
+        c->n++;
+    }
+}
+static void crowd_leaves(struct crowd *c)
+{
+    for (int i = 0; i < c->n; i++)
+        rn_conn_close(c->conns[i]);
+    c->n = 0;
+}
+GO_TEST(every_descriptor_is_a_connection)
+{
+    enum { OTHERS = 64 };
+    struct crowd dialled = {0}, accepted = {0};
+    rn_wg wg = {0};
+    char at[RN_ADDR_TEXT];
+    rn_listener *l = listen_any(TCP4, at);
+    struct rlimit old, most;
+    int limit = test_is_slow() ? 2000 : 20000;
+
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &old), 0);
+    most = old;
+    if (most.rlim_max < (rlim_t)limit)
+        limit = (int)most.rlim_max;
+    most.rlim_cur = (rlim_t)limit;
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &most), 0);
+    dialled.conns = calloc((size_t)limit, sizeof *dialled.conns);
+    accepted.conns = calloc((size_t)limit, sizeof *accepted.conns);
+    CHECK(dialled.conns && accepted.conns);
+    rn_wg_go(&wg, crowd_accept, &accepted, l);
+    for (int round = 0; round < 2; round++) {
+        rn_conn *one;
+        char byte = 0;
+        int err, all;
+
+        while ((err = rn_dial("tcp4", at, &one)) == 0) {
+            dialled.conns[dialled.n] = one;
+            dialled.n++;
+        }
+        CHECK_EQ(err, -EMFILE);
+        AWAIT(dialled.n + accepted.n + OTHERS >= limit);
+        CHECK_EQ(rn_dial("tcp4", at, &one), -EMFILE);
+        CHECK_EQ(rn_write(dialled.conns[0], "?", 1), 1);
+        CHECK_EQ(rn_read(accepted.conns[0], &byte, 1), 1); /* the first of the queue */
+        CHECK_EQ(byte, '?');
+        all = dialled.n;
+        crowd_leaves(&dialled);
+        AWAIT(accepted.n == all); /* those that waited in the queue, too */
+        for (int i = 0; i < all; i++)
+            expect_end(accepted.conns[i]);
+        crowd_leaves(&accepted);
+    }
+    rn_listener_close(l);
+    rn_wg_wait(&wg);
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &old), 0);
+    free(dialled.conns);
+    free(accepted.conns);
+}
+
 /* Several accept from one listener, several listeners share a port: each connection is accepted once. */
 static void accept_count(rn_listener *l, _Atomic int *n)
 {
