@@ -159,7 +159,7 @@ static void glance(struct glance *seen, struct worker *w, uint32_t tick, uint32_
     seen->spared = now;
 }
 
-/* p's worker is not to be asked about before that time. */
+/* p's worker is not to be asked about before its time is over; then there is to be a look. */
 static void spare(const struct proc *p, struct sight *ret)
 {
     if (p->seen.spared < ret->due)
@@ -364,7 +364,7 @@ static bool was_asked(struct rt *rt)
     return asked;
 }
 
-/* *ret_due: a time before which the next look is to come; INT64_MAX: any. */
+/* *ret_due: by when the next look is to come; INT64_MAX: that is all the same. */
 static enum found tick(struct rt *rt, int64_t now, bool late, int64_t *ret_due)
 {
     struct suspect s[STEALS_MAX];
