@@ -14,7 +14,8 @@
  * watching useless.
  *
  * Each watching context has a record in a list, from its making until its last user's reference has gone: until
- * then the signal has no other effect, however often it comes. A channel has one for each rn_signal_notify, until
+ * then the signal has no other effect, however often it comes. A signal is for those that watched when the thread took it,
+ * and not for who began while it was told to the others: they may have ended what they did for it, and begun anew. A channel has one for each rn_signal_notify, until
  * rn_signal_stop, with a reference to the channel. lock guards the list and the counts; nothing is cancelled, sent or
  * freed under it. So that a stop can promise that nothing more is sent, the thread says in `sending` to which channel
  * it is about to send, and the stop waits until it is another.
@@ -47,16 +48,19 @@ struct watch {
     volatile void *ch;
     uint64_t round; /* of the last signal that was sent to ch; the thread's own */
     uint64_t mask;  /* bit n - 1: signal n */
+    uint64_t since; /* takes, when this began */
 };
 
 static struct spin lock;
 static struct watch *watches;
 static unsigned watching[SIGNALS];
 static struct sigaction former[SIGNALS];
-static uint64_t pending; /* atomic: set by the handler, taken by the thread */
-static uint32_t stop;    /* atomic */
-static bool started;     /* guarded by lock */
-static bool stopping;    /* guarded by lock: who comes meanwhile waits */
+static uint64_t pending; /* atomic: set by the handler, taken by the thread under lock */
+static uint64_t
+    takes; /* guarded by lock: how often it was; what was taken is not for those that began since */
+static uint32_t stop; /* atomic */
+static bool started;  /* guarded by lock */
+static bool stopping; /* guarded by lock: who comes meanwhile waits */
 static sem_t wake;
 static pthread_once_t wake_once = PTHREAD_ONCE_INIT;
 static pthread_t thread;
@@ -100,6 +104,12 @@ static void watch_over(rn_ctx *ctx)
     rn__mem_free(w);
 }
 
+/* Did w watch signal n when that was taken? */
+static bool watched(const struct watch *w, int n)
+{
+    return (w->mask >> (n - 1) & 1) && w->since < takes;
+}
+
 static void cancel_for(int n)
 {
     for (;;) {
@@ -108,7 +118,7 @@ static void cancel_for(int n)
 
         spin_lock(&lock);
         for (struct watch *w = watches; w && !ctx; w = w->next)
-            if (w->ctx && (w->mask >> (n - 1) & 1) && rn_ctx_err(w->ctx) == 0)
+            if (w->ctx && watched(w, n) && rn_ctx_err(w->ctx) == 0)
                 ctx = w->ctx;
         /* Its memory goes after watch_over, which waits for the lock. Not a user's reference: the last user's end is
          * to bring the former disposition back, whatever we are about. */
@@ -133,7 +143,7 @@ static void send_to_all(int n)
 
         spin_lock(&lock);
         for (struct watch *w = watches; w; w = w->next) {
-            if (!w->ch || !(w->mask >> (n - 1) & 1) || w->round == round_now || (ch && w->ch != ch))
+            if (!w->ch || !watched(w, n) || w->round == round_now || (ch && w->ch != ch))
                 continue;
             ch = w->ch;
             w->round = round_now;
@@ -165,7 +175,10 @@ static void *signal_thread(void *arg)
         while (sem_wait(&wake) != 0)
             ;
         last = load_acquire(&stop); /* before the look: what was noted by then is delivered */
+        spin_lock(&lock);
+        takes++;
         now = swap_acq_rel(&pending, 0);
+        spin_unlock(&lock);
         for (int n = 1; n <= SIGNALS; n++)
             if (now >> (n - 1) & 1) {
                 cancel_for(n);
@@ -224,6 +237,7 @@ static bool watch_begin(struct watch *w, const int *signals, size_t n)
         if (watching[s - 1]++ == 0)
             sigaction(s, &sa, &former[s - 1]);
     }
+    w->since = takes;
     w->next = watches;
     watches = w;
     spin_unlock(&lock);

@@ -31,6 +31,36 @@ GO_TEST(signal_notify_sends_each)
     rn_chan_release(ch);
 }
 
+/* A channel that begins while a signal is sent to those that waited for it does not get that. */
+GO_TEST(signal_notify_sends_nothing_to_who_comes_later)
+{
+    enum { MANY = 300 };
+    rn_chan(int) waiting[MANY], later = rn_chan_make(int, 2);
+
+    for (int i = 0; i < MANY; i++)
+        waiting[i] = rn_chan_make(int, 1);
+    for (int round = 0; round < test_times(50); round++) {
+        for (int i = 0; i < MANY; i++)
+            CHECK_EQ(rn_signal_notify(waiting[i], SIGUSR1), 0);
+        kill(getpid(), SIGUSR1);
+        AWAIT(rn_len(waiting[MANY - 1]) || rn_len(waiting[0])); /* from the one end, or the other */
+        CHECK_EQ(rn_signal_notify(later, SIGUSR1), 0);
+        for (int i = 0; i < MANY; i++) {
+            CHECK_EQ(rn_recv(waiting[i]), SIGUSR1);
+            rn_signal_stop(waiting[i]);
+        }
+        kill(getpid(), SIGUSR1);
+        CHECK_EQ(rn_recv(later), SIGUSR1);
+        kill(getpid(), SIGUSR1); /* comes after whatever was wrongly sent before */
+        CHECK_EQ(rn_recv(later), SIGUSR1);
+        CHECK_EQ(rn_len(later), 0);
+        rn_signal_stop(later);
+    }
+    for (int i = 0; i < MANY; i++)
+        rn_chan_release(waiting[i]);
+    rn_chan_release(later);
+}
+
 static bool on_alternate_stack(int sig)
 {
     struct sigaction now;

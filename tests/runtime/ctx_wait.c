@@ -486,6 +486,32 @@ GO_TEST(ctx_signals_two_contexts_one_signal)
     }
 }
 
+/* A context that begins while a signal is told to those that waited for it is none of them. */
+GO_TEST(ctx_signals_are_not_for_who_comes_later)
+{
+    enum { MANY = 300 };
+    rn_ctx *waiting[MANY];
+
+    for (int round = 0; round < test_times(50); round++) {
+        rn_ctx *later;
+
+        for (int i = 0; i < MANY; i++)
+            waiting[i] = rn_ctx_with_signals(rn_ctx_background(), SIGUSR1);
+        kill(getpid(), SIGUSR1);
+        AWAIT(rn_ctx_err(waiting[MANY - 1]) ||
+              rn_ctx_err(waiting[0])); /* from the one end, or the other */
+        later = rn_ctx_with_signals(rn_ctx_background(), SIGUSR1);
+        for (int i = 0; i < MANY; i++) {
+            (void)rn_recv(rn_ctx_done(waiting[i]));
+            rn_ctx_end(waiting[i]);
+        }
+        CHECK_EQ(rn_ctx_err(later), 0);
+        kill(getpid(), SIGUSR1);
+        (void)rn_recv(rn_ctx_done(later));
+        rn_ctx_end(later);
+    }
+}
+
 GO_TEST(ctx_signals_cancelled_like_any_other)
 {
     rn_ctx *parent = rn_ctx_with_cancel(rn_ctx_background());
