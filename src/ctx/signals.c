@@ -14,11 +14,13 @@
  * watching useless.
  *
  * Each watching context has a record in a list, from its making until its last user's reference has gone: until
- * then the signal has no other effect, however often it comes. A signal is for those that watched when the thread took it,
- * and not for who began while it was told to the others: they may have ended what they did for it, and begun anew. A channel has one for each rn_signal_notify, until
+ * then the signal has no other effect, however often it comes. A channel has one for each rn_signal_notify, until
  * rn_signal_stop, with a reference to the channel. lock guards the list and the counts; nothing is cancelled, sent or
  * freed under it. So that a stop can promise that nothing more is sent, the thread says in `sending` to which channel
  * it is about to send, and the stop waits until it is another.
+ *
+ * A signal is for those that watched when the thread took it, and not for who begins while it is told to the others:
+ * that may be who was told first, has ended its context and made another.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -56,11 +58,10 @@ static struct watch *watches;
 static unsigned watching[SIGNALS];
 static struct sigaction former[SIGNALS];
 static uint64_t pending; /* atomic: set by the handler, taken by the thread under lock */
-static uint64_t
-    takes; /* guarded by lock: how often it was; what was taken is not for those that began since */
-static uint32_t stop; /* atomic */
-static bool started;  /* guarded by lock */
-static bool stopping; /* guarded by lock: who comes meanwhile waits */
+static uint64_t takes;   /* guarded by lock: how often it was */
+static uint32_t stop;    /* atomic */
+static bool started;     /* guarded by lock */
+static bool stopping;    /* guarded by lock: who comes meanwhile waits */
 static sem_t wake;
 static pthread_once_t wake_once = PTHREAD_ONCE_INIT;
 static pthread_t thread;
