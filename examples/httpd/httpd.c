@@ -182,7 +182,7 @@ struct options {
 };
 
 #ifdef HAVE_TLS
-/* What HTTPS needs: a certificate, read before anybody can connect. */
+/* What HTTPS needs, NULL without --cert: a certificate, read before anybody can connect. */
 static int secure_start(const struct options *o, rn_tls_config **ret_config)
 {
     rn_tls_cert cert = {.cert_file = o->cert, .key_file = o->key};
@@ -194,7 +194,8 @@ static int secure_start(const struct options *o, rn_tls_config **ret_config)
 }
 static int secure_serve(rn_ctx *stop, rn_httpd *h, rn_listener *l, rn_tls_config *config)
 {
-    return rn_httpd_serve_over(stop, h, l, rn_tls_httpd(), config);
+    return config ? rn_httpd_serve_over(stop, h, l, rn_tls_httpd(), config)
+                  : rn_httpd_serve(stop, h, l);
 }
 static void secure_end(rn_tls_config *config)
 {
@@ -237,7 +238,7 @@ static int serve(const struct options *o, struct site *site)
         if (rn_listener_addr(l, &at) == 0 && rn_addr_text(&at, text, sizeof text) > 0)
             printf("listening at %s\n", text);
         fflush(stdout);
-        err = config ? secure_serve(stop, h, l, config) : rn_httpd_serve(stop, h, l);
+        err = secure_serve(stop, h, l, config);
     }
     if (err < 0)
         fprintf(stderr, "httpd: %s\n", rn_errmsg(err));

@@ -58,7 +58,7 @@ static struct watch *watches;
 static unsigned watching[SIGNALS];
 static struct sigaction former[SIGNALS];
 static uint64_t pending; /* atomic: set by the handler, taken by the thread under lock */
-static uint64_t takes;   /* guarded by lock: how often it was */
+static uint64_t takes;   /* guarded by lock: how often pending was taken */
 static uint32_t stop;    /* atomic */
 static bool started;     /* guarded by lock */
 static bool stopping;    /* guarded by lock: who comes meanwhile waits */

@@ -60,7 +60,7 @@ static int64_t test_now(void)
     return clock_ns;
 }
 
-static _Atomic bool enter, asked_for;
+static _Atomic bool enter;
 static _Atomic int fences, polls, cpus, looks_at_cpus, wakes, reproaches, asks;
 static _Atomic int64_t wanted; /* when the monitor wants to look next */
 
@@ -69,7 +69,6 @@ static bool test_sleeps(int tid)
 {
     (void)tid;
     asks++;
-    asked_for = true;
     while (enter)
         rn__os_thread_yield();
     return asleep;
@@ -458,10 +457,10 @@ GO_TEST_PROCS(d10_nothing_is_taken_after_an_entry_between_the_looks, 1)
 
         look_after(0);
         at = waits;
-        asked_for = false;
+        asks = 0;
         enter = true;
         goes = at;
-        while (!asked_for)
+        while (!asks)
             ;
         entry_and_back();
         enter = false;
