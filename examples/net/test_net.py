@@ -34,8 +34,16 @@ class Program:
             fields = f.read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def descriptors(self):
-        return len(os.listdir("/proc/%d/fd" % self.process.pid))
+    def descriptors(self, but=None):
+        """How many are open, but for those of a kind."""
+        links = "/proc/%d/fd/" % self.process.pid
+        n = 0
+        for fd in os.listdir(links):
+            try:
+                n += but is None or but not in os.readlink(links + fd)
+            except FileNotFoundError:
+                pass
+        return n
 
     def rss(self):
         with open("/proc/%d/statm" % self.process.pid) as f:
@@ -161,9 +169,9 @@ class Holder:
 
 
 class Descriptors(unittest.TestCase):
-    def await_descriptors(self, program, count):
+    def await_descriptors(self, program, count, but=None):
         for _ in range(6000):
-            now = program.descriptors()
+            now = program.descriptors(but)
             if now == count:
                 return
             time.sleep(0.01)
@@ -196,10 +204,11 @@ class Descriptors(unittest.TestCase):
         first.ask("ping")
         first.ask("300")
         second.ask("all")
-        self.await_descriptors(echo, limit - 100)
+        # The runtime may have made a ring for itself meanwhile, which took the place of a connection.
+        self.await_descriptors(echo, limit - 100, but="io_uring")
         second.end()
         first.end()
-        self.await_descriptors(echo, before)
+        self.await_descriptors(echo, before, but="io_uring")
         with echo.connect() as s:
             s.sendall(b"x")
             self.assertEqual(s.recv(1), b"x")

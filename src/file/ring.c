@@ -37,14 +37,12 @@
 #include "file/ring.h"
 
 #include <linux/io_uring.h>
-#include <stdlib.h>
 
 #include "base/mem.h"
-#include "base/tools.h"
 #include "ctx/ctx.h"
 #include "netpoll/netpoll.h"
-#include "os/file.h"
 #include "os/os.h"
+#include "os/ring.h"
 #include "sched/rt.h"
 
 int rn__ring_edge(void);
@@ -72,33 +70,12 @@ struct op {
     struct ctx_hook hook;
 };
 
-enum setting { UNKNOWN, NEVER, PERHAPS, ALWAYS };
-
 static struct spin ring_lock;
 static struct ring *current; /* guarded by ring_lock */
-static uint32_t setting;     /* atomic: enum setting */
-
-static enum setting setting_now(void)
-{
-    enum setting s = (enum setting)load_relaxed(&setting);
-    const char *text;
-
-    if (likely(s != UNKNOWN))
-        return s;
-    text = getenv("RUNNEL_IO_URING");
-    s = PERHAPS;
-    if ((text && strcmp(text, "0") == 0) ||
-        rn__tools & TOOL_VALGRIND) /* which does not see what is read */
-        s = NEVER;
-    else if (text && strcmp(text, "always") == 0)
-        s = ALWAYS;
-    store_relaxed(&setting, s);
-    return s;
-}
 
 bool rn__ring_always(void)
 {
-    return setting_now() == ALWAYS;
+    return rn__os_rings() == RINGS_ALWAYS;
 }
 
 /* ---- The ring -------------------------------------------------------------------------------------------------- */
@@ -114,15 +91,11 @@ static void ring_unref(struct ring *r)
 static struct ring *ring_new(void)
 {
     struct ring *r = rn__mem_new_zero(sizeof *r, CACHE_LINE);
-    int err;
 
     if (!r)
         return NULL;
-    err = rn__os_ring_open(&r->os, ENTRIES, COMPLETIONS);
-    if (err) {
+    if (rn__os_ring_open(&r->os, ENTRIES, COMPLETIONS) != 0) {
         rn__mem_free(r);
-        if (err != -EMFILE && err != -ENFILE && err != -ENOMEM)
-            store_relaxed(&setting, NEVER);
         return NULL;
     }
     if (rn__netpoll_add_ring(r->os.fd) != 0) {
@@ -139,7 +112,7 @@ static struct ring *ring_get(const struct g *g)
 {
     struct ring *r;
 
-    if (setting_now() == NEVER || g->kind != G_GOROUTINE || load_relaxed(&g->rt->stopping))
+    if (rn__os_rings() == RINGS_NEVER || g->kind != G_GOROUTINE || load_relaxed(&g->rt->stopping))
         return NULL;
     spin_lock(&ring_lock);
     if (unlikely(!current))

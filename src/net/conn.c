@@ -172,16 +172,26 @@ static ALWAYS_INLINE ssize_t read_done(struct sock *s, void *buf, ssize_t n)
 static NOINLINE ssize_t read_waiting(struct rn_ctx *ctx, struct sock *s, void *buf, size_t size,
                                      uint64_t edges)
 {
+    struct fd_read ahead = {.fd = s->fd, .buf = buf, .size = size};
     struct op op;
     ssize_t n;
 
     op_init(&op, s, ctx, false);
+    if (s->how == HOW_SOCKET)
+        op.call.read = &ahead;
     do {
+        ahead.n = FD_UNREAD;
         n = op_wait(&op, RN_READ, edges);
         if (n < 0)
             break;
-        edges = rn__fd_edges(s->desc);
-        n = read_try(&op, buf, size, edges);
+        if (ahead.n != FD_UNREAD) { /* the poller has read for us */
+            n = (ssize_t)ahead.n;
+            edges = ahead.edges;
+        } else {
+            edges = rn__fd_edges(s->desc);
+            n = is_drained(s, edges) ? -EAGAIN : sock_recv(&op, buf, size);
+        }
+        note_drained(s, edges, n, size);
     } while (n == -EAGAIN);
     return read_done(s, buf, op_result(&op, n));
 }

@@ -53,6 +53,7 @@
 
 #include "base/mem.h"
 #include "ctx/ctx.h"
+#include "netpoll/ahead.h"
 #include "os/os.h"
 #include "sched/rt.h"
 #include "time/timer.h"
@@ -195,7 +196,7 @@ static int woken_ready(struct woken *l)
 }
 
 /* Take out all who want one of mask; with the lock held. error 0: the outcome is what they want of mask. */
-static void take_all(struct fd_desc *d, uint32_t mask, int error, struct woken *l)
+static ALWAYS_INLINE void take_all(struct fd_desc *d, uint32_t mask, int error, struct woken *l)
 {
     struct fd_wait *w, *next;
 
@@ -747,7 +748,7 @@ void rn__netpoll_break(void)
 /* Who delivers may have no processor: what is taken out and not yet readied is in no list and no queue, and shall not
  * look like a deadlock. */
 static uint32_t delivering; /* atomic */
-uint64_t rn__netpoll_woken;
+uint64_t rn__netpoll_woken, rn__netpoll_ahead;
 
 /* The record under whose key something is reported: it was there to be added. */
 static inline struct fd_desc *known_desc(uint64_t key)
@@ -776,18 +777,33 @@ static void fetch_waiters(const struct poll_batch *b)
         fetch_ahead(load_relaxed(&d[i]->first));
 }
 
+/* Of those taken out, what the first wants to have read; NULL: nobody does. */
+static struct fd_read *first_read(const struct fd_wait *w)
+{
+    for (; w; w = w->next)
+        if (w->outcome & RN_READ && w->call->read)
+            return w->call->read;
+    return NULL;
+}
+
 int rn__netpoll_deliver(struct poll_batch *b)
 {
     struct woken l = {.end = &l.first};
+    struct fd_read *reads[POLL_BATCH];
+    uint32_t read_count = 0;
     int n, of_ring = 0;
+    bool ahead;
 
     if (b->count == 0)
         return 0;
     if (b->count == POLL_BATCH)
         fetch_waiters(b);
+    ahead = rn__ahead_pays((uint32_t)b->count);
     add_seq_cst(&delivering, 1); /* before the first is taken out */
     for (int i = 0; i < b->count; i++) {
         const struct poll_event *ev = &b->events[i];
+        struct fd_wait **end = l.end;
+        struct fd_read *read;
         struct fd_desc *d;
 
         if (ev->key == ring_key) {
@@ -802,10 +818,17 @@ int rn__netpoll_deliver(struct poll_batch *b)
             count_edges(d, ev->ready);
             take_all(d, ev->ready, 0, &l);
             fetch_ahead(d->turns);
+            read = ahead ? first_read(*end) : NULL;
+            if (read) {
+                read->edges = d->edges; /* it comes after these, and perhaps after others */
+                reads[read_count++] = read;
+            }
         }
         spin_unlock(&d->lock);
     }
     b->count = 0;
+    if (read_count > 0) /* each is in a call that keeps its descriptor open, until it is readied */
+        rn__ahead(reads, read_count);
     n = woken_ready(&l) + of_ring;
     add_relaxed(&rn__netpoll_woken, (uint64_t)n); /* beside the other line that all share anyway */
     sub_seq_cst(&delivering, 1);                  /* after the last is queued */

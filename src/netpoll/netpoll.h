@@ -17,6 +17,7 @@ struct rn_ctx;
 extern int32_t rn__netpoll_registered; /* atomic: descriptors that the backend watches */
 
 extern uint64_t rn__netpoll_woken; /* atomic: how many waits the scheduler has ended, ever */
+extern uint64_t rn__netpoll_ahead; /* atomic: and how many reads it made for them */
 
 /* Does anybody have to poll at all? */
 static inline bool rn__netpoll_active(void)
@@ -76,12 +77,25 @@ _Static_assert(sizeof(struct fd_desc) == CACHE_LINE, "a record is a line");
 
 enum { FD_TURN = 4 }; /* beside RN_READ and RN_WRITE: the turn */
 
+/* A read, as recv(2), which the poller may make for who waits; then no other wait with the same edge gets it. Reads and
+ * writes of it are ordered by the wait. */
+struct fd_read {
+    int fd;
+    void *buf;
+    size_t size;
+    int64_t n;      /* FD_UNREAD, or the result of a read after edges */
+    uint64_t edges; /* written before n */
+};
+#define FD_UNREAD INT64_MIN
+
 /* How a wait goes on. */
 struct fd_call {
     struct fd_desc *desc;
     uint32_t gen; /* whose descriptor it is: from rn__fd_open */
     bool foreign; /* the descriptor may be closed and reused without our knowing */
     struct rn_ctx *ctx;
+    struct fd_read
+        *read; /* what its waits for reading are to read, or NULL; of what stays open in the call */
     /* NULL, or called once if the end of rn_run takes away the goroutine that waits. */
     void (*dropped)(struct fd_call *call);
     bool

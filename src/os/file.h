@@ -39,24 +39,4 @@ int rn__os_rename(const char *from, const char *to);
 /* The flags of fd's open file description. */
 int rn__os_flags(int fd);
 
-/* ---- A ring of requests (io_uring); requests and completions are the kernel's own structures ---- */
-
-struct io_uring_sqe;
-struct io_uring_cqe;
-struct os_ring {
-    int fd;
-    uint32_t entries, cq_entries;
-    uint32_t *sq_head, *sq_tail, *cq_head, *cq_tail;
-    uint32_t sq_mask, cq_mask;
-    struct io_uring_sqe *sqes;
-    struct io_uring_cqe *cqes;
-    void *rings;
-    size_t rings_size;
-};
-/* 0, or why the kernel has none for us. */
-int rn__os_ring_open(struct os_ring *r, uint32_t entries, uint32_t cq_entries);
-void rn__os_ring_close(struct os_ring *r);
-/* Give it the next n requests; how many it took. */
-int rn__os_ring_submit(struct os_ring *r, uint32_t n);
-
 #endif

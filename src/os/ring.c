@@ -1,17 +1,44 @@
 /* SPDX-License-Identifier: MIT */
 /* ring.c - io_uring by its three system calls. */
 #define _GNU_SOURCE
+#include "os/ring.h"
+
 #include <linux/io_uring.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "os/file.h"
-#include "os/os.h"
+#include "base/atomic.h"
+#include "base/tools.h"
 
 /* What the first kernels lacked; requests are stable once submitted, and completions not lost. */
 static const uint32_t needed = IORING_FEAT_SINGLE_MMAP | IORING_FEAT_SUBMIT_STABLE |
                                IORING_FEAT_NODROP;
+
+static uint32_t rings; /* atomic: enum rings */
+
+enum rings rn__os_rings(void)
+{
+    enum rings r = (enum rings)load_relaxed(&rings);
+    const char *text;
+
+    if (likely(r != RINGS_UNKNOWN))
+        return r;
+    text = getenv("RUNNEL_IO_URING");
+    r = RINGS_PERHAPS;
+    if ((text && strcmp(text, "0") == 0) || rn__tools & TOOL_VALGRIND)
+        r = RINGS_NEVER;
+    else if (text && strcmp(text, "always") == 0)
+        r = RINGS_ALWAYS;
+    store_relaxed(&rings, r);
+    return r;
+}
+
+void rn__os_rings_never(void)
+{
+    store_relaxed(&rings, RINGS_NEVER);
+}
 
 static void *map(int fd, size_t size, uint64_t at)
 {
@@ -29,8 +56,13 @@ int rn__os_ring_open(struct os_ring *r, uint32_t entries, uint32_t cq_entries)
     uint32_t *array;
 
     r->fd = (int)syscall(SYS_io_uring_setup, entries, &p);
-    if (r->fd < 0)
-        return -errno;
+    if (r->fd < 0) {
+        int err = -errno;
+
+        if (err != -EMFILE && err != -ENFILE && err != -ENOMEM)
+            rn__os_rings_never();
+        return err;
+    }
     r->rings = NULL;
     r->sqes = NULL;
     r->entries = p.sq_entries;
@@ -44,6 +76,7 @@ int rn__os_ring_open(struct os_ring *r, uint32_t entries, uint32_t cq_entries)
     }
     if (!r->rings || !r->sqes) {
         rn__os_ring_close(r);
+        rn__os_rings_never();
         return -ENOSYS;
     }
     base = r->rings;
@@ -74,4 +107,11 @@ int rn__os_ring_submit(struct os_ring *r, uint32_t n)
     long took = syscall(SYS_io_uring_enter, r->fd, n, 0, 0, NULL, 0);
 
     return took < 0 ? -errno : (int)took;
+}
+
+int rn__os_ring_await(struct os_ring *r, uint32_t n)
+{
+    long got = syscall(SYS_io_uring_enter, r->fd, 0, n, IORING_ENTER_GETEVENTS, NULL, 0);
+
+    return got < 0 ? -errno : 0;
 }

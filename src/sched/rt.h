@@ -87,6 +87,8 @@ struct proc {
     uint64_t started, ended;  /* atomic, written by the holder: goroutines */
     uint64_t count[COUNTS];   /* atomic, written by the holder */
     struct ring *ring;        /* atomic: where events go, or NULL; see note.h */
+    struct os_ring *reads;    /* by which its holder reads for many; see netpoll/ahead.c */
+    uint32_t reads_pause;     /* batches until it is asked for again */
 
     struct timer_heap *timers; /* of the same index, for the whole process */
     struct proc *next_idle;    /* guarded by rt->lock */

@@ -23,7 +23,7 @@
 #include "base/mem.h"
 #include "debug/debug.h"
 #include "debug/layout.h"
-#include "netpoll/netpoll.h"
+#include "netpoll/ahead.h"
 #include "os/os.h"
 #include "sched/labels.h"
 #include "sched/lot.h"
@@ -80,8 +80,10 @@ static void fork_child(void)
     rn__reports_fork();
     if (!used) /* all is as new */
         return;
-    if (load_relaxed(&rn__rt))
+    if (load_relaxed(&rn__rt)) {
         tags += (uint32_t)load_relaxed(&rn__rt->next_id);
+        rn__ahead_fork(rn__rt);
+    }
     store_relaxed(&rn__rt, NULL); /* its memory is left where it is */
     start_lock = (struct spin){0};
     counted = (struct counted){0};
@@ -496,8 +498,10 @@ static void rt_end(struct rt *rt, enum after_end then)
         rn__children_stop();
     store_release(&last_ended, rt->number); /* pairs with rn__run_gone */
     edge_acquire(&rn__threads_own);         /* with rn__g_end and rn__g_drop */
-    for (uint32_t i = 0; i < rt->nprocs; i++)
+    for (uint32_t i = 0; i < rt->nprocs; i++) {
         waited_for |= rn__timers_end(rt->procs[i].timers);
+        rn__ahead_end(&rt->procs[i]);
+    }
     spin_lock(&start_lock);
     if (load_relaxed(&rn__rt) == rt) {
         rn__counted_add(&counted, rt); /* what an orphan still does is not counted */

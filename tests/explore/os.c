@@ -16,7 +16,7 @@
 #include "arch/arch.h"
 #include "debug/debug.h"
 #include "explorer.h"
-#include "netpoll/backend.h"
+#include "netpoll/ahead.h"
 
 enum { MAP_MAX = 1 << 20 };
 
@@ -359,3 +359,20 @@ int rn__backend_wait(struct poll_event *events, int64_t until, bool *ret_broken)
 }
 
 void rn__backend_break(void) {}
+
+uint32_t rn__ahead_least = UINT32_MAX;
+
+void rn__ahead(struct fd_read *const *reads, uint32_t n)
+{
+    (void)reads, (void)n;
+}
+
+void rn__ahead_end(struct proc *p)
+{
+    (void)p;
+}
+
+void rn__ahead_fork(struct rt *rt)
+{
+    (void)rt;
+}

@@ -404,6 +404,17 @@ MUTANTS = [
      "the hook of a wait stays in its context when the end of the runtime takes it away"),
     ("net-turn-forked", "netpoll/netpoll.c", "            if (block[j].turns)", "            if (false)",
      "a child waits for the turn that a goroutine of its parent has"),
+    ("ahead-later-edges", "net/conn.c", "            edges = ahead.edges;\n", "            edges = rn__fd_edges(s->desc);\n",
+     "an edge after the read that the poller made is taken for one before it"),
+    ("ahead-result-stays", "net/conn.c", "    do {\n        ahead.n = FD_UNREAD;\n", "    ahead.n = FD_UNREAD;\n    do {\n",
+     "who waits again takes an old result of the poller's for a new one"),
+    ("ahead-error-lost", "netpoll/ahead.c", "    default:\n        return true;", "    default:\n        return n >= 0;",
+     "an error that the poller has read is told to nobody"),
+    ("ahead-large", "netpoll/ahead.c", "        if (reads[i]->size > SIZE_MAX_AHEAD)\n            continue;\n", "",
+     "the poller reads whatever anybody has room for"),
+    ("ahead-never-again", "netpoll/ahead.c", "        p->reads_pause--;\n", "", "a processor that once had no descriptor for a ring never has one"),
+    ("ahead-left-open", "sched/start.c", "        rn__ahead_end(&rt->procs[i]);\n", "", "rings stay open after their runtime"),
+    ("ahead-forked", "sched/start.c", "        rn__ahead_fork(rn__rt);\n", "", "a child process has its parent's rings"),
     ("net-deadline-stays", "net/sock.c", "        rn__fd_expire(s->desc, s->gen, dir, false);\n", "", "a new deadline leaves the old one passed"),
     ("rwmutex-admit", "sync/rwmutex.c", "        --*admit_of(m);\n        rn__lot_unlock(b);", "        rn__lot_unlock(b);",
      "a reader is let in while a writer has it"),
@@ -431,7 +442,7 @@ STAGES = [
     (["runnel"], ["sync-scope", "runtime-rules", "runtime-time", "runtime-stall", "runtime-sched", "net-wait",
                   "faults-limits", "runtime-memory", "runtime-tools"]),
     # Linked with the archive.
-    (["runtime-dump", "faults-refused", "faults-each"], ["runtime-dump", "faults-refused", "faults-each"]),
+    (["runtime-dump", "faults-refused", "faults-each", "net-ahead"], ["runtime-dump", "net-ahead", "faults-refused", "faults-each"]),
 ]
 # What is most likely to notice a mutant of a file that was never tried: run before the stages.
 LIKELY = {
@@ -465,6 +476,8 @@ LIKELY = {
     "time/timers.c": ["runtime-time", "explore-timer"],
     "netpoll/netpoll.c": ["net-wait", "net-stream"],
     "netpoll/epoll.c": ["net-wait", "net-stream"],
+    "netpoll/ahead.c": ["net-ahead"],
+    "net/conn.c": ["net-stream", "net-ahead"],
     "net/sock.c": ["net-stream"],
     "net/sock.h": ["net-stream"],
     "sched/stack.c": ["runtime-report", "runtime-memory", "faults-each"],
