@@ -12,9 +12,10 @@
 #include "base/atomic.h"
 #include "base/tools.h"
 
-/* What the first kernels lacked; requests are stable once submitted, and completions not lost. */
+/* What the first kernels lacked; requests are stable once submitted, and completions not lost. The last came with Linux 5.6,
+ * as reads of sockets did. */
 static const uint32_t needed = IORING_FEAT_SINGLE_MMAP | IORING_FEAT_SUBMIT_STABLE |
-                               IORING_FEAT_NODROP;
+                               IORING_FEAT_NODROP | IORING_FEAT_RW_CUR_POS;
 
 static uint32_t rings; /* atomic: enum rings */
 
