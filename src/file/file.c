@@ -38,6 +38,7 @@
 #include "net/sock.h"
 #include "os/file.h"
 #include "os/os.h"
+#include "os/ring.h"
 #include "os/socket.h"
 
 enum { IOV_ALL = 1024, IOV_ONCE = 64 };
@@ -218,7 +219,7 @@ static ssize_t disk_io(rn_file *f, struct op *op, const struct cursor *c, int64_
                              .arg = op};
     ssize_t n = -ENOSYS;
 
-    if (unlikely(rn__ring_always())) {
+    if (unlikely(rn__os_rings() == RINGS_ALWAYS)) {
         n = ring_io(f, &q);
     } else if (!write && !load_relaxed(&f->no_now)) {
         n = rn__os_preadv(f->s.fd, c->part, c->parts, offset, true);

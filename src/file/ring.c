@@ -73,11 +73,6 @@ struct op {
 static struct spin ring_lock;
 static struct ring *current; /* guarded by ring_lock */
 
-bool rn__ring_always(void)
-{
-    return rn__os_rings() == RINGS_ALWAYS;
-}
-
 /* ---- The ring -------------------------------------------------------------------------------------------------- */
 
 static void ring_unref(struct ring *r)

@@ -23,8 +23,6 @@ struct ring_request {
     void *arg;
 };
 
-/* All through the ring, also what could be done at once: RUNNEL_IO_URING=always, for measuring and testing. */
-bool rn__ring_always(void);
 /*
  * Do it: the kernel's result, or a negative errno value; the context's error if that has ended it. The kernel has let
  * go of the buffers. -ENOSYS: not this way, nothing was done; now, or ever.

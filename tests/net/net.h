@@ -116,6 +116,11 @@ static inline void write_pattern(rn_conn *c, size_t size)
     }
     free(buf);
 }
+static inline void check_pattern(const char *buf, size_t at, ssize_t n)
+{
+    for (ssize_t k = 0; k < n; k++)
+        CHECK_EQ(buf[k], pattern(at + (size_t)k));
+}
 static inline void read_pattern(rn_conn *c, size_t size)
 {
     char *buf = malloc(50000);
@@ -124,8 +129,7 @@ static inline void read_pattern(rn_conn *c, size_t size)
         ssize_t n = rn_read(c, buf, size - at < 50000 ? size - at : 50000);
 
         CHECK(n > 0);
-        for (ssize_t k = 0; k < n; k++)
-            CHECK_EQ(buf[k], pattern(at + (size_t)k));
+        check_pattern(buf, at, n);
         at += (size_t)n;
     }
     free(buf);

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "refuse.h"
+#include "ring.h"
 
 enum way { AS_IT_IS, ALWAYS_RING, NO_RING, WAYS };
 static const char *const way_setting[WAYS] = {"", "always", "0"};
@@ -613,18 +614,6 @@ static void use_a_file(void)
     CHECK(memcmp(b, "text", 4) == 0);
     CHECK_EQ(rn_file_sync(f), 0);
     rn_file_close(f);
-}
-/* Whether this process has a ring open. */
-static bool has_ring(void)
-{
-    for (int fd = 0; fd < 100; fd++) {
-        char link[64], text[64] = {0};
-
-        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-        if (readlink(link, text, sizeof text - 1) > 0 && strstr(text, "io_uring"))
-            return true;
-    }
-    return false;
 }
 static void refused_body(void)
 {
